@@ -1,0 +1,132 @@
+"""The ports: everything the loop knows of the world. Each platform implements them in one file a port.
+
+Adapters raise `Unavailable` when their part of the world does not answer and `Conflict` when a compare-and-swap is lost;
+no third-party exception passes. Everything that acts may be repeated.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, RunState, ServedVersion
+from trimtab.spec import Champion, Model, Version
+
+Kind = TypeVar("Kind", Model, Release)
+
+
+class Objects(Protocol):
+    """Where Models and Releases live."""
+
+    def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
+        """The object, or None."""
+
+    def list(self, kind: type[Kind]) -> list[Kind]:
+        """All objects of the kind, oldest first."""
+
+    def create(self, item: Kind) -> Kind:
+        """Create it, atomically on its name; raises Conflict where the name is taken. Sets uid and creation time."""
+
+    def write_status(self, item: Kind) -> Kind:
+        """Write the status if `resource_version` is still the stored one, else raise Conflict; returns the stored object."""
+
+
+class Ledger(Protocol):
+    """The audit store of decisions: append-only."""
+
+    def append(self, model: str, release: str, record: DecisionRecord) -> None:
+        """Keep the record; repeating the same record is no error."""
+
+
+class RunRequest(Struct, frozen=True):
+    """What a training run gets: everything it needs is a value, so that the same request makes the same run.
+
+    `champion` is what the candidate is compared with; `compare_only` names an existing version to evaluate anew
+    against it instead of training.
+    """
+
+    release: str
+    release_uid: str
+    attempt: int
+    model: Model
+    cut: datetime
+    champion: Champion | None = None
+    compare_only: Version | None = None
+
+
+class Runner(Protocol):
+    """Training runs. A run is known by its Release's uid and the attempt."""
+
+    def submit(self, request: RunRequest) -> None:
+        """Start the run unless it was started before."""
+
+    def state(self, release_uid: str, attempt: int) -> tuple[RunState, str]:
+        """Whether the run is absent, active or ended, and for an ended one why it failed (empty if it did not)."""
+
+    def cancel(self, release_uid: str, attempt: int) -> None:
+        """End the run; nothing happens where there is none."""
+
+
+class Arm(Struct, frozen=True):
+    """One version in a serving plan and its share of the traffic in percent."""
+
+    version: Version
+    weight: int
+
+
+class ServingPlan(Struct, frozen=True):
+    """What shall be served for a model: the stable version first, then the others. Weights sum to 100 unless nothing is served."""
+
+    model: Model
+    arms: tuple[Arm, ...]
+
+
+class Serving(Protocol):
+    """The servers and the route before them."""
+
+    def observe(self, model: Model) -> list[ServedVersion]:
+        """What is served now, the weights read back from the route."""
+
+    def apply(self, plan: ServingPlan) -> None:
+        """Make the world the plan's: deploy, change weights, drop. Returns before it is so; may be repeated.
+
+        A version that is new gets no traffic before it is ready. Raises InvalidInput where a version cannot be
+        fetched or does not have the digest it should have.
+        """
+
+    def smoke(self, model: Model, version: Version) -> tuple[bool, str]:
+        """Whether recorded reference rows get the recorded predictions through the served protocol, and a sentence."""
+
+
+class Traffic(Protocol):
+    """Counters of requests by version."""
+
+    def arms(self, model: Model, champion: str, candidate: str, slow_ms: int, cursor: dict[str, Any]) -> tuple[list[Block], dict[str, Any]]:
+        """The blocks since `cursor`, and the cursor after them. An empty cursor starts counting now."""
+
+
+class Registry(Protocol):
+    """Registered versions and what runs left behind."""
+
+    def outcome(self, release_uid: str, attempt: int, run: str = "") -> Outcome | None:
+        """The outcome that the attempt's run (or the named `run`) wrote, or None."""
+
+    def project(self, model: str, champion: Champion) -> None:
+        """Make the registry's alias `champion` point at the champion."""
+
+    def fetch(self, model: str, version: Version) -> Path:
+        """A folder with the version's files, verified against its digest; raises InvalidInput where they differ."""
+
+
+class Monitor(Protocol):
+    """What the monitor knows."""
+
+    def watermark(self, model: Model) -> datetime | None:
+        """The greatest accepted event time (data time), or None before the first event."""
+
+    def paired(self, model: Model, champion: str, candidate: str, since: datetime) -> PairedLosses:
+        """Losses of both versions on the same rows with matured labels and event times after `since`."""
+
+    def open_quality(self, model: Model) -> list[str]:
+        """A sentence for each open quality finding."""

@@ -1,0 +1,121 @@
+"""What a model takes: its features in order, their kinds and categories. Part of the version, never of the caller.
+
+Training writes it, the predictor encodes requests by it, and the monitor reads windows by it, so that all three agree.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.errors import InvalidInput
+from trimtab.spec import Task
+
+SCHEMA = "schema.json"
+REFERENCE = "reference.parquet"
+METRICS = "metrics.json"
+PREDICTION = "__prediction"
+HOLDOUT = "__holdout"
+MODEL_FILES: dict[str, str] = {"xgboost": "model.json", "skops": "model.skops"}
+
+
+T = TypeVar("T")
+
+
+class Feature(Struct, frozen=True, omit_defaults=True):
+    """One input: a number, or a category out of `categories` (sorted; its code is its place)."""
+
+    name: str
+    kind: Literal["number", "category"]
+    categories: tuple[str, ...] = ()
+
+
+class Schema(Struct, frozen=True, omit_defaults=True):
+    """The inputs of a version, in the model's order, and what its columns mean."""
+
+    task: Task
+    label: str
+    features: tuple[Feature, ...]
+    format: Literal["xgboost", "skops"] = "xgboost"
+    key: str | None = None
+    time: str | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names in the model's order."""
+        return [feature.name for feature in self.features]
+
+
+class Metrics(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How a version did on its own holdout; `loss_clip` is the 99.5% quantile of a row's loss there."""
+
+    metrics: dict[str, float]
+    primary: str
+    loss_clip: float
+    rows: int
+    holdout_rows: int
+    baseline: dict[str, float] = {}
+
+
+def read_schema(folder: Path) -> Schema:
+    """The schema of the version in `folder`; raises InvalidInput where there is none that can be read."""
+    return _read(folder / SCHEMA, Schema)
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """The metrics of the version in `folder`; raises InvalidInput where there are none that can be read."""
+    return _read(folder / METRICS, Metrics)
+
+
+def _read(path: Path, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        msg = f"{path.name} of the model in {path.parent.name!r} cannot be read: {error}"
+        raise InvalidInput(msg) from error
+
+
+def number(feature: str, value: Any, where: str) -> float:
+    """`value` as a float, None as NaN; raises InvalidInput naming the row (`where`) and the feature where it is no number."""
+    if value is None:
+        return math.nan
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError as error:
+            msg = f"{where}, feature {feature!r}: {str(value)[:20]}... is too large for a number"
+            raise InvalidInput(msg) from error
+    msg = f"{where}, feature {feature!r}: found {value!r:.60}, a number or null is allowed"
+    raise InvalidInput(msg)
+
+
+def code(feature: Feature, value: Any) -> float:
+    """The category's place in `categories`; NaN for None and for a category that training never saw."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    try:
+        return float(feature.categories.index(str(value)))
+    except ValueError:
+        return math.nan
+
+
+def encode(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """The rows as the model's matrix, one list a row in the schema's order; a feature that a row lacks is an error."""
+    matrix = []
+    for index, row in enumerate(rows):
+        where = f"row {index}"
+        missing = [feature.name for feature in schema.features if feature.name not in row]
+        if missing:
+            msg = f"{where}: the feature {missing[0]!r} is missing; required are {', '.join(schema.names)}"
+            raise InvalidInput(msg)
+        matrix.append(
+            [
+                number(feature.name, row[feature.name], where) if feature.kind == "number" else code(feature, row[feature.name])
+                for feature in schema.features
+            ]
+        )
+    return matrix
