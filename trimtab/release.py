@@ -57,6 +57,7 @@ class Request(Frozen, frozen=True):
     """Who or what asked for the Release. (source, id) is the asking event's identity; `cut` is in data time.
 
     `run` names a finished training run that was started by hand: the Release then begins at that run's outcome.
+    `version` names a version that served before: the Release brings it back without a run.
     """
 
     trigger: Trigger
@@ -66,6 +67,7 @@ class Request(Frozen, frozen=True):
     by: str = ""
     sentence: str = ""
     run: str = ""
+    version: Version | None = None
     event: dict[str, Any] = {}
 
 
@@ -137,15 +139,19 @@ class PairedLosses(Frozen, frozen=True):
 
 
 class GuardState(Frozen, frozen=True):
-    """What is kept of one guard's evidence between two looks: counts, and the log e-values of its processes.
+    """What is kept of one guard's evidence between two looks; `rollout/eprocess.py` says what the numbers mean.
 
-    `harm` runs over the whole rollout, `step` starts anew at each step; one number a component of the mixture.
+    The counts are the whole rollout's. `stratified` are the sums over blocks that the estimate is made of, `learned` the
+    champion's remembered (n, x). `harm` and `step` are log E-values, a row of effects for each difference on the guard's
+    grid: `harm` runs over the whole rollout, `step` starts anew at each step.
     """
 
     champion_n: int = 0
     champion_x: int = 0
     candidate_n: int = 0
     candidate_x: int = 0
+    stratified: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    learned: tuple[float, float] = (0.0, 0.0)
     harm: tuple[float, ...] = ()
     step: tuple[float, ...] = ()
 
@@ -159,7 +165,12 @@ class Evidence(Frozen, frozen=True):
 
 
 class GuardVerdict(Frozen, frozen=True):
-    """What one guard says: the difference candidate - champion, its anytime-valid interval, and the bound it is held against."""
+    """What one guard says: how the candidate differs, the anytime-valid interval of it, and the margin it is held against.
+
+    All four are candidate - champion where the margin is absolute, candidate / champion where it is `relative`. A bound is
+    None as long as nothing is known; `lower` reaches the tolerance exactly when the guard says harm, `upper` the margin
+    exactly when it says notWorse (or would, were there no harm).
+    """
 
     guard: Literal["errors", "slow", "quality"]
     says: Literal["harm", "notWorse", "hold", "noData"]
@@ -168,6 +179,7 @@ class GuardVerdict(Frozen, frozen=True):
     lower: float | None = None
     upper: float | None = None
     margin: float | None = None
+    relative: bool = False
     champion_n: int = 0
     candidate_n: int = 0
 
@@ -183,13 +195,22 @@ class Verdict(Frozen, frozen=True):
 # --- what people do -------------------------------------------------------------------------------------------------
 
 
-class Action(Frozen, frozen=True):
-    """A person's word on a Release: who, what, why and when (wall time)."""
+class ActionSpec(Frozen, frozen=True):
+    """A person's word on a Release: what, who and why."""
 
-    kind: Literal["approve", "reject", "cancel", "rollback", "pause", "resume"]
-    by: str
-    at: datetime
+    release: str
+    action: Literal["approve", "reject", "cancel", "rollback"]
+    user: str
     reason: str = ""
+
+
+class ReleaseAction(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How a person acts: by creating one of these, which takes no right to write the Release itself."""
+
+    metadata: Metadata
+    spec: ActionSpec
+    api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
+    kind: Literal["ReleaseAction"] = "ReleaseAction"
 
 
 # --- status ---------------------------------------------------------------------------------------------------------
@@ -213,13 +234,14 @@ class DecisionRecord(Frozen, frozen=True):
 class Promotion(Frozen, frozen=True):
     """How far a promotion is; each act may be repeated. Once `started_at` is written there is no way back but the bake's.
 
-    `since` is the data time at which the champion had been swapped: the bake counts from it.
+    `since` is the data time at which the champion had been swapped, `since_wall` the wall time: the bake counts from them.
     """
 
     started_at: datetime
     since: datetime | None = None
-    swapped: bool = False
+    since_wall: datetime | None = None
     aliased: bool = False
+    old_dropped: bool = False
 
 
 class Verdicted(Frozen, frozen=True):
@@ -231,7 +253,10 @@ class Verdicted(Frozen, frozen=True):
 
 
 class ReleaseStatus(Frozen, frozen=True):
-    """The desired state and the story so far. Times are wall time unless the name says data."""
+    """The desired state and the story so far. Times are wall time unless the name says data.
+
+    `deployed` and `weight` say what shall be served of the candidate; `attempt` which run shall exist.
+    """
 
     phase: Phase = Phase.PENDING
     phase_since: datetime | None = None
@@ -243,20 +268,23 @@ class ReleaseStatus(Frozen, frozen=True):
     compared_with: Champion | None = None
     comparisons: int = 0
     attempt: int = 0
-    attempt_since: datetime | None = None
+    attempts_failed: int = 0
     candidate: Version | None = None
+    approved: bool = False
+    deployed: bool = False
     deployed_at: datetime | None = None
-    ready_at: datetime | None = None
+    ready: bool = False
+    unready_since: datetime | None = None
+    unready_seconds: float = 0.0
+    weight_off_since: datetime | None = None
     smoked: bool = False
     step: int = -1
     weight: int = 0
-    weight_since: datetime | None = None
-    unready_seconds: float = 0.0
     evidence: Evidence = Evidence()
+    verdict: Verdict | None = None
+    bake_verdict: Verdict | None = None
     promotion: Promotion | None = None
     outcome: Verdicted | None = None
-    blast: ArmCounts = ArmCounts()
-    actions: tuple[Action, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
     finished: datetime | None = None
 
@@ -320,8 +348,25 @@ class ServedVersion(Frozen, frozen=True):
     fault: str = ""
 
 
+class Arm(Frozen, frozen=True):
+    """One version in a serving plan and its share of the traffic in percent."""
+
+    version: Version
+    weight: int
+
+
+class ServingPlan(Frozen, frozen=True):
+    """What shall be served for a model, the stable version first. Weights sum to 100 unless nothing may get traffic yet."""
+
+    model: Model
+    arms: tuple[Arm, ...]
+
+
 class Observed(Frozen, frozen=True):
-    """All that the rules of one Release look at; `now` is wall time, `data_now` the watermark (data time)."""
+    """All that the rules of one Release look at; `now` is wall time, `data_now` the watermark (data time).
+
+    `evidence` is the Release's evidence after this look, `serving_fault` why what shall be served cannot be.
+    """
 
     now: datetime
     data_now: datetime
@@ -330,43 +375,35 @@ class Observed(Frozen, frozen=True):
     recipe: str = ""
     admission: Admission = Admit()
     run: RunState = "absent"
-    outcome: Outcome | None = None
     run_fault: str = ""
+    outcome: Outcome | None = None
     serving: tuple[ServedVersion, ...] = ()
     serving_fault: str = ""
-    smoke: bool | None = None
-    smoke_sentence: str = ""
+    smoke: tuple[bool, str] | None = None
+    evidence: Evidence = Evidence()
     verdict: Verdict = Verdict()
     bake_verdict: Verdict = Verdict()
     quality_findings: tuple[str, ...] = ()
+    actions: tuple[ActionSpec, ...] = ()
 
 
 class Act(StrEnum):
-    """What the loop is asked to do. Everything it does may be repeated."""
+    """What the loop is asked to do once the status is written. Everything it does may be repeated."""
 
     NOTHING = "Nothing"
-    HOLD = "Hold"
-    ADMIT = "Admit"
     SUBMIT = "Submit"
     CANCEL_RUN = "CancelRun"
-    COMPARE = "Compare"
-    TAKE_CANDIDATE = "TakeCandidate"
-    AWAIT_APPROVAL = "AwaitApproval"
-    DEPLOY = "Deploy"
-    SMOKE = "Smoke"
-    SET_WEIGHT = "SetWeight"
-    BEGIN_PROMOTION = "BeginPromotion"
+    SERVE = "Serve"
     SWAP_CHAMPION = "SwapChampion"
-    SET_ALIAS = "SetAlias"
-    BAKE = "Bake"
     RESTORE_CHAMPION = "RestoreChampion"
-    WITHDRAW = "Withdraw"
-    DROP_CANDIDATE = "DropCandidate"
-    FINISH = "Finish"
+    SET_ALIAS = "SetAlias"
 
 
 class Decision(Frozen, frozen=True):
-    """One decision: what to do, why (a constant), a sentence for people, and the status to write before doing it."""
+    """One decision: the status to write, then what to do; why (a constant) and a sentence for people.
+
+    `look_again` is in seconds: when the next look is due if nothing wakes the loop before.
+    """
 
     act: Act
     reason: str

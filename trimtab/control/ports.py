@@ -10,19 +10,21 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, RunState, ServedVersion
+from trimtab.release import Arm as Arm
+from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion
+from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, Version
 
-Kind = TypeVar("Kind", Model, Release)
+Kind = TypeVar("Kind", Model, Release, ReleaseAction)
 
 
 class Objects(Protocol):
-    """Where Models and Releases live."""
+    """Where Models, Releases and ReleaseActions live."""
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         """The object, or None."""
 
-    def list(self, kind: type[Kind]) -> list[Kind]:
+    def all_of(self, kind: type[Kind]) -> list[Kind]:
         """All objects of the kind, oldest first."""
 
     def create(self, item: Kind) -> Kind:
@@ -33,7 +35,10 @@ class Objects(Protocol):
 
 
 class Ledger(Protocol):
-    """The audit store of decisions: append-only."""
+    """The audit store of decisions: append-only, and ahead of the status: what it holds was decided."""
+
+    def head(self, release: str) -> DecisionRecord | None:
+        """The last decision of the Release, or None."""
 
     def append(self, model: str, release: str, record: DecisionRecord) -> None:
         """Keep the record; repeating the same record is no error."""
@@ -66,20 +71,6 @@ class Runner(Protocol):
 
     def cancel(self, release_uid: str, attempt: int) -> None:
         """End the run; nothing happens where there is none."""
-
-
-class Arm(Struct, frozen=True):
-    """One version in a serving plan and its share of the traffic in percent."""
-
-    version: Version
-    weight: int
-
-
-class ServingPlan(Struct, frozen=True):
-    """What shall be served for a model: the stable version first, then the others. Weights sum to 100 unless nothing is served."""
-
-    model: Model
-    arms: tuple[Arm, ...]
 
 
 class Serving(Protocol):

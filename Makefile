@@ -1,0 +1,55 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`. All others are for working on Trimtab.
+PYTHON ?= python3.11
+UV := .tools/bin/uv
+BIN := .venv/bin
+STAMPS := build/stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-control test test-unit test-local lint generate check-diff simulate clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(STAMPS)/local: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --python $(PYTHON) --extra local
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/detectors: $(UV) pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=.venv-detectors $(UV) sync --quiet --frozen --python $(PYTHON) --extra detectors --no-dev
+	@mkdir -p $(@D) && touch $@
+
+demo: $(STAMPS)/local $(STAMPS)/detectors ## train, serve, drift, retrain, canary, promote, and roll a bad candidate back
+	$(BIN)/python examples/bike-demand/demo.py
+
+demo-control: $(STAMPS)/local $(STAMPS)/detectors ## the same without any change in the world: nothing may be retrained
+	$(BIN)/python examples/bike-demand/demo.py --control
+
+test: lint test-unit test-local ## everything that needs no cluster
+
+test-unit: $(STAMPS)/local $(STAMPS)/detectors ## unit and property tests, and a short run of each simulation
+	$(BIN)/pytest tests/unit tests/simulation
+
+test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
+	$(BIN)/pytest tests/local --timeout 300
+
+lint: $(STAMPS)/local ## format, lint, types and borders
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+generate: $(STAMPS)/local ## every generated file
+	$(BIN)/python -m pipelines
+
+check-diff: generate ## generated files are fresh
+	git diff --exit-code
+
+simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
+	$(BIN)/python tests/simulation/judge.py
+
+clean: ## everything that was built or installed here
+	rm -rf .venv .venv-detectors .tools build demo

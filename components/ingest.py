@@ -1,0 +1,27 @@
+"""Component: snapshot the data known at the cut, and validate it."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.image import TRAINING_IMAGE
+
+
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset]) -> str:  # type: ignore[valid-type]
+    """Snapshot the rows known at the cut into a file named by its SHA-256, and check that they can be trained on.
+
+    Args:
+        document: the Model as JSON.
+        cut: the data time up to which rows are read, ISO 8601.
+        champion: URI of the version that serves, or empty.
+        tracking_uri: the MLflow server.
+        dataset: the snapshot and checks.json.
+
+    Returns:
+        "valid" or "invalid".
+    """
+    from pathlib import Path
+
+    from trimtab.training.steps import ingest
+
+    return ingest(document, cut, champion, tracking_uri, Path(dataset.path))

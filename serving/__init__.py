@@ -1,0 +1,1 @@
+"""What runs inside KServe: the predictor of one version."""

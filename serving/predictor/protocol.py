@@ -1,0 +1,136 @@
+"""KServe's V1 and Open Inference (V2) protocols as bytes in and bytes out; both mean the same rows by column.
+
+Each error is an `InvalidInput` whose sentence names the field, what was found and what is allowed.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from trimtab.errors import InvalidInput
+
+Row = dict[str, Any]
+Predictions = list[float] | list[list[float]]
+
+OUTPUT = "predict"
+_NUMBERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"})
+_V1_SHAPE = 'allowed is {"instances": [{column: value, ...}, ...]}: one object a row, by column names'
+_V2_SHAPE = 'allowed is {"inputs": [{"name", "shape", "datatype", "data"}, ...]}: one tensor a column'
+
+
+class _V1(Struct):
+    instances: list[Row]
+
+
+class _Tensor(Struct):
+    name: str
+    shape: list[Annotated[int, Meta(ge=0)]]
+    datatype: str
+    data: list[Any]
+
+
+class _Output(Struct):
+    name: str
+
+
+class _V2(Struct):
+    inputs: list[_Tensor]
+    id: str | None = None
+    outputs: list[_Output] = []
+
+
+class Call(Struct, frozen=True):
+    """The rows of a request, and the id that a V2 caller gave it."""
+
+    instances: list[Row]
+    id: str | None = None
+
+
+_v1 = msgspec.json.Decoder(_V1)
+_v2 = msgspec.json.Decoder(_V2)
+
+
+def parse_v1(body: bytes) -> Call:
+    """The rows of a V1 body; any column is kept, whether the model knows it or not."""
+    found = _decode(_v1, body, _V1_SHAPE)
+    if not found.instances:
+        msg = f'"instances" has no row; {_V1_SHAPE}'
+        raise InvalidInput(msg)
+    return Call(found.instances)
+
+
+def parse_v2(body: bytes) -> Call:
+    """The rows of a V2 body: each input is one column of shape [n] or [n, 1]; inputs that the model does not know are kept."""
+    found = _decode(_v2, body, _V2_SHAPE)
+    if not found.inputs:
+        msg = f'"inputs" has no tensor; {_V2_SHAPE}'
+        raise InvalidInput(msg)
+    for output in found.outputs:
+        if output.name != OUTPUT:
+            msg = f'"outputs": found {output.name!r:.60}, the only output is {OUTPUT!r}'
+            raise InvalidInput(msg)
+    columns: dict[str, list[Any]] = {}
+    for tensor in found.inputs:
+        if tensor.name in columns:
+            msg = f"input {tensor.name!r:.60} is given twice"
+            raise InvalidInput(msg)
+        columns[tensor.name] = _column(tensor)
+    first, *others = columns.items()
+    for name, column in others:
+        if len(column) != len(first[1]):
+            msg = f"input {name!r:.60} has {len(column)} rows and input {first[0]!r:.60} has {len(first[1])}: all need the same number"
+            raise InvalidInput(msg)
+    if not first[1]:
+        msg = "the inputs have no row; at least one is needed"
+        raise InvalidInput(msg)
+    names = list(columns)
+    return Call([dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)], found.id)
+
+
+def answer_v1(predictions: Predictions) -> bytes:
+    """The V1 body of an answer: one prediction a row."""
+    return msgspec.json.encode({"predictions": predictions})
+
+
+def answer_v2(predictions: Predictions, name: str, version: str, request_id: str) -> bytes:
+    """The V2 body of an answer: one FP64 tensor `predict` of shape [n], or [n, classes]."""
+    rows = [value for row in predictions for value in row] if isinstance(predictions[0], list) else predictions
+    shape = [len(predictions), len(predictions[0])] if isinstance(predictions[0], list) else [len(predictions)]
+    output = {"name": OUTPUT, "shape": shape, "datatype": "FP64", "data": rows}
+    return msgspec.json.encode({"model_name": name, "model_version": version, "id": request_id, "outputs": [output]})
+
+
+def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes, allowed: str) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        msg = f"the request: {error}; {allowed}"
+        raise InvalidInput(msg) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"the request's body is not JSON: {error}"
+        raise InvalidInput(msg) from error
+
+
+def _column(tensor: _Tensor) -> list[Any]:
+    where = f"input {tensor.name!r:.60}"
+    if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
+        msg = f"{where}: found shape {str(tensor.shape)[:60]}, [n] or [n, 1] is allowed"
+        raise InvalidInput(msg)
+    values = [item for value in tensor.data for item in (value if isinstance(value, list) else [value])]
+    if len(values) != tensor.shape[0]:
+        msg = f"{where}: shape {tensor.shape} asks for {tensor.shape[0]} values, found {len(values)}"
+        raise InvalidInput(msg)
+    if tensor.datatype in _NUMBERS:
+        bad = next((value for value in values if isinstance(value, bool) or not isinstance(value, int | float | None)), None)
+    elif tensor.datatype == "BOOL":
+        bad = next((value for value in values if not isinstance(value, bool | None)), None)
+    elif tensor.datatype == "BYTES":
+        bad = next((value for value in values if not isinstance(value, str | None)), None)
+    else:
+        msg = f"{where}: found datatype {tensor.datatype!r:.60}, allowed are BOOL, BYTES, {', '.join(sorted(_NUMBERS))}"
+        raise InvalidInput(msg)
+    if bad is not None:
+        msg = f"{where}: found {bad!r:.60} in a tensor of datatype {tensor.datatype}"
+        raise InvalidInput(msg)
+    return values

@@ -1,0 +1,113 @@
+"""A version's model: loaded once from verified files, then rows in and predictions out. No pickle is ever opened."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.predictor import lean
+from serving.predictor.protocol import Predictions, Row
+from trimtab.errors import InvalidInput, TrimtabError
+from trimtab.manifest import verify
+from trimtab.schema import MODEL_FILES, Schema, encode, number, read_schema
+
+TRUSTED = ("sklearn.", "numpy.", "scipy.")
+
+
+class ModelFailed(TrimtabError):
+    """The model itself failed on a well-formed request (HTTP 500)."""
+
+
+class Scorer:
+    """One loaded version. `predict` may be called from several threads.
+
+    `inline_rows` is up to how many rows a call is short enough (about a millisecond) for the server's own event loop.
+    """
+
+    def __init__(self, schema: Schema, call: Callable[[Sequence[Row]], Any], inline_rows: int) -> None:
+        self.schema = schema
+        self.inline_rows = inline_rows
+        self._call = call
+        self._categories = [feature.name for feature in schema.features if feature.kind == "category"]
+
+    def predict(self, rows: Sequence[Row]) -> Predictions:
+        """One prediction a row: a float (regression: the label's unit; binary: probability of the second class), or
+        a list of probabilities in the order of the schema's classes.
+
+        Raises InvalidInput where a row is not as the schema asks, ModelFailed where the model gives no answer.
+        """
+        for index, row in enumerate(rows):
+            for name in self._categories:
+                if isinstance(row.get(name), list | dict):
+                    msg = f"row {index}, feature {name!r}: found {type(row[name]).__name__}, a category (a string) or null is allowed"
+                    raise InvalidInput(msg)
+        try:
+            found = self._call(rows)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            msg = f"the model raised {type(error).__name__} on this request"
+            raise ModelFailed(msg) from error
+        if not math.isfinite(float(found.sum())):
+            msg = "the model's answer holds a value that is no finite number"
+            raise ModelFailed(msg)
+        predictions: Predictions = found.tolist()
+        return predictions
+
+
+def load(folder: Path, digest: str) -> Scorer:
+    """The version in `folder`, after its files were verified against `digest`; raises InvalidInput where it cannot be served."""
+    verify(folder, digest)
+    schema = read_schema(folder)
+    path = folder / MODEL_FILES[schema.format]
+    try:
+        return _skops(schema, path) if schema.format == "skops" else _xgboost(schema, path)
+    except InvalidInput:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        msg = f"{path.name} of the model in {folder.name!r} cannot be loaded: {type(error).__name__}: {first:.200}"
+        raise InvalidInput(msg) from error
+
+
+def _xgboost(schema: Schema, path: Path) -> Scorer:
+    import numpy as np
+
+    booster = lean.xgboost().Booster({"nthread": 1})
+    booster.load_model(path)
+    if booster.num_features() != len(schema.features) or (booster.feature_names or schema.names) != schema.names:
+        msg = f"{path.name} takes {booster.num_features()} features, its schema names {len(schema.features)}, or their names differ"
+        raise InvalidInput(msg)
+
+    def call(rows: Sequence[Row]) -> Any:
+        return booster.inplace_predict(np.array(encode(schema, rows), dtype=np.float32), validate_features=False)
+
+    return Scorer(schema, call, inline_rows=256)
+
+
+def _skops(schema: Schema, path: Path) -> Scorer:
+    import pandas as pd
+    from skops.io import get_untrusted_types, load
+
+    untrusted = get_untrusted_types(file=path)
+    foreign = sorted(name for name in untrusted if not name.startswith(TRUSTED))
+    if foreign:
+        msg = f"{path.name} holds the type {foreign[0]!r}; only types of {', '.join(name.rstrip('.') for name in TRUSTED)} are loaded"
+        raise InvalidInput(msg)
+    pipeline = load(path, trusted=untrusted)
+
+    def call(rows: Sequence[Row]) -> Any:
+        encode(schema, rows)
+        columns = {
+            feature.name: [number(feature.name, row[feature.name], f"row {index}") for index, row in enumerate(rows)]
+            if feature.kind == "number"
+            else pd.Series([row[feature.name] for row in rows], dtype=object)
+            for feature in schema.features
+        }
+        frame = pd.DataFrame(columns)
+        if schema.task == "regression":
+            return pipeline.predict(frame)
+        probabilities = pipeline.predict_proba(frame)
+        return probabilities[:, 1] if schema.task == "binary" else probabilities
+
+    return Scorer(schema, call, inline_rows=0)

@@ -1,0 +1,93 @@
+"""KServe's ModelServer around the front: one process, one model, REST only, quiet."""
+
+import asyncio
+import logging
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import uvloop
+
+from serving.predictor import lean
+from serving.predictor.capture import Capture
+from serving.predictor.front import Front, Served
+from serving.predictor.scorer import Scorer
+from trimtab.schema import Schema
+
+GRACE_SECONDS = 2
+# How long the capture thread may hold the interpreter while a request waits; Python's own 5 ms is several requests long.
+SWITCH_SECONDS = 0.0001
+
+
+def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end."""
+    _quiet()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    kserve_server = lean.kserve("model_server")
+    served = Served(name, version, scorer, capture, _count(version))
+    if capture is not None:
+        _expose(capture)
+
+    class Server(kserve_server.ModelServer):  # type: ignore[name-defined,misc]
+        """KServe listens on every address; this one listens where it is told, with the front before KServe's application."""
+
+        def setup_event_loop(self) -> None:
+            """Nothing: KServe sets handlers on a loop that `asyncio.run` then does not use."""
+
+        async def _serve(self) -> None:
+            config = self._rest_server.config
+            config.host = host
+            config.app = Front(served, kserve_server.app)
+            await super()._serve()
+
+    server = Server(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=GRACE_SECONDS)
+    server.start([_model(name, scorer.schema)])
+
+
+def _model(name: str, schema: Schema) -> Any:
+    """The version as KServe's registry knows it: ready from the start, with V2 metadata; requests are answered by the front."""
+    model = lean.kserve("model").Model(name)
+    model.ready = True
+    datatypes = {"number": "FP64", "category": "BYTES"}
+    inputs = [{"name": feature.name, "datatype": datatypes[feature.kind], "shape": [-1]} for feature in schema.features]
+    shape = [-1, len(schema.classes)] if schema.task == "multiclass" else [-1]
+    model.get_input_types = lambda: inputs
+    model.get_output_types = lambda: [{"name": "predict", "datatype": "FP64", "shape": shape}]
+    return model
+
+
+def _quiet() -> None:
+    """Warnings only, on stderr; no access log and no timing line a request."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").propagate = False
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
+
+
+def _count(version: str) -> Any:
+    from prometheus_client import Counter
+
+    requests = Counter("trimtab_requests", "Answers to inference requests, by status code", ["code", "version"])
+    return lambda status: requests.labels(str(status), version).inc()
+
+
+def _expose(capture: Capture) -> None:
+    from prometheus_client import REGISTRY
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
+
+    class Captured(Collector):
+        """The capture's counters of one moment, so that captured = sent + dropped + queued in every scrape."""
+
+        def collect(self) -> Iterable[Metric]:
+            counts = capture.counts()
+            yield CounterMetricFamily("trimtab_capture_captured", "Events that were captured", counts.captured)
+            yield CounterMetricFamily("trimtab_capture_sent", "Events that the monitor took", counts.sent)
+            yield CounterMetricFamily("trimtab_capture_dropped", "Events that were given up", counts.dropped)
+            yield GaugeMetricFamily("trimtab_capture_queued", "Events that wait to be sent", counts.queued)
+
+    REGISTRY.register(Captured())

@@ -1,0 +1,134 @@
+"""Runs, registered versions and the monitor, simulated: deterministic, on the world's clock."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tests.unit.control.storage import Part, port
+from trimtab.control.ports import RunRequest
+from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome, PairedLosses, RejectedOutcome, RunState
+from trimtab.spec import Champion, Model, Version
+
+if TYPE_CHECKING:
+    from tests.unit.control.world import World
+
+Ending = Literal["candidate", "rejected", "invalidData", "fault", "vanish", "hang"]
+LONG_RUN = 1_000_000
+
+
+class Run(Struct):
+    """A training run: how many ticks it still takes, and how it will end."""
+
+    request: RunRequest
+    left: int
+    ending: Ending
+
+
+class SimulatedRunner(Part):
+    """Runs take some ticks and end as the world's plan for their Model says."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.ended: dict[tuple[str, int], str] = {}
+        self.submitted: list[tuple[str, int]] = []
+
+    @port
+    def submit(self, request: RunRequest) -> None:
+        key = (request.release_uid, request.attempt)
+        msgspec.json.decode(msgspec.json.encode(request), type=RunRequest)
+        if key in self.runs or key in self.ended or self.world.registry.written(*key):
+            return
+        self.submitted.append(key)
+        ending: Ending = "candidate" if request.compare_only else next(self.world.endings, "candidate")
+        self.runs[key] = Run(request, LONG_RUN if ending == "hang" else self.world.run_ticks, ending)
+
+    @port
+    def state(self, release_uid: str, attempt: int) -> tuple[RunState, str]:
+        key = (release_uid, attempt)
+        if key in self.runs:
+            return "active", ""
+        return ("ended", self.ended[key]) if key in self.ended else ("absent", "")
+
+    @port
+    def cancel(self, release_uid: str, attempt: int) -> None:
+        if self.runs.pop((release_uid, attempt), None):
+            self.ended[(release_uid, attempt)] = "cancelled"
+
+    def tick(self) -> None:
+        for key, run in list(self.runs.items()):
+            run.left -= 1
+            if run.left <= 0:
+                del self.runs[key]
+                self._end(key, run)
+
+    def _end(self, key: tuple[str, int], run: Run) -> None:
+        if run.ending == "vanish":
+            return
+        self.ended[key] = "out of memory" if run.ending == "fault" else ""
+        compared = run.request.champion.version if run.request.champion else ""
+        if run.ending == "rejected":
+            self.world.registry.outcomes[key] = RejectedOutcome("rmse", 12.0, 11.0, (11.5, 12.5))
+        elif run.ending == "invalidData":
+            self.world.registry.outcomes[key] = InvalidDataOutcome(("no rows",))
+        elif run.ending == "candidate":
+            version = run.request.compare_only or self.world.registry.register(run.request.model.metadata.name)
+            self.world.registry.outcomes[key] = CandidateOutcome(version.version, version.digest, {"rmse": 1.0}, compared)
+
+
+class SimulatedRegistry(Part):
+    """Versions, outcomes and the alias."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        self.by_hand: dict[str, Outcome] = {}
+        self.aliases: dict[str, str] = {}
+        self.versions: dict[str, int] = {}
+
+    def register(self, model: str) -> Version:
+        """A new version of a Model."""
+        self.versions[model] = self.versions.get(model, 0) + 1
+        return Version(str(self.versions[model]), f"{self.versions[model]:064d}")
+
+    def written(self, release_uid: str, attempt: int) -> bool:
+        return (release_uid, attempt) in self.outcomes
+
+    @port
+    def outcome(self, release_uid: str, attempt: int, run: str = "") -> Outcome | None:
+        return self.by_hand.get(run) if run else self.outcomes.get((release_uid, attempt))
+
+    @port
+    def project(self, model: str, champion: Champion) -> None:
+        self.aliases[model] = champion.version
+
+    @port
+    def fetch(self, model: str, version: Version) -> Path:
+        raise NotImplementedError
+
+
+class SimulatedMonitor(Part):
+    """A watermark that advances with the world, paired losses of the versions' own, and quality findings."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self.quality: dict[str, list[str]] = {}
+        self.knows = True
+
+    @port
+    def watermark(self, model: Model) -> datetime | None:
+        return self.world.data_now if self.knows and model.name else None
+
+    @port
+    def paired(self, model: Model, champion: str, candidate: str, since: datetime) -> PairedLosses:
+        rows = int((self.world.data_now - since) / timedelta(minutes=30)) if self.knows else 0
+        wave = [((7919 * row) % 101) / 101 for row in range(min(rows, 400))]
+        one, other = self.world.version(model.name, champion), self.world.version(model.name, candidate)
+        return PairedLosses(tuple(one.loss + part for part in wave), tuple(other.loss + part for part in wave), clip=4.0)
+
+    @port
+    def open_quality(self, model: Model) -> list[str]:
+        return list(self.quality.get(model.name, []))

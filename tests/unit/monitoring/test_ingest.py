@@ -1,0 +1,115 @@
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import pytest
+
+from trimtab.errors import InvalidInput
+from trimtab.events import CloudEvent
+from trimtab.monitoring.ingest import Asked, Labelled, arrival, event_time, watermark
+
+from .folders import HOUR, NOW, START, answered, asked, model, told
+
+SECONDS = START.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param("2026-01-01 00:00:00", SECONDS, id="a text without a zone is UTC"),
+        pytest.param("2026-01-01T02:00:00+02:00", SECONDS, id="a text with a zone is converted"),
+        pytest.param("2026-01-01T00:00:00Z", SECONDS, id="Z is UTC"),
+        pytest.param("2026-01-01", SECONDS, id="a date is its midnight"),
+        pytest.param(date(2026, 1, 1), SECONDS, id="a date object is its midnight"),
+        pytest.param(SECONDS, SECONDS, id="a number is seconds"),
+        pytest.param(SECONDS * 1000, SECONDS, id="a large number is milliseconds"),
+        pytest.param("soon", None, id="a word is no time"),
+        pytest.param(True, None, id="a truth value is no time"),
+        pytest.param(1e308, None, id="an absurd number is no time"),
+        pytest.param(float("nan"), None, id="NaN is no time"),
+        pytest.param(["2026-01-01"], None, id="a list is no time"),
+        pytest.param("0001-01-01T00:00:00+14:00", None, id="a time before the calendar's first is no time"),
+    ],
+)
+def test_event_time(found: object, expected: float | None) -> None:
+    assert event_time(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "replaying", "expected"),
+    [
+        pytest.param({"at": START.isoformat()}, True, SECONDS, id="the named column is the event time"),
+        pytest.param({"load": 1.0}, False, NOW.timestamp(), id="without the column it is the event's own time"),
+        pytest.param({"load": 1.0}, True, None, id="while replaying a row without the column has no time"),
+        pytest.param({"at": "soon"}, False, None, id="a time that cannot be read is none, never the event's"),
+    ],
+)
+def test_time_of_a_row(instance: dict[str, object], replaying: bool, expected: float | None) -> None:
+    found = arrival(asked(1, [instance]), model(), NOW, replaying=replaying)
+    assert isinstance(found, Asked)
+    assert found.rows[0].time == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "key"),
+    [
+        pytest.param({"id": 7}, "7", id="the named column is the key"),
+        pytest.param({}, "r1:0", id="without it the key is the event's id and the row's place"),
+        pytest.param({"id": None}, "r1:0", id="null is no key"),
+        pytest.param({"id": [1]}, "r1:0", id="a list is no key"),
+    ],
+)
+def test_key_of_a_row(instance: dict[str, object], key: str) -> None:
+    found = arrival(asked(1, [instance]), model(), NOW, replaying=False)
+    assert isinstance(found, Asked)
+    assert found.rows[0].key == key
+
+
+def test_version_is_the_events_own_or_else_the_given_one() -> None:
+    event = asked(1, [{}], version="4")
+    bare = msgspec.structs.replace(event, extensions={"inferenceservicename": "demand"})
+    found = [arrival(item, model(), NOW, replaying=False, version="9") for item in (event, bare)]
+    assert [item.version for item in found if isinstance(item, Asked)] == ["4", "9"]
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        pytest.param(msgspec.structs.replace(asked(1, [{}]), extensions={}), "inferenceservicename", id="no model is named"),
+        pytest.param(msgspec.structs.replace(asked(1, [{}]), data={"rows": []}), "instances", id="a request without instances"),
+        pytest.param(msgspec.structs.replace(asked(1, [{}]), data={"instances": [[1, 2]]}), "object", id="an instance that is no object"),
+        pytest.param(msgspec.structs.replace(answered(1, []), data=None), "data", id="a response without data"),
+        pytest.param(msgspec.structs.replace(told(1, 2, NOW), data={"model": "demand"}), "key", id="a label without a key"),
+        pytest.param(
+            msgspec.structs.replace(told(1, 2, NOW), data={"model": "demand", "key": 1, "value": 2, "time": "0001-01-01T00:00:00+14:00"}),
+            "time",
+            id="a label at a time that no clock can show",
+        ),
+        pytest.param(
+            msgspec.structs.replace(asked(1, [{}]), time=datetime.fromisoformat("0001-01-01T00:00:00+14:00")),
+            "time",
+            id="an event at a time that no clock can show",
+        ),
+    ],
+)
+def test_malformed_events_are_refused_with_a_sentence(event: CloudEvent, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        arrival(event, model(), NOW, replaying=False)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "replaying", "expected"),
+    [
+        pytest.param(HOUR, False, HOUR, id="an hour ahead of receipt is believed"),
+        pytest.param(timedelta(days=900), False, timedelta(days=1), id="years ahead is held at a day"),
+        pytest.param(timedelta(days=900), True, timedelta(days=900), id="a replay may be anywhere"),
+    ],
+)
+def test_watermark_is_held_near_receipt(ahead: timedelta, replaying: bool, expected: timedelta) -> None:
+    found = arrival(asked(1, [{"at": (NOW + ahead).isoformat()}, {"at": START.isoformat()}]), model(), NOW, replaying=replaying)
+    assert isinstance(found, Asked)
+    assert watermark(found.rows, NOW, replaying=replaying) == (NOW + expected).timestamp()
+
+
+def test_label_keeps_its_value_and_time() -> None:
+    found = arrival(told(7, 3.5, NOW), model(), NOW, replaying=False)
+    assert found == Labelled("/labels", "l7", "default/demand", "7", b"3.5", NOW.replace(tzinfo=UTC).timestamp())

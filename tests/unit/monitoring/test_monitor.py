@@ -1,0 +1,275 @@
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from trimtab.errors import InvalidInput, Unavailable
+from trimtab.events import CloudEvent
+from trimtab.monitoring import views
+from trimtab.monitoring.columns import Column, Table
+from trimtab.monitoring.deciding import ColumnTest
+from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.monitor import Monitor, UnknownModel
+from trimtab.monitoring.ports import Watched, WatchedVersion
+
+from .folders import DETECTORS, HOUR, NOW, START, MemoryFleet, ScipyDetector, asked, instances, labels_of, model, served, told, write_folder
+
+ID = "default/demand"
+Rows = list[dict[str, Any]]
+
+
+def look(monitor: Monitor) -> None:
+    """Two ticks and the rounds they begin: all that can be said now is said and sent."""
+    for _ in range(2):
+        monitor.tick(NOW)
+        monitor.settle()
+    monitor.tick(NOW)
+
+
+def feed(monitor: Monitor, rows: Rows, generator: np.random.Generator, *, noise: float = 1.0, first: int = 0, labels: bool = True) -> None:
+    events = served(rows, first=first)
+    monitor.accept([*events, *(labels_of(rows, generator, noise) if labels else [])], NOW)
+
+
+def days_after(rows: Rows) -> Rows:
+    """One row 30 hours after the last: the watermark moves on so that windows close and labels are mature."""
+    last = max(row["at"] for row in rows)
+    return [{**rows[0], "id": 10_000_000, "at": (datetime.fromisoformat(last) + 30 * HOUR).isoformat()}]
+
+
+def said(events: Sequence[CloudEvent]) -> list[tuple[str, int]]:
+    return [(event.data["kind"], event.data["window"]) for event in events]
+
+
+@pytest.fixture
+def calm(generator: np.random.Generator) -> Rows:
+    return instances(generator, 500)
+
+
+def test_calm_traffic_makes_windows_and_no_finding(
+    monitor: Monitor, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    feed(monitor, calm, generator)
+    feed(monitor, days_after(calm), generator, first=900, labels=False)
+    look(monitor)
+    found = views.windows(monitor, ID)
+    assert [(window["window"], window["rows"], window["judged"]) for window in found] == [(n, 100, True) for n in range(5)]
+    assert found[1]["start"] == "2026-01-05T04:00:00Z"
+    assert sent == []
+    state = views.state(monitor, ID)
+    assert (state["windows"], state["openQuality"], state["counts"]["labels"]) == ({"1": 5}, [], 500)
+
+
+def test_a_shift_is_found_by_alibis_detector_and_a_duplicate_has_the_same_id(
+    tmp_path: Path, fleet: MemoryFleet, detector: TabularDrift, generator: np.random.Generator
+) -> None:
+    found = []
+    for name in ("first", "second"):
+        sent: list[CloudEvent] = []
+        monitor = Monitor(tmp_path / f"{name}.db", fleet, detector, sent.append, replaying=True)
+        feed(monitor, instances(np.random.default_rng(3), 420, shift=1.0), generator, labels=False)
+        look(monitor)
+        found.append({(*pair, event.id) for pair, event in zip(said(sent), sent, strict=True)})
+        monitor.stop()
+    assert {(kind, window) for kind, window, _ in found[0]} == {(kind, n) for kind in ("covariate", "prediction") for n in (1, 2, 3)}
+    assert found[0] == found[1]
+
+
+def test_error_growth_is_found_after_persistence_and_never_before_labels_matured(
+    monitor: Monitor, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    feed(monitor, calm[:200], generator)
+    feed(monitor, calm[200:300], generator, noise=3.0, first=200)
+    feed(monitor, calm[300:423], generator, noise=3.0, first=300)
+    look(monitor)
+    assert [window["judged"] for window in views.windows(monitor, ID)] == [True, True, True, False]
+    assert said(sent) == []
+    feed(monitor, calm[423:], generator, noise=3.0, first=423)
+    look(monitor)
+    assert said(sent) == [("performance", 3)]
+    finding = sent[0].data
+    assert (finding["hurts"], finding["evidence"]["inputsMoved"], finding["version"], finding["modelUid"]) == (True, [], "1", "uid-1")
+    assert finding["cut"] == "2026-01-21T19:00:00Z"
+    report = views.performance(monitor, ID)
+    assert report[3]["judgement"]["value"] == pytest.approx(3.0, rel=0.2)
+    assert set(report[3]["effects"]) == {"load", "heat", "site", "__prediction"}
+
+
+def test_a_rise_within_the_margin_at_unchanged_inputs_is_a_concept_finding(
+    tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    lenient = model(performance={"margin": "x3"})
+    monitor = Monitor(tmp_path / "m.db", MemoryFleet(Watched(lenient, version)), ScipyDetector(), sent.append, replaying=True)
+    feed(monitor, calm, generator, noise=2.0)
+    look(monitor)
+    assert said(sent) == [("concept", 1), ("concept", 2), ("concept", 3)]
+    monitor.stop()
+
+
+def test_labels_that_are_missing_keep_a_window_unjudged(monitor: Monitor, calm: Rows, generator: np.random.Generator) -> None:
+    feed(monitor, calm, generator, labels=False)
+    monitor.accept(labels_of(calm[:40], generator, 9.0), NOW)
+    look(monitor)
+    assert not any(window["judged"] for window in views.windows(monitor, ID))
+    monitor.accept(labels_of(calm[40:60], generator, 9.0), NOW)
+    look(monitor)
+    assert [window["judged"] for window in views.windows(monitor, ID)] == [True, False, False, False]
+
+
+def test_broken_data_is_a_quality_finding_holds_drift_back_and_closes_after_two_clean_windows(
+    monitor: Monitor, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    broken = [{**row, "heat": row["heat"] * 1000} for row in calm[:200]]
+    for first, rows in ((0, broken), (200, calm[200:300]), (300, calm[300:])):
+        feed(monitor, rows, generator, noise=9.0, first=first)
+        look(monitor)
+        if first == 200:
+            assert len(views.state(monitor, ID)["openQuality"]) == 1
+    assert [pair for pair in said(sent) if pair[1] < 2] == [("quality", 0)]
+    assert "heat" in sent[0].data["sentence"]
+    assert views.state(monitor, ID)["openQuality"] == []
+    assert next(finding["open"] for finding in views.findings(monitor, ID)) is False
+
+
+def test_out_of_order_rows_make_the_same_windows_and_late_ones_are_set_aside(
+    monitor: Monitor, calm: Rows, generator: np.random.Generator
+) -> None:
+    order = np.argsort(np.arange(300) + generator.uniform(0, 2, 300))
+    for number, place in enumerate(order):
+        if place != 50:
+            feed(monitor, [calm[place]], generator, first=number, labels=False)
+    feed(monitor, calm[300:310], generator, first=300, labels=False)
+    look(monitor)
+    feed(monitor, [calm[50]], generator, first=999, labels=False)
+    look(monitor)
+    found = views.windows(monitor, ID)
+    assert [(window["start"], window["rows"]) for window in found][:2] == [("2026-01-01T00:00:00Z", 100), ("2026-01-05T05:00:00Z", 100)]
+    assert len(found) == 3
+    assert views.state(monitor, ID)["counts"]["rows"] == 310
+
+
+def test_a_promotion_begins_new_windows_against_the_new_versions_own_reference(
+    tmp_path: Path, monitor: Monitor, fleet: MemoryFleet, sent: list[CloudEvent], generator: np.random.Generator
+) -> None:
+    moved = instances(generator, 500, shift=1.0)
+    feed(monitor, moved[:240], generator, labels=False)
+    look(monitor)
+    assert said(sent) == [("covariate", 1), ("prediction", 1)]
+    second = write_folder(tmp_path / "2", seed=8)
+    sample = msgspec.structs.replace(second, version="2")
+    fleet.models = [Watched(model(), sample)]
+    monitor.accept(served(moved[240:], version="2", first=240), NOW)
+    look(monitor)
+    assert views.state(monitor, ID)["windows"] == {"1": 2, "2": 2}
+    assert views.windows(monitor, ID)[2]["start"] == "2026-01-11T00:00:00Z"
+
+
+class Flaky:
+    """A sink that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.answers: str = "unavailable"
+        self.got: list[CloudEvent] = []
+
+    def __call__(self, event: CloudEvent) -> None:
+        if self.answers == "unavailable":
+            msg = "the sink does not answer"
+            raise Unavailable(msg)
+        self.got.append(event)
+        if self.answers == "refuses":
+            msg = "the sink wants no findings"
+            raise InvalidInput(msg)
+
+
+@pytest.mark.parametrize(("answers", "times"), [pytest.param("takes", 1, id="taken"), pytest.param("refuses", 1, id="refused")])
+def test_findings_survive_a_sink_that_is_away_and_a_restart(
+    tmp_path: Path, fleet: MemoryFleet, generator: np.random.Generator, answers: str, times: int
+) -> None:
+    sink = Flaky()
+    monitor = Monitor(tmp_path / "m.db", fleet, ScipyDetector(), sink, replaying=True)
+    feed(monitor, instances(generator, 240, shift=1.0), generator, labels=False)
+    look(monitor)
+    waiting = [event.id for event in monitor.records.pending()]
+    assert (len(waiting), sink.got) == (2, [])
+    monitor.stop()
+    monitor = Monitor(tmp_path / "m.db", fleet, ScipyDetector(), sink, replaying=True)
+    sink.answers = answers
+    look(monitor)
+    look(monitor)
+    assert [event.id for event in sink.got] == waiting * times
+    monitor.stop()
+
+
+class Absent:
+    """A detector that never answers."""
+
+    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+        msg = f"no answer for {len(columns)} columns, {len(reference)} and {len(window)}"
+        raise Unavailable(msg)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_detector_that_fails_is_tried_twice_and_does_not_stop_the_rest(
+    tmp_path: Path, fleet: MemoryFleet, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    monitor = Monitor(tmp_path / "m.db", fleet, Absent(), sent.append, replaying=True)
+    feed(monitor, calm, generator, noise=3.0)
+    for _ in range(6):
+        look(monitor)
+    assert [window["drift"]["failed"][:13] for window in views.windows(monitor, ID)] == ["no answer for"] * 4
+    assert said(sent) == [("performance", 1), ("performance", 2), ("performance", 3)]
+    assert "trimtab_monitor_detector_failures_total 8" in views.metrics(monitor, NOW)
+    monitor.stop()
+
+
+def test_a_tick_stays_quick_while_the_detector_starts(
+    tmp_path: Path, fleet: MemoryFleet, calm: Rows, generator: np.random.Generator
+) -> None:
+    monitor = Monitor(tmp_path / "m.db", fleet, TabularDrift(DETECTORS), lambda _: None, replaying=True)
+    feed(monitor, calm, generator)
+    started = time.monotonic()
+    monitor.tick(NOW)
+    monitor.tick(NOW)
+    assert time.monotonic() - started < 1.0
+    started = time.monotonic()
+    monitor.stop()
+    assert time.monotonic() - started < 4.0
+
+
+def test_one_broken_version_does_not_keep_the_others_from_being_watched(
+    tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    empty = WatchedVersion("1", "0", tmp_path / "nothing")
+    fleet = MemoryFleet(Watched(model("broken"), empty), Watched(model(), version))
+    monitor = Monitor(tmp_path / "m.db", fleet, ScipyDetector(), sent.append, replaying=True)
+    monitor.accept([asked("x", [calm[0]], name="broken")], NOW)
+    feed(monitor, calm, generator)
+    look(monitor)
+    assert len(views.windows(monitor, ID)) == 4
+    monitor.stop()
+
+
+def test_a_model_that_is_not_watched_is_a_sentence_and_stores_nothing(monitor: Monitor, calm: Rows) -> None:
+    with pytest.raises(UnknownModel, match="'default/other' is not known here; known are default/demand"):
+        monitor.accept([*served(calm[:1]), told(1, 2.0, NOW, name="other")], NOW)
+    assert monitor.store.counts(ID)["rows"] == 0
+
+
+def test_events_that_name_no_version_are_the_champions_while_it_serves_alone(
+    monitor: Monitor, fleet: MemoryFleet, version: WatchedVersion, calm: Rows
+) -> None:
+    bare = [msgspec.structs.replace(event, extensions={"inferenceservicename": "demand"}) for event in served(calm[:2])]
+    monitor.accept(bare[:2], NOW)
+    other = msgspec.structs.replace(version, version="2")
+    fleet.models = [Watched(model(), version, (other,))]
+    monitor.tick(NOW)
+    monitor.accept(bare[2:], NOW)
+    assert monitor.store.row_counts() == {(ID, "1"): 1, (ID, ""): 1}
+    assert monitor.store.watermark(ID) == START + HOUR

@@ -1,0 +1,84 @@
+"""A document is a Model, or one sentence with the field's path, what was found and what is allowed."""
+
+import pytest
+
+from trimtab.documents import parse_model, read_model
+from trimtab.errors import InvalidInput
+
+DOCUMENT = """
+apiVersion: trimtab.dev/v1alpha1
+kind: Model
+metadata: {{name: {name}}}
+spec:
+  task: regression
+  data: {{uri: bike.csv, label: demand{data}}}
+{spec}
+"""
+
+
+def text(name: str = "bikes", data: str = "", spec: str = "") -> str:
+    return DOCUMENT.format(name=name, data=data, spec=spec)
+
+
+BAD = {
+    "a field that is unknown names its neighbours": (
+        text(data=", foo: 1"),
+        "spec.data.foo: unknown field; allowed here are uri, label, time",
+    ),
+    "a duration in words": (text(data=", history: 180 days"), "spec.data.history: found '180 days', allowed is a duration such as"),
+    "a column that is a number": (text(data=", exclude: [1]"), "spec.data.exclude[0]: found 1, allowed is a column's name"),
+    "a name with capitals": (text(name="Bikes"), "metadata.name: found 'Bikes', allowed is a name of at most 40"),
+    "a name that is too long": (text(name="b" * 41), "metadata.name: found"),
+    "a bare percent as a margin": (text(spec="  rollout: {guard: {errors: {margin: 5%}}}"), "spec.rollout.guard.errors.margin: found '5%'"),
+    "a threshold that is no bucket": (
+        text(spec="  rollout: {guard: {slow: {threshold: 42ms}}}"),
+        "found '42ms', allowed is '50ms', '100ms'",
+    ),
+    "a strategy of which nobody heard": (
+        text(spec="  rollout: {strategy: fast}"),
+        "spec.rollout.strategy: found 'fast', allowed is 'canary'",
+    ),
+    "a strategy that is still to come": (text(spec="  rollout: {strategy: shadow}"), "'shadow', which is coming; allowed today are"),
+    "weights that fall": (text(spec="  rollout: {steps: [50, 20]}"), "spec.rollout.steps: found [50, 20], allowed are growing weights"),
+    "a weight of nothing": (text(spec="  rollout: {steps: [0]}"), "spec.rollout.steps[0]: found 0, allowed is a share of the traffic"),
+    "more hits than windows": (
+        text(spec="  monitoring: {drift: {persistence: 3 of 2}}"),
+        "persistence: found '3 of 2', more hits than windows",
+    ),
+    "the label among the excluded columns": (text(data=", exclude: [demand]"), "spec.data.exclude: names the label 'demand'"),
+    "the label as the time": (text(data=", time: demand"), "spec.data.label: 'demand' is the time or key column as well"),
+    "a gate without a bound": (text(spec="  gates: [{metric: rmse}]"), "spec.gates[0]: exactly one of min, max and notWorseThan"),
+    "a margin that goes with nothing": (
+        text(spec='  gates: [{metric: rmse, max: 3, margin: "+1"}]'),
+        "spec.gates[0].margin: only goes with",
+    ),
+    "a text where a mapping belongs": (text(spec="  monitoring: 3"), "spec.monitoring: found 3, allowed is a mapping with window, drift"),
+    "no label": (text().replace(", label: demand", ""), "spec.data.label: is missing and has no default"),
+    "another kind": (text().replace("kind: Model", "kind: Pod"), "kind: found 'Pod', allowed is 'Model'"),
+    "not YAML": ("a: [", "not YAML at line"),
+    "a list": ("- a", "a Model document is a mapping"),
+}
+
+
+@pytest.mark.parametrize(("document", "sentence"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_work_is_said_in_one_sentence(document: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse_model(document)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_field_but_three_has_a_default() -> None:
+    model = parse_model(text())
+    assert model.spec.rollout.steps == (5, 25, 50)
+    assert model.spec.data.label_delay == "0s"
+
+
+def test_a_relative_path_is_taken_from_the_document_s_folder(tmp_path) -> None:
+    (tmp_path / "model.yaml").write_text(text())
+    assert read_model(tmp_path / "model.yaml").spec.data.uri == str(tmp_path / "bike.csv")
+
+
+def test_a_document_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(InvalidInput, match=r"nothing\.yaml' cannot be read: No such file"):
+        read_model(tmp_path / "nothing.yaml")

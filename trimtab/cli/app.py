@@ -1,0 +1,174 @@
+"""The commands, as a tree. Each command's work is in a module that is imported when the command runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimtab import __version__
+from trimtab.cli.output import AsJson
+
+app = typer.Typer(
+    name="trimtab",
+    help="Declare a model once; Trimtab trains it, gates it, rolls it out, watches it and retrains it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+local = typer.Typer(help="The whole loop on this machine: real parts, no cluster.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(local, name="local")
+
+StateFolder = Annotated[Path, typer.Option("--state", help="The state folder.", envvar="TRIMTAB_STATE_FOLDER")]
+STATE = Path(".trimtab")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    """Declare a model once; Trimtab trains it, gates it, rolls it out, watches it and retrains it."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the rows.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the document is written.")] = Path("model.yaml"),
+    name: Annotated[str | None, typer.Option(help="The model's name; else taken from the file's.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label's column; else guessed.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a document that exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a first Model document from the data."""
+    from trimtab.cli.documents import init_document
+
+    init_document(data, out, name, label, force=force, as_json=as_json)
+
+
+@local.command()
+def up(
+    document: Annotated[Path, typer.Argument(help="The Model document.")],
+    state: StateFolder = STATE,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first cut (ISO 8601): the first version knows only rows until then.")
+    ] = None,
+    gateway_port: Annotated[int, typer.Option(help="Where callers ask; 0 takes a free port.")] = 8080,
+    events_port: Annotated[int, typer.Option(help="Where events and metrics are; 0 takes a free port.")] = 8090,
+    mlflow_port: Annotated[int, typer.Option(help="Where the MLflow page is; 0 takes a free port.")] = 5000,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay until interrupted, then take everything down.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply a Model document and run everything; returns when the first version serves."""
+    from trimtab.cli.local import bring_up
+
+    ports = {"gateway": gateway_port, "events": events_port, "mlflow": mlflow_port}
+    bring_up(document, state, start, ports, foreground=foreground, as_json=as_json)
+
+
+@local.command()
+def down(state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """End all processes; the state stays, and the next `up` goes on from it."""
+    from trimtab.cli.local import take_down
+
+    take_down(state, as_json=as_json)
+
+
+@local.command("status")
+def local_status(state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """What runs here, and the end-points."""
+    from trimtab.cli.local import show_processes
+
+    show_processes(state, as_json=as_json)
+
+
+@local.command()
+def play(
+    data: Annotated[Path, typer.Argument(help="A CSV or Parquet file; its rows after the first cut are played.")],
+    state: StateFolder = STATE,
+    model: Annotated[str | None, typer.Option(help="Which Model; only needed where there are several.")] = None,
+    after: Annotated[str | None, typer.Option("--after", help="Play rows after this time; else after the first cut.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Play rows until this time; else all.")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as they are answered.")] = 50.0,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on where the last play stopped.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a file's rows as live traffic through the gateway; labels follow after labelDelay."""
+    from trimtab.cli.play import play_file
+
+    play_file(data, state, model, after, until, rate, restart=restart, as_json=as_json)
+
+
+@local.command()
+def report(
+    state: StateFolder = STATE,
+    model: Annotated[str | None, typer.Option(help="Which Model; only needed where there are several.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the page is written.")] = Path("report.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Write one self-contained page: demand and error over time, findings, versions, canaries and verdicts."""
+    from trimtab.cli.report import write_report
+
+    write_report(state, model, out, as_json=as_json)
+
+
+@app.command()
+def status(state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """The Models: champion, watermark, last Release."""
+    from trimtab.cli.releases import show_models
+
+    show_models(state, as_json=as_json)
+
+
+@app.command()
+def releases(
+    state: StateFolder = STATE,
+    model: Annotated[str | None, typer.Option(help="Only this Model's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All Releases, oldest first."""
+    from trimtab.cli.releases import show_releases
+
+    show_releases(state, model, as_json=as_json)
+
+
+@app.command()
+def why(release: Annotated[str, typer.Argument(help="A Release's name.")], state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """Every decision of a Release with its evidence, in sentences."""
+    from trimtab.cli.releases import explain
+
+    explain(release, state, as_json=as_json)
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+By = Annotated[str, typer.Option("--by", help="Who says it; else the user of this machine.")]
+
+
+@app.command()
+def approve(release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """Say yes to a Release that awaits approval."""
+    from trimtab.cli.releases import act
+
+    act("approve", release, reason, by, state, as_json=as_json)
+
+
+@app.command()
+def reject(release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, as_json: AsJson = False) -> None:
+    """Say no to a Release that has not been promoted."""
+    from trimtab.cli.releases import act
+
+    act("reject", release, reason, by, state, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    target: Annotated[str, typer.Argument(help="A Release under way, or a Model whose previous champion shall come back.")],
+    reason: Reason = "",
+    by: By = "",
+    state: StateFolder = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a candidate back, or bring a Model's previous champion back."""
+    from trimtab.cli.releases import roll_back
+
+    roll_back(target, reason, by, state, as_json=as_json)

@@ -1,0 +1,43 @@
+"""How the command line speaks: tables and sentences for people, one JSON value for programs, errors on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
+
+
+def print_json(value: Any) -> None:
+    """Print any of our values as one JSON document."""
+    print(json.dumps(msgspec.to_builtins(value), indent=1))
+
+
+def complain(error: Exception) -> None:
+    """One sentence on standard error; as JSON where `--json` was asked for."""
+    if "--json" in sys.argv:
+        print(json.dumps({"error": str(error)}))
+    print(f"error: {error}", file=sys.stderr)
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table as wide as the terminal allows."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(made)
+
+
+def moment(when: datetime | None) -> str:
+    """A time as people read it."""
+    return when.strftime("%Y-%m-%d %H:%M:%S") if when else ""

@@ -1,0 +1,153 @@
+"""Gathers what the rules of one Release look at. Reads through ports, decides nothing.
+
+Only what the Release's phase needs is asked for, so that an idle fleet costs nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
+from trimtab.release import (
+    TERMINAL,
+    ActionSpec,
+    Admission,
+    Admit,
+    CandidateOutcome,
+    Evidence,
+    GuardVerdict,
+    Observed,
+    Outcome,
+    Phase,
+    Release,
+    ReleaseAction,
+    RunState,
+    ServedVersion,
+    Verdict,
+)
+from trimtab.retraining.govern import govern
+from trimtab.rollout.judge import judge, look
+from trimtab.rollout.quality import judge_quality
+from trimtab.spec import Model, recipe
+from trimtab.units import duration, margin
+
+LIMIT = 4
+"""How many Releases may be under way at once, over all Models."""
+
+_RUNS = (Phase.TRAINING, Phase.COMPARING, Phase.WITHDRAWING)
+_SERVES = (Phase.ROLLOUT, Phase.COMPARING, Phase.AWAITING_APPROVAL, Phase.BAKING, Phase.WITHDRAWING)
+
+
+class Ports(Struct, frozen=True):
+    """Everything the loop reaches the world through."""
+
+    objects: Objects
+    ledger: Ledger
+    runner: Runner
+    serving: Serving
+    traffic: Traffic
+    registry: Registry
+    monitor: Monitor
+
+
+def data_now(ports: Ports, model: Model, now: datetime) -> datetime:
+    """The data time of a Model: its watermark, never before its first cut; the wall clock where there is neither."""
+    watermark = ports.monitor.watermark(model)
+    known = [moment for moment in (watermark, model.status.first_cut) if moment is not None]
+    return max(known) if known else now
+
+
+def gather(ports: Ports, release: Release, releases: Sequence[Release], model: Model | None, *, now: datetime, fault: str) -> Observed:
+    """What is observed of `release`; `fault` is why its candidate could not be served when that was last tried."""
+    status = release.status
+    if model is None:
+        run = _run(ports, release)[0]
+        return Observed(now=now, data_now=now, release=release, model=None, run=run, evidence=status.evidence)
+    moment = data_now(ports, model, now)
+    run, run_fault = _run(ports, release)
+    served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
+    evidence, verdict = _traffic(ports, release, model)
+    return Observed(
+        now=now,
+        data_now=moment,
+        release=release,
+        model=model,
+        recipe=recipe(model.spec),
+        admission=_admission(release, releases, model, moment),
+        run=run,
+        run_fault=run_fault,
+        outcome=_outcome(ports, release),
+        serving=served,
+        serving_fault=fault,
+        smoke=_smoke(ports, release, model, served),
+        evidence=evidence,
+        verdict=verdict,
+        bake_verdict=_bake(ports, release, model),
+        actions=_actions(ports, release),
+        quality_findings=tuple(ports.monitor.open_quality(model)) if status.phase is Phase.ROLLOUT else (),
+    )
+
+
+def _actions(ports: Ports, release: Release) -> tuple[ActionSpec, ...]:
+    found = ports.objects.all_of(ReleaseAction)
+    return tuple(
+        action.spec for action in found if (action.spec.release, action.metadata.namespace) == (release.name, release.metadata.namespace)
+    )
+
+
+def _admission(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> Admission:
+    if release.status.phase is not Phase.PENDING:
+        return Admit()
+    running = sum(1 for other in releases if other.status.phase not in TERMINAL and other.status.phase is not Phase.PENDING)
+    return govern(release, model, releases, moment, running, LIMIT)
+
+
+def _run(ports: Ports, release: Release) -> tuple[RunState, str]:
+    if release.status.phase not in _RUNS or release.status.attempt == 0:
+        return "absent", ""
+    return ports.runner.state(release.metadata.uid, release.status.attempt)
+
+
+def _outcome(ports: Ports, release: Release) -> Outcome | None:
+    status, request = release.status, release.spec.request
+    if status.phase not in (Phase.TRAINING, Phase.COMPARING):
+        return None
+    if status.attempt:
+        return ports.registry.outcome(release.metadata.uid, status.attempt)
+    if request.version:
+        return CandidateOutcome(request.version.version, request.version.digest)
+    return ports.registry.outcome(release.metadata.uid, 0, request.run) if request.run else None
+
+
+def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[ServedVersion]) -> tuple[bool, str] | None:
+    status = release.status
+    if status.phase is not Phase.ROLLOUT or status.smoked or status.candidate is None or not status.ready:
+        return None
+    ready = any(one.version == status.candidate.version and one.ready for one in served)
+    return ports.serving.smoke(model, status.candidate) if ready else None
+
+
+def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Verdict]:
+    status = release.status
+    champion = model.status.champion
+    if status.phase is not Phase.ROLLOUT or status.rollout is None or status.candidate is None or champion is None:
+        return status.evidence, Verdict()
+    if status.step < 0 or status.promotion:
+        return status.evidence, status.verdict or Verdict()
+    threshold = round(duration(status.rollout.guard.slow.threshold) / timedelta(milliseconds=1))
+    blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
+    counted = [block for block in blocks if block.weight == status.weight]
+    evidence = look(status.evidence, counted, status.rollout)
+    evidence = Evidence(cursor, evidence.errors, evidence.slow)
+    return evidence, judge(evidence, status.rollout)
+
+
+def _bake(ports: Ports, release: Release, model: Model) -> Verdict:
+    status = release.status
+    since = status.promotion.since if status.promotion else None
+    if status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
+        return Verdict()
+    losses = ports.monitor.paired(model, status.compared_with.version, status.candidate.version, since)
+    verdict: GuardVerdict = judge_quality(losses, margin(status.rollout.bake.quality.margin))
+    return Verdict(verdict.says, verdict.sentence, (verdict,))

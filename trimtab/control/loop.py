@@ -1,0 +1,203 @@
+"""The loop: observe, decide, act, for every Release that has not ended. It is the only writer of their status.
+
+The order inside one look is what makes a crash harmless: the decision goes to the ledger, the status (which is the desired
+state) is written by compare-and-swap, and only then is it carried out. Everything carried out may be repeated, and what
+shall be served is compared with what is, at every look.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from trimtab.audit.chain import append
+from trimtab.control.gather import Ports, data_now, gather
+from trimtab.control.intake import recipe_release
+from trimtab.control.ports import RunRequest
+from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
+from trimtab.release import Act, Decision, DecisionRecord, Observed, Phase, Release, ServingPlan
+from trimtab.rollout.decide import decide
+from trimtab.rollout.plan import serving_plan
+from trimtab.spec import Champion, Model, ModelStatus
+
+log = logging.getLogger(__name__)
+
+KEPT_DECISIONS = 64
+STRAIGHT_ON = 12
+"""How many decisions of one Release may follow each other within one pass."""
+
+IDLE_SECONDS = 1.0
+CONFLICT_SECONDS = 0.1
+
+
+class Loop:
+    """Looks at all Releases, one pass after the other."""
+
+    def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
+        """`clock` gives the wall time."""
+        self._ports = ports
+        self._clock = clock
+        self._began = clock()
+        self._faults: dict[str, str] = {}
+        self._projected: dict[str, Champion] = {}
+
+    def step(self) -> float:
+        """One pass over everything; returns the seconds after which the next is due."""
+        return self._guarded("all objects", self._pass)
+
+    def _pass(self) -> float:
+        due = IDLE_SECONDS
+        for model in self._ports.objects.all_of(Model):
+            self._guarded(model.name, lambda model=model: self._tend(model))  # type: ignore[misc]
+        for release in self._ports.objects.all_of(Release):
+            if not release.terminal:
+                due = min(due, self._guarded(release.name, lambda release=release: self._live(release)))  # type: ignore[misc]
+        return due
+
+    def _guarded(self, name: str, work: Callable[[], float]) -> float:
+        try:
+            return work()
+        except Conflict as error:
+            log.info("%s: %s; looking again", name, error)
+            return CONFLICT_SECONDS
+        except Unavailable as error:
+            log.warning("%s: waiting: %s", name, error)
+        except TrimtabError as error:
+            log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
+        return IDLE_SECONDS
+
+    # --- Models ---
+
+    def _tend(self, model: Model) -> float:
+        """Ask for a Release where the recipe is new, and keep servers and alias as the champion says."""
+        releases = [release for release in self._ports.objects.all_of(Release) if _of(model, release)]
+        asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
+        if asked:
+            self._ports.objects.create(asked)
+        self._converge(model, next((release for release in releases if not release.terminal and release.status.deployed), None))
+        champion = model.status.champion
+        if champion and self._projected.get(model.metadata.uid) != champion:
+            self._project(model, champion)
+        return IDLE_SECONDS
+
+    def _converge(self, model: Model, active: Release | None) -> None:
+        plan = serving_plan(model, active)
+        served = {(one.version, one.weight) for one in self._ports.serving.observe(model)}
+        if served == {(arm.version.version, arm.weight) for arm in plan.arms}:
+            return
+        self._apply(plan, active)
+
+    def _apply(self, plan: ServingPlan, active: Release | None) -> None:
+        try:
+            self._ports.serving.apply(plan)
+        except InvalidInput as error:
+            if active is None:
+                raise
+            log.error("%s: %s", active.name, error)  # noqa: TRY400 - the sentence is the message
+            self._faults[active.metadata.uid] = str(error)
+
+    def _project(self, model: Model, champion: Champion) -> None:
+        self._ports.registry.project(model.name, champion)
+        self._projected[model.metadata.uid] = champion
+
+    # --- Releases ---
+
+    def _live(self, release: Release) -> float:
+        """Look at one Release until its decisions no longer follow each other at once."""
+        decision = None
+        for _ in range(STRAIGHT_ON):
+            observed = self._observe(release)
+            decision = decide(observed)
+            release = self._write(observed, decision)
+            self._act(observed, decision, release)
+            if decision.look_again > 0 or release.terminal:
+                break
+        return decision.look_again if decision else IDLE_SECONDS
+
+    def _observe(self, release: Release) -> Observed:
+        release = self._since_the_loop_began(release)
+        model = self._ports.objects.get(Model, release.metadata.namespace, release.spec.model)
+        releases = self._ports.objects.all_of(Release)
+        fault = self._faults.get(release.metadata.uid, "")
+        return gather(self._ports, release, releases, model, now=self._clock(), fault=fault)
+
+    def _since_the_loop_began(self, release: Release) -> Release:
+        """The Release with its clocks of readiness and route moved to the loop's start: while nobody looked, nothing was seen."""
+        names = ("deployed_at", "unready_since", "weight_off_since")
+        moments = {name: moment for name in names if (moment := getattr(release.status, name)) and moment < self._began}
+        return replace(release, status=replace(release.status, **dict.fromkeys(moments, self._began))) if moments else release
+
+    def _write(self, observed: Observed, decision: Decision) -> Release:
+        release, before, after = observed.release, observed.release.status, decision.status
+        if after == before:
+            return release
+        told = ("phase", "step", "weight", "reason")
+        if any(getattr(before, name) != getattr(after, name) for name in told):
+            evidence = msgspec.json.encode((observed.evidence, observed.verdict, observed.bake_verdict, observed.outcome), order="sorted")
+            head = self._ports.ledger.head(release.name)
+            record = append(
+                head,
+                at=observed.now,
+                data_time=observed.data_now,
+                phase=after.phase,
+                reason=decision.reason,
+                sentence=decision.sentence,
+                weight=after.weight,
+                evidence=hashlib.sha256(evidence).hexdigest(),
+            )
+            if head and head not in before.decisions and _decided(head) == _decided(record):
+                record = head
+            self._ports.ledger.append(release.spec.model, release.name, record)
+            after = replace(after, decisions=(*after.decisions, record)[-KEPT_DECISIONS:])
+            log.info("%s: %s: %s", release.name, decision.reason, decision.sentence)
+        return self._ports.objects.write_status(replace(release, status=after))
+
+    def _act(self, observed: Observed, decision: Decision, release: Release) -> None:
+        model, status = observed.model, decision.status
+        if model is None:
+            if decision.act is Act.CANCEL_RUN:
+                self._ports.runner.cancel(release.metadata.uid, status.attempt)
+            return
+        if decision.act is Act.SUBMIT:
+            compare = status.candidate if status.phase is Phase.COMPARING else None
+            request = RunRequest(
+                release=release.name,
+                release_uid=release.metadata.uid,
+                attempt=status.attempt,
+                model=model,
+                cut=observed.data_now if compare else release.spec.request.cut,
+                champion=status.compared_with,
+                compare_only=compare,
+            )
+            self._ports.runner.submit(request)
+        elif decision.act is Act.CANCEL_RUN:
+            self._ports.runner.cancel(release.metadata.uid, status.attempt)
+        elif decision.act is Act.SERVE:
+            self._converge(model, release)
+        elif decision.act is Act.SWAP_CHAMPION and status.candidate:
+            old = model.status.champion
+            generation = old.generation + 1 if old else 1
+            champion = Champion(status.candidate.version, status.candidate.digest, generation, release.name)
+            self._crown(model, champion, old)
+        elif decision.act is Act.RESTORE_CHAMPION and status.compared_with and model.status.champion:
+            champion = replace(status.compared_with, generation=model.status.champion.generation + 1)
+            self._project(self._crown(model, champion, None), champion)
+        elif decision.act is Act.SET_ALIAS and model.status.champion:
+            self._project(model, model.status.champion)
+
+    def _crown(self, model: Model, champion: Champion, previous: Champion | None) -> Model:
+        """The champion lock: the status is written only if nobody wrote the Model since it was read."""
+        status: ModelStatus = replace(model.status, champion=champion, previous=previous)
+        return self._ports.objects.write_status(replace(model, status=status))
+
+
+def _decided(record: DecisionRecord) -> tuple[Phase, str, str, int]:
+    """What a record says, but for when: one that a crash kept from the status is not written a second time."""
+    return record.phase, record.reason, record.sentence, record.weight
+
+
+def _of(model: Model, release: Release) -> bool:
+    return (release.spec.model, release.metadata.namespace) == (model.name, model.metadata.namespace)

@@ -1,0 +1,177 @@
+"""Reading a Model document: from YAML or JSON text to a checked Model, or one sentence that says what is wrong where.
+
+msgspec finds the first fault; this module turns it into the field's path, what was found there, and what is allowed, and
+then checks what no single field can show: combinations that cannot work.
+"""
+
+import re
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml
+from msgspec import Struct
+from msgspec.structs import replace
+
+from trimtab.errors import InvalidInput
+from trimtab.spec import Gate, Model
+from trimtab.units import duration, persistence
+
+_PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_COMING = ("ab", "shadow")
+
+
+def read_model(path: Path) -> Model:
+    """The Model in a file; a relative `data.uri` is taken from the file's folder. Raises InvalidInput with one sentence."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the document {str(path)!r} cannot be read: {error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'}"
+        raise InvalidInput(msg) from error
+    model = parse_model(text, str(path))
+    uri = model.spec.data.uri.removeprefix("file://")
+    if "://" in uri:
+        return model
+    data = replace(model.spec.data, uri=str((path.parent / uri).resolve()))
+    return replace(model, spec=replace(model.spec, data=data))
+
+
+def parse_model(text: str, where: str = "the document") -> Model:
+    """The Model in a YAML or JSON text; `where` names it in errors."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        msg = f"{where}: not YAML{place}: {getattr(error, 'problem', None) or 'it cannot be parsed'}"
+        raise InvalidInput(msg) from error
+    if not isinstance(raw, dict):
+        msg = f"{where}: a Model document is a mapping with apiVersion, kind, metadata and spec, found {type(raw).__name__}"
+        raise InvalidInput(msg)
+    try:
+        model = msgspec.convert(raw, Model)
+    except msgspec.ValidationError as error:
+        msg = f"{where}: {_sentence(str(error), raw)}"
+        raise InvalidInput(msg) from error
+    for sentence in impossible(model):
+        msg = f"{where}: {sentence}"
+        raise InvalidInput(msg)
+    return model
+
+
+def impossible(model: Model) -> list[str]:
+    """A sentence for each combination of fields that cannot work."""
+    spec, found = model.spec, []
+    if spec.data.label in spec.data.exclude:
+        found.append(f"spec.data.exclude: names the label {spec.data.label!r}, which is never a feature anyway; name other columns")
+    if spec.data.label in (spec.data.time, spec.data.key):
+        found.append(f"spec.data.label: {spec.data.label!r} is the time or key column as well; a label is a column of its own")
+    if spec.rollout.strategy in _COMING:
+        found.append(f"spec.rollout.strategy: found {spec.rollout.strategy!r}, which is coming; allowed today are 'canary' and 'direct'")
+    if list(spec.rollout.steps) != sorted(set(spec.rollout.steps)) or (spec.rollout.strategy == "canary" and not spec.rollout.steps):
+        found.append(f"spec.rollout.steps: found {list(spec.rollout.steps)}, allowed are growing weights such as [5, 25, 50]")
+    wanted = persistence(spec.monitoring.drift.persistence)
+    if wanted.hits > wanted.windows:
+        found.append(f"spec.monitoring.drift.persistence: found {spec.monitoring.drift.persistence!r}, more hits than windows")
+    if duration(spec.rollout.max_duration).total_seconds() == 0:
+        found.append("spec.rollout.maxDuration: found a duration of zero; a rollout needs time")
+    if spec.monitoring.window.every and duration(spec.monitoring.window.every).total_seconds() == 0:
+        found.append("spec.monitoring.window.every: found a duration of zero")
+    if spec.serving.explainer or spec.serving.template or spec.serving.adopt:
+        field = "explainer" if spec.serving.explainer else "template" if spec.serving.template else "adopt"
+        found.append(f"spec.serving.{field}: is coming and does nothing yet; leave it out")
+    if set(spec.training.search.estimators) != {"xgboost"}:
+        found.append(f"spec.training.search.estimators: found {list(spec.training.search.estimators)}, allowed today is [xgboost]")
+    return found + [sentence for index, gate in enumerate(spec.gates) for sentence in _impossible_gate(index, gate)]
+
+
+def _impossible_gate(index: int, gate: Gate) -> list[str]:
+    found = []
+    bounds = sum((gate.min is not None, gate.max is not None, gate.not_worse_than is not None))
+    if bounds != 1:
+        found.append(f"spec.gates[{index}]: exactly one of min, max and notWorseThan is needed, found {bounds}")
+    if gate.slice or gate.feature:
+        found.append(f"spec.gates[{index}]: gates by slice and by feature are coming; leave slice and feature out")
+    if gate.margin and gate.not_worse_than is None:
+        found.append(f"spec.gates[{index}].margin: only goes with notWorseThan")
+    return found
+
+
+def _sentence(message: str, raw: dict[str, Any]) -> str:
+    place = _PLACE.search(message)
+    path = place["path"].lstrip(".") if place else ""
+    what = message[: place.start()] if place else message
+    unknown = re.match(r"Object contains unknown field `(?P<name>[^`]+)`", what)
+    if unknown:
+        allowed = ", ".join(_fields(_type_at(path)))
+        return f"{_join(path, unknown['name'])}: unknown field; allowed here are {allowed}"
+    missing = re.match(r"Object missing required field `(?P<name>[^`]+)`", what)
+    if missing:
+        return f"{_join(path, missing['name'])}: is missing and has no default"
+    return f"{path or 'the document'}: found {_found(raw, path)}, allowed is {_allowed(path, what)}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _found(raw: Any, path: str) -> str:
+    for part in re.findall(r"[^.\[\]]+", path):
+        try:
+            raw = raw[int(part)] if isinstance(raw, list) else raw[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return "nothing"
+    return f"{raw!r:.80}"
+
+
+def _unwrapped(kind: Any) -> Any:
+    """The type below Annotated and `| None`."""
+    while True:
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) in (Union, UnionType):
+            kind = next(arg for arg in get_args(kind) if arg is not type(None))
+        else:
+            return kind
+
+
+def _described(kind: Any) -> str:
+    """What the type's own description says, or nothing."""
+    if get_origin(kind) in (Union, UnionType):
+        return next((text for arg in get_args(kind) if (text := _described(arg))), "")
+    if get_origin(kind) is Annotated:
+        return next((meta.description for meta in kind.__metadata__ if isinstance(meta, msgspec.Meta) and meta.description), "")
+    return ""
+
+
+def _annotation_at(path: str) -> Any:
+    kind: Any = Model
+    for part in re.findall(r"[^.\[\]]+", path):
+        inner = _unwrapped(kind)
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            names = dict(zip(inner.__struct_encode_fields__, inner.__struct_fields__, strict=True))
+            kind = get_type_hints(inner, include_extras=True).get(names.get(part, ""), Any)
+        elif get_args(inner):
+            kind = get_args(inner)[0]
+    return kind
+
+
+def _type_at(path: str) -> Any:
+    return _unwrapped(_annotation_at(path))
+
+
+def _fields(kind: Any) -> list[str]:
+    return list(kind.__struct_encode_fields__) if isinstance(kind, type) and issubclass(kind, Struct) else ["nothing"]
+
+
+def _allowed(path: str, what: str) -> str:
+    kind = _annotation_at(path)
+    inner = _unwrapped(kind)
+    if text := _described(kind):
+        return text
+    if get_origin(inner) is not None and get_args(inner) and str(get_origin(inner)) == "typing.Literal":
+        return ", ".join(repr(value) for value in get_args(inner))
+    if isinstance(inner, type) and issubclass(inner, Struct):
+        return "a mapping with " + ", ".join(_fields(inner))
+    return what.removeprefix("Expected ").replace("`", "")

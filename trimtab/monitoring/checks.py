@@ -1,0 +1,139 @@
+"""What is said of one closed window: its data's quality, its drift, and later its performance. Reads the records, writes them back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from trimtab.events import Finding, finding_event
+from trimtab.monitoring.columns import comparable, labelled, predicted, table
+from trimtab.monitoring.deciding import Drift, check, lasting, level
+from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.effects import effects
+from trimtab.monitoring.findings import Where, broken, moved, worse
+from trimtab.monitoring.metric import PRIMARY
+from trimtab.monitoring.performance import Judgement, judge, kind, mature, sample
+from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
+from trimtab.monitoring.records import Content, Records, WindowRecord
+from trimtab.monitoring.reference import Reference
+from trimtab.spec import Model
+from trimtab.units import duration, margin, persistence
+
+SOURCE = "/trimtab/monitor"
+BROKEN = "not tested: the window's data is broken"
+_YEAR = 365.0
+
+
+class Subject(Struct, frozen=True):
+    """What is checked: a model's champion, its reference, and the watermark (data time)."""
+
+    id: str
+    model: Model
+    version: str
+    reference: Reference
+    watermark: datetime
+
+    def where(self, record: WindowRecord) -> Where:
+        """What a finding in this window is about."""
+        return Where(self.model, record, self.watermark, self.reference.span_days / _YEAR)
+
+
+def check_quality(records: Records, subject: Subject, record: WindowRecord) -> list[Finding]:
+    """Look for breaks in a window's data, the version's oldest window not looked at.
+
+    Breaks that an open finding tells of already make no second one; two clean windows close what is open.
+    """
+    schema, reference = subject.reference.schema, subject.reference.table
+    found = breaks(schema, reference, records.content(subject.id, subject.version, record.window).instances)
+    before = records.before(subject.id, subject.version, record.window, CLEAN_WINDOWS)
+    findings = []
+    if found:
+        told = {(item["column"], item["check"]) for event in records.open_quality(subject.id) for item in event.data["evidence"]["breaks"]}
+        if {(item.column, item.check) for item in found} - told:
+            findings.append(broken(subject.where(record), found, _hurts(before)))
+    elif len(before) >= CLEAN_WINDOWS - 1 and not any(other.breaks for other in before[len(before) - CLEAN_WINDOWS + 1 :]):
+        records.close_quality(subject.id)
+    _say(records, subject, record, "quality", found, findings)
+    return findings
+
+
+def check_drift(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> list[Finding]:
+    """Test a window's columns, the version's oldest untested window; raises Unavailable where the detector cannot answer.
+
+    A window with broken data is not tested: nothing may be retrained on it.
+    """
+    monitoring = subject.model.spec.monitoring
+    drift = Drift(failed=BROKEN)
+    if not record.breaks:
+        content = records.content(subject.id, subject.version, record.window)
+        window = table(subject.reference.schema, content.instances, content.predictions)
+        columns, left, right = comparable(subject.reference.schema, subject.reference.table, window)
+        tests = detector.test(columns, left, right)
+        drift = check(columns, tests, effects(columns, left, right), record.span_days, monitoring.drift.effect)
+    rule = persistence(monitoring.drift.persistence)
+    before = records.before(subject.id, subject.version, record.window, rule.windows)
+    history = [*(other.drift or Drift() for other in before), drift]
+    findings = []
+    for prediction in (False, True):
+        names = lasting(history, rule, prediction=prediction)
+        if names:
+            findings.append(moved(subject.where(record), drift, names, rule, _hurts(before), prediction=prediction))
+    _say(records, subject, record, "drift", drift, findings)
+    return findings
+
+
+def give_up(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:
+    """Note why a window's drift could not be tested, so that those after it can be."""
+    _say(records, subject, record, "drift", Drift(failed=sentence), [])
+
+
+def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tuple[bool, list[Finding]]:
+    """Judge a checked window's performance if its labels are mature; says whether it was judged, and what was found."""
+    spec = subject.model.spec
+    delay = duration(spec.data.label_delay).total_seconds()
+    watermark = subject.watermark.timestamp()
+    labels = records.labelled(subject.id, subject.version, record.window)
+    if not mature(labels, record.rows, watermark, record.end, record.start, delay):
+        return False, []
+    judgement = _judgement(subject, record, records.content(subject.id, subject.version, record.window))
+    rule = persistence(spec.monitoring.drift.persistence)
+    before = records.before(subject.id, subject.version, record.window, rule.windows)
+    history = [other.judgement for other in before if other.judgement is not None and not other.breaks]
+    findings = []
+    if judgement is not None and not record.breaks:
+        drifts = [other.drift or Drift() for other in before] + [record.drift or Drift()]
+        inputs = lasting(drifts, rule, prediction=False)
+        untested = record.drift is None or bool(record.drift.failed)
+        named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
+        if named:
+            findings.append(worse(subject.where(record), named, judgement, rule, inputs))
+    _say(records, subject, record, "performance", judgement, findings)
+    return True, findings
+
+
+def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judgement | None:
+    schema, metrics = subject.reference.schema, subject.reference.metrics
+    spec = subject.model.spec.monitoring.performance
+    metric = metrics.primary if metrics.primary in PRIMARY.values() else PRIMARY[schema.task]
+    return judge(
+        metric,
+        schema.task,
+        sample(labelled(schema, content.labels), predicted(schema, content.predictions)),
+        sample(subject.reference.truth, subject.reference.answers),
+        metrics.metrics.get(metric),
+        metrics.holdout_rows,
+        margin(spec.margin),
+        spec.floor,
+        level(record.span_days),
+        f"{subject.model.metadata.uid}|{subject.version}|{record.window}",
+    )
+
+
+def _say(records: Records, subject: Subject, record: WindowRecord, what: str, said: object, findings: list[Finding]) -> None:
+    records.say(subject.id, record, {what: said}, [finding_event(finding, SOURCE) for finding in findings])
+
+
+def _hurts(history: Sequence[WindowRecord]) -> bool | None:
+    """Whether the newest judgement shows a worse error; None without one."""
+    judged = [record.judgement for record in history if record.judgement is not None]
+    return judged[-1].rose if judged else None

@@ -1,0 +1,82 @@
+"""Findings as the monitor words them: each with a sentence that a person understands, and the numbers behind it. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.events import Finding, FindingKind
+from trimtab.monitoring.deciding import ColumnCheck, Drift
+from trimtab.monitoring.performance import Judgement
+from trimtab.monitoring.quality import Break
+from trimtab.monitoring.records import WindowRecord
+from trimtab.monitoring.tables import moment
+from trimtab.spec import Model
+from trimtab.units import Persistence
+
+
+class Where(Struct, frozen=True):
+    """What a finding is about: a window of a model's version, seen at the watermark `cut`."""
+
+    model: Model
+    record: WindowRecord
+    cut: datetime
+    seasons: float
+
+
+def _finding(where: Where, kind: FindingKind, sentence: str, evidence: dict[str, Any], hurts: bool | None) -> Finding:
+    record = where.record
+    return Finding(
+        model=where.model.name,
+        namespace=where.model.metadata.namespace,
+        model_uid=where.model.metadata.uid,
+        version=record.version,
+        kind=kind,
+        window=record.window,
+        window_start=moment(record.start),
+        window_end=moment(record.end),
+        cut=where.cut,
+        sentence=sentence,
+        evidence={"rows": record.rows, **evidence},
+        hurts=hurts,
+        seasons=where.seasons,
+    )
+
+
+def moved(where: Where, drift: Drift, names: Sequence[str], rule: Persistence, hurts: bool | None, *, prediction: bool) -> Finding:
+    """The distribution of the named columns (largest effect first) moved for good."""
+    checks: dict[str, ColumnCheck] = {name: drift.columns[name] for name in names}
+    first = checks[names[0]]
+    what = "the predictions" if prediction else f"{len(names)} of the inputs, {names[0]!r} the most,"
+    sentence = (
+        f"{what} of version {where.record.version} moved from the reference in {rule.hits} of {rule.windows} windows: "
+        f"effect {first.effect:.2f} with p = {first.p:.1g} in window {where.record.window}"
+    )
+    evidence = {"columns": msgspec.to_builtins(checks), "level": drift.level, "persistence": f"{rule.hits} of {rule.windows}"}
+    return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts)
+
+
+def worse(where: Where, kind: FindingKind, judgement: Judgement, rule: Persistence, inputs: Sequence[str]) -> Finding:
+    """The error on matured labels is too large (`performance`), or rose while the inputs stayed (`concept`)."""
+    if kind == "concept":
+        against = f"its validation of {judgement.validation:.4g}, though no input moved"
+    elif judgement.past_margin:
+        against = f"its bound of {judgement.bound:.4g} (validation {judgement.validation:.4g})"
+    else:
+        against = "its floor"
+    sentence = (
+        f"{judgement.metric} of version {where.record.version} on {judgement.rows} matured labels is {judgement.value:.4g} "
+        f"(95% interval {judgement.low:.4g} to {judgement.high:.4g}), worse than {against}, in {rule.hits} of {rule.windows} windows"
+    )
+    evidence = {**msgspec.to_builtins(judgement), "inputsMoved": list(inputs), "persistence": f"{rule.hits} of {rule.windows}"}
+    return _finding(where, kind, sentence, evidence, hurts=True)
+
+
+def broken(where: Where, breaks: Sequence[Break], hurts: bool | None) -> Finding:
+    """The window's data is wrong rather than different."""
+    sentence = f"the data of version {where.record.version} is broken in window {where.record.window}: {breaks[0].sentence}"
+    if len(breaks) > 1:
+        sentence += f", and {len(breaks) - 1} more"
+    return _finding(where, "quality", sentence, {"breaks": msgspec.to_builtins(breaks)}, hurts)

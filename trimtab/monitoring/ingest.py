@@ -1,0 +1,153 @@
+"""CloudEvents become rows, predictions and labels: pure, so that what an event means never depends on when it is read.
+
+A row's key and event time come from the instance's columns that the Model names. Where the instance lacks the time, it is the
+event's own; but not while replaying, when the event's own time is years from the data's: such a row, like one whose time cannot
+be read, is kept and counted without a time and can never move the watermark.
+"""
+
+import math
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.errors import InvalidInput
+from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent, Label, aware, data_of
+from trimtab.spec import Model
+
+AHEAD = timedelta(days=1)
+_MILLISECONDS = 1e11
+
+
+class Row(Struct, frozen=True):
+    """One instance of a request; `time` in seconds since 1970, None if unknown; `features` is the instance as compact JSON."""
+
+    position: int
+    key: str
+    time: float | None
+    features: bytes
+
+
+class Asked(Struct, frozen=True):
+    """A request that a version got."""
+
+    source: str
+    id: str
+    model: str
+    version: str
+    rows: tuple[Row, ...]
+    type: str = REQUEST
+
+
+class Answered(Struct, frozen=True):
+    """The predictions of the request with the same source and id, one JSON value a row."""
+
+    source: str
+    id: str
+    model: str
+    predictions: tuple[bytes, ...]
+    type: str = RESPONSE
+
+
+class Labelled(Struct, frozen=True):
+    """A label that became known at `time` (seconds since 1970)."""
+
+    source: str
+    id: str
+    model: str
+    key: str
+    value: bytes
+    time: float
+    type: str = LABEL
+
+
+Arrival = Asked | Answered | Labelled
+
+
+class _Request(Struct):
+    instances: list[dict[str, Any]]
+
+
+class _Response(Struct):
+    predictions: list[Any]
+
+
+def model_of(event: CloudEvent) -> str:
+    """The model, as `namespace/name`, that a request, response or label is about; raises InvalidInput where it names none."""
+    if event.type == LABEL:
+        label = data_of(event, Label)
+        return f"{label.namespace}/{label.model}"
+    name = event.extensions.get("inferenceservicename", "")
+    if not name:
+        msg = f'event {event.id!r} of type {event.type}: the extension "inferenceservicename" is missing; it names the model'
+        raise InvalidInput(msg)
+    return f"{event.extensions.get('namespace') or 'default'}/{name}"
+
+
+def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: bool, version: str = "") -> Arrival:
+    """What the event brings; raises InvalidInput with a sentence where its data is not as its type asks.
+
+    `version` is whose rows these are if the event does not say (KServe's own logger does not).
+    """
+    name = model_of(event)
+    if event.type == LABEL:
+        label = data_of(event, Label)
+        value = msgspec.json.encode(label.value)
+        return Labelled(event.source, event.id, name, str(label.key), value, _seconds(event, label.time))
+    if event.type == RESPONSE:
+        answers = data_of(event, _Response).predictions
+        return Answered(event.source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))
+    instances = data_of(event, _Request).instances
+    own = _seconds(event, event.time or received)
+    rows = tuple(_row(event.id, index, instance, model, own, replaying) for index, instance in enumerate(instances))
+    return Asked(event.source, event.id, name, event.extensions.get("trimtabversion") or version, rows)
+
+
+def _seconds(event: CloudEvent, time: datetime) -> float:
+    try:
+        return aware(time).timestamp()
+    except (OverflowError, ValueError) as error:
+        msg = f"event {event.id!r}: the time {time.isoformat()!r} is out of range"
+        raise InvalidInput(msg) from error
+
+
+def _row(event: str, index: int, instance: dict[str, Any], model: Model, own: float, replaying: bool) -> Row:
+    data = model.spec.data
+    key = instance.get(data.key) if data.key else None
+    name = f"{event}:{index}" if key is None or isinstance(key, (dict, list)) else str(key)
+    return Row(index, name, _time(instance, data.time, own, replaying), msgspec.json.encode(instance))
+
+
+def _time(instance: dict[str, Any], column: str | None, own: float, replaying: bool) -> float | None:
+    if column is None:
+        return own
+    found = instance.get(column)
+    if found is None:
+        return None if replaying else own
+    return event_time(found)
+
+
+def event_time(found: Any) -> float | None:
+    """Seconds since 1970 of a datetime, an ISO 8601 text (no zone means UTC), or a number of seconds or milliseconds; else None."""
+    if isinstance(found, (str, date)):
+        try:
+            return aware(datetime.fromisoformat(str(found))).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return None
+    seconds = found / 1000 if abs(found) >= _MILLISECONDS else float(found)
+    try:
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def watermark(rows: tuple[Row, ...], received: datetime, *, replaying: bool) -> float | None:
+    """The greatest event time of the rows; unless replaying, at most a day after receipt, so that no skewed clock runs ahead."""
+    times = [row.time for row in rows if row.time is not None]
+    if not times:
+        return None
+    return max(times) if replaying else min(max(times), (received + AHEAD).timestamp())

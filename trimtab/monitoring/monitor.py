@@ -1,0 +1,240 @@
+"""The monitor: owns the store, takes what arrives, and at each tick closes windows, has them checked and sends findings out.
+
+A tick does only what is quick. Drift tests (a child process) and pairing (the predictors) run beside it, one round of each at a time,
+and every step is written before the next: after a crash the next tick goes on where the records end.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from trimtab.errors import InvalidInput, TrimtabError, Unavailable
+from trimtab.events import CloudEvent, Finding
+from trimtab.monitoring.checks import Subject, check_drift, check_quality, give_up, judge_window
+from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.ingest import Arrival, arrival, model_of
+from trimtab.monitoring.pairing import Scores, score
+from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
+from trimtab.monitoring.prometheus import Counters
+from trimtab.monitoring.records import Records
+from trimtab.monitoring.reference import Reference, read_reference
+from trimtab.monitoring.store import Store
+from trimtab.monitoring.windows import close
+from trimtab.units import duration
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 2
+UNJUDGED = 20
+PAIRING_SECONDS = 5.0
+
+
+class UnknownModel(InvalidInput):
+    """An event or a question names a model, or a version of it, that is not watched."""
+
+
+class Monitor:
+    """Watches a fleet: `emit` sends a finding out, raises if it did not leave; `replaying` accepts any event time."""
+
+    def __init__(self, path: Path, fleet: Fleet, detector: Detector, emit: Emit, *, replaying: bool = False) -> None:
+        self.store = Store(path)
+        self.records = Records(self.store)
+        self.scores = Scores(self.store)
+        self.counters = Counters()
+        self._fleet = fleet
+        self._detector = detector
+        self._emit = emit
+        self._replaying = replaying
+        self._watched: dict[str, Watched] = {}
+        self._references: dict[tuple[str, str], Reference] = {}
+        self._failures: dict[tuple[str, str, int], int] = {}
+        self._pool = ThreadPoolExecutor(2, "monitor")
+        self._rounds: dict[str, Future[None]] = {}
+        self._stopping = threading.Event()
+
+    # --- what comes in
+
+    def watched(self, model: str) -> Watched:
+        """The watched model `namespace/name`; raises UnknownModel where there is none."""
+        if model not in self._watched:
+            self._look()
+        if model not in self._watched:
+            msg = f"the model {model!r} is not known here; known are {', '.join(sorted(self._watched)) or 'none'}"
+            raise UnknownModel(msg)
+        return self._watched[model]
+
+    def models(self) -> list[str]:
+        """The watched models as `namespace/name`."""
+        return sorted(self._watched)
+
+    def accept(self, events: Sequence[CloudEvent], now: datetime) -> list[bool]:
+        """Keep requests, responses and labels, all or none; returns which were new. They are on disk when it returns."""
+        return self.keep(self.read(events, now), now)
+
+    def read(self, events: Sequence[CloudEvent], now: datetime) -> list[Arrival]:
+        """What the events bring: requests, responses and labels.
+
+        Raises InvalidInput with a sentence for an event that is not as its type asks, UnknownModel for a model that is not watched.
+        """
+        arrivals = []
+        for event in events:
+            watched = self.watched(model_of(event))
+            alone = watched.champion.version if watched.champion and not watched.others else ""
+            arrivals.append(arrival(event, watched.model, now, replaying=self._replaying, version=alone))
+        return arrivals
+
+    def keep(self, arrivals: Sequence[Arrival], now: datetime) -> list[bool]:
+        """Keep the arrivals, all or none; returns which were new. They are on disk when it returns."""
+        written = self.store.write(arrivals, now, replaying=self._replaying)
+        self.counters.add("trimtab_monitor_labels_unknown_key_total", written.unknown_keys)
+        return list(written.fresh)
+
+    # --- the periodic work
+
+    def tick(self, now: datetime) -> None:
+        """One look at every model; what fails is logged and counted, and tried again at the next."""
+        started = time.monotonic()
+        self._guarded("fleet", self._look)
+        for watched in list(self._watched.values()):
+            self._guarded(watched.id, self._advance, watched)
+        self._begin("drift", self._check_all)
+        self._begin("pairing", self._pair_all)
+        self._guarded("findings", self._send, now)
+        self.counters.add("trimtab_monitor_tick_seconds_total", time.monotonic() - started)
+        self.counters.add("trimtab_monitor_ticks_total")
+
+    def settle(self) -> None:
+        """Wait for the rounds of drift tests and of pairing that are under way."""
+        wait(list(self._rounds.values()))
+
+    def stop(self) -> None:
+        """End the detector's process, the rounds under way, and let go of the file."""
+        self._stopping.set()
+        self._detector.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._detector.close()
+        self.store.close()
+
+    def _look(self) -> None:
+        self._watched = {watched.id: watched for watched in self._fleet.watched()}
+        served = {(version.digest, str(version.folder)) for watched in self._watched.values() for version in watched.versions}
+        self._references = {key: reference for key, reference in self._references.items() if key in served}
+
+    def _begin(self, name: str, work: Callable[[], None]) -> None:
+        running = self._rounds.get(name)
+        if (running is None or running.done()) and not self._stopping.is_set():
+            self._rounds[name] = self._pool.submit(self._guarded, name, work)
+
+    def _guarded(self, name: str, work: Callable[..., None], *arguments: object) -> None:
+        try:
+            work(*arguments)
+        except TrimtabError as error:
+            self.counters.add("trimtab_monitor_failures_total")
+            log.warning("%s: %s", name, error)
+        except Exception:
+            self.counters.add("trimtab_monitor_failures_total")
+            log.exception("%s: the work broke off; it is tried again", name)
+
+    def subject(self, watched: Watched, version: WatchedVersion) -> Subject | None:
+        """What is needed to check windows of the version; None before the model's first row."""
+        watermark = self.store.watermark(watched.id)
+        return None if watermark is None else Subject(watched.id, watched.model, version.version, self.reference(version), watermark)
+
+    def reference(self, version: WatchedVersion) -> Reference:
+        """The version's reference, read once; raises InvalidInput where it cannot be read."""
+        key = (version.digest, str(version.folder))
+        if key not in self._references:
+            self._references[key] = read_reference(version.folder)
+        return self._references[key]
+
+    def _advance(self, watched: Watched) -> None:
+        subject = self.subject(watched, watched.champion) if watched.champion else None
+        if subject is None:
+            return
+        self._close_windows(subject)
+        for record in self.records.unsaid(subject.id, subject.version, "quality", UNJUDGED):
+            self._report(check_quality(self.records, subject, record))
+        for record in self.records.unsaid(subject.id, subject.version, "performance", UNJUDGED):
+            if record.drift is not None:
+                self._report(judge_window(self.records, subject, record)[1])
+
+    def _close_windows(self, subject: Subject) -> None:
+        window = subject.model.spec.monitoring.window
+        if window.every is None and self.records.open_count(subject.id, subject.version) < window.rows:
+            return
+        seqs, times = self.records.open_rows(subject.id, subject.version)
+        watermark = subject.watermark.timestamp()
+        closed = close(times, watermark, window.rows, duration(window.every) if window.every else None)
+        self.records.close(subject.id, subject.version, closed, seqs, watermark)
+
+    def _check_all(self) -> None:
+        for watched in list(self._watched.values()):
+            self._guarded(watched.id, self._check, watched)
+
+    def _check(self, watched: Watched) -> None:
+        subject = self.subject(watched, watched.champion) if watched.champion else None
+        if subject is None:
+            return
+        for record in self.records.unsaid(subject.id, subject.version, "drift", UNJUDGED):
+            if record.breaks is None or self._stopping.is_set():
+                return
+            key = (subject.id, subject.version, record.window)
+            self.counters.add("trimtab_monitor_detector_runs_total")
+            try:
+                self._report(check_drift(self.records, subject, record, self._detector))
+            except Unavailable as error:
+                self.counters.add("trimtab_monitor_detector_failures_total")
+                self._failures[key] = self._failures.get(key, 0) + 1
+                if self._failures[key] < ATTEMPTS or self._stopping.is_set():
+                    raise
+                log.warning("%s: window %d is left untested: %s", subject.id, record.window, error)
+                give_up(self.records, subject, record, str(error))
+
+    def _report(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            log.info("finding %s of %s/%s: %s", finding.kind, finding.namespace, finding.model, finding.sentence)
+
+    def _send(self, now: datetime) -> None:
+        for event in self.records.pending():
+            try:
+                self._emit(event)
+            except InvalidInput as error:
+                log.warning("finding %s was refused and is not sent again: %s", event.id, error)
+            self.records.emitted(event.id, now)
+
+    # --- pairing
+
+    def _pair_all(self) -> None:
+        for watched in list(self._watched.values()):
+            self._guarded(watched.id, self._pair, watched)
+
+    def _pair(self, watched: Watched) -> None:
+        watermark = self.store.watermark(watched.id)
+        if watermark is None or watched.champion is None:
+            return
+        since = self.scores.appear(watched.id, [version.version for version in watched.others], watermark)
+        deadline = time.monotonic() + PAIRING_SECONDS
+        if since:
+            first = min(since.values())
+            for version in watched.versions:
+                self._score(watched, version, since.get(version.version, first), deadline)
+
+    def _score(self, watched: Watched, version: WatchedVersion, since: datetime, deadline: float) -> None:
+        while version.url and time.monotonic() < deadline and not self._stopping.is_set():
+            asked = self.scores.unscored(watched.id, version.version, since)
+            if not asked:
+                return
+            scored = score(version.url, watched.model.name, [row.features for row in asked])
+            if scored.predictions is None:
+                self.counters.add("trimtab_monitor_pairing_failures_total")
+                return
+            self.scores.keep(watched.id, version.version, asked, scored)
+
+    def matured(self, watched: Watched) -> datetime | None:
+        """The last event time whose labels had time to arrive; None before the first row."""
+        watermark = self.store.watermark(watched.id)
+        delay: timedelta = duration(watched.model.spec.data.label_delay)
+        return None if watermark is None else watermark - delay

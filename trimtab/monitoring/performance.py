@@ -1,0 +1,166 @@
+"""Whether a version got worse, from labels that had time to arrive. Pure.
+
+The metric of a window is held against the version's own validation, both with their uncertainty: each side is resampled by a circular
+block bootstrap (Politis and Romano, 1992), because neighbouring rows err together. The log of the ratio of errors, divided by its
+bootstrap standard error, is held against Student's t with as many degrees of freedom as the shorter side has blocks, less one; at the level
+that the budget (`deciding.py`) leaves the window.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from scipy.stats import t as student
+
+from trimtab.monitoring.columns import MINIMUM_ROWS, Floats
+from trimtab.monitoring.deciding import persistent
+from trimtab.monitoring.metric import allowed, as_error, error, losses
+from trimtab.spec import Task
+from trimtab.units import Margin, Persistence
+
+BLOCK = 24
+RESAMPLES = 500
+LABEL_SHARE = 0.5
+
+
+class Judgement(Struct, frozen=True, rename="camel"):
+    """A window's metric, its 95% interval, the validation's value and the bound, all in the metric's own unit.
+
+    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    validation: float | None
+    bound: float | None
+    rows: int
+    rose: bool = False
+    past_margin: bool = False
+    past_floor: bool = False
+
+
+class Sample(Struct, frozen=True):
+    """Labels and predictions of the same rows in time order, none missing; shapes (rows,) and (rows,) or (rows, classes)."""
+
+    truth: Floats
+    answers: Floats
+
+
+def sample(truth: Floats, answers: Floats) -> Sample:
+    """The rows that have both a label and a prediction."""
+    unread = np.isnan(answers)
+    both = ~np.isnan(truth) & ~(unread.any(axis=1) if answers.ndim > 1 else unread)
+    return Sample(truth[both], answers[both])
+
+
+def mature(labels: int, rows: int, watermark: float, end: float, start: float, delay: float) -> bool:
+    """Whether a window can be judged: its labels had time to arrive (all times in seconds) and enough of them did.
+
+    It waits a tenth of its span longer for labels that are late, unless all are there.
+    """
+    waited = watermark >= end + delay + (0.0 if labels == rows else (end - start) / 10)
+    return waited and labels >= max(MINIMUM_ROWS, LABEL_SHARE * rows)
+
+
+def seed(identity: str) -> int:
+    """A fixed seed for a window's bootstrap."""
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
+
+
+def replicates(metric: str, task: Task, rows: Sample, block: int, generator: np.random.Generator) -> Floats:
+    """RESAMPLES values of the metric's error over circular blocks of `block` rows."""
+    size = len(rows.truth)
+    starts = generator.integers(0, size, (RESAMPLES, -(-size // block)))
+    if metric != "roc_auc":
+        each = losses(task, rows.truth, rows.answers)
+        summed = np.concatenate([[0.0], np.cumsum(np.concatenate([each, each[:block]]))])
+        means = (summed[starts + block] - summed[starts]).sum(axis=1) / (starts.shape[1] * block)
+        return np.asarray(np.sqrt(np.maximum(means, 0.0)) if metric == "rmse" else means, dtype=float)
+    places = (starts[:, :, None] + np.arange(block)) % size
+    return np.array([error(metric, task, rows.truth[at], rows.answers[at]) for at in places.reshape(RESAMPLES, -1)])
+
+
+def _block(rows: int, wanted: int) -> int:
+    """The rows of a block: as many as wanted, but at least ten blocks in all."""
+    return max(1, min(wanted, rows // 10))
+
+
+def _deviation(errors: Floats) -> float:
+    """The standard deviation of the log of the replicates."""
+    usable = errors[np.isfinite(errors) & (errors > 0)]
+    return float(np.log(usable).std()) if len(usable) > RESAMPLES / 2 else float("inf")
+
+
+def judge(
+    metric: str,
+    task: Task,
+    window: Sample,
+    holdout: Sample,
+    validation: float | None,
+    holdout_rows: int,
+    margin: Margin,
+    floor: float | None,
+    level: float,
+    identity: str,
+) -> Judgement | None:
+    """The window's judgement, or None where it has fewer than 30 rows or its error is not defined (one class only).
+
+    `validation` is the metric on the version's full holdout of `holdout_rows` rows, of which `holdout` is a sample in time order;
+    None leaves the floor alone. `level` is the chance of a false word, `identity` names the window.
+    """
+    if len(window.truth) < MINIMUM_ROWS:
+        return None
+    found = error(metric, task, window.truth, window.answers)
+    if not np.isfinite(found):
+        return None
+    generator = np.random.default_rng(seed(identity))
+    block = _block(len(window.truth), BLOCK)
+    errors = replicates(metric, task, window, block, generator)
+    ends = sorted(as_error(metric, float(end)) for end in np.nanquantile(errors, [0.025, 0.975]))
+    own, blocks = _deviation(errors), len(window.truth) / block
+    past_floor = floor is not None and _above(found, as_error(metric, floor), own, blocks, level)
+    value = as_error(metric, found)
+    if validation is None:
+        return Judgement(metric, value, ends[0], ends[1], None, None, len(window.truth), past_floor=past_floor)
+    before = as_error(metric, validation)
+    bound = allowed(metric, before, margin)
+    theirs = 0.0
+    if len(holdout.truth) >= MINIMUM_ROWS:
+        thinned = _block(len(holdout.truth), round(BLOCK * len(holdout.truth) / max(holdout_rows, 1)))
+        theirs = _deviation(replicates(metric, task, holdout, thinned, generator))
+        blocks = min(blocks, len(holdout.truth) / thinned)
+    both = float(np.hypot(own, theirs))
+    return Judgement(
+        metric,
+        value,
+        ends[0],
+        ends[1],
+        validation,
+        as_error(metric, bound),
+        len(window.truth),
+        rose=_above(found, before, both, blocks, level),
+        past_margin=_above(found, bound, both, blocks, level),
+        past_floor=past_floor,
+    )
+
+
+def _above(found: float, bound: float, deviation: float, blocks: float, level: float) -> bool:
+    """Whether the error is above the bound beyond what its log's deviation explains at this level."""
+    if found <= bound:
+        return False
+    if bound <= 0 or deviation == 0:
+        return True
+    return bool(np.log(found / bound) > student.isf(level, max(1.0, blocks - 1)) * deviation)
+
+
+def kind(history: Sequence[Judgement], rule: Persistence, *, inputs_moved: bool) -> Literal["performance", "concept"] | None:
+    """What the newest judgement, with those before it (oldest first), is a finding of; performance wins over concept."""
+    if persistent([judgement.past_margin or judgement.past_floor for judgement in history], rule):
+        return "performance"
+    if not inputs_moved and persistent([judgement.rose for judgement in history], rule):
+        return "concept"
+    return None

@@ -1,0 +1,67 @@
+"""A version's own reference, read once from its folder: what its windows are compared with (design §8)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from trimtab.errors import InvalidInput
+from trimtab.monitoring.columns import Floats, Table, labelled, predicted, table
+from trimtab.monitoring.ingest import event_time
+from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, Metrics, Schema, read_metrics, read_schema
+
+_DAY = 86_400.0
+
+
+class Reference(Struct, frozen=True):
+    """A version's schema, metrics and sample; `truth` and `answers` are the holdout's labels and predictions in time order."""
+
+    schema: Schema
+    metrics: Metrics
+    table: Table
+    truth: Floats
+    answers: Floats
+    span_days: float
+    rows: int
+
+
+def read_reference(folder: Path) -> Reference:
+    """The reference of the version in `folder`; raises InvalidInput where its files cannot be read or lack a column."""
+    schema, metrics = read_schema(folder), read_metrics(folder)
+    try:
+        columns: dict[str, list[Any]] = pq.read_table(folder / REFERENCE).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{REFERENCE} of the model in {folder.name!r} cannot be read: {error}"
+        raise InvalidInput(msg) from error
+    lacking = [name for name in (*schema.names, schema.label, PREDICTION, HOLDOUT) if name not in columns]
+    if lacking:
+        msg = f"{REFERENCE} of the model in {folder.name!r} lacks the column {lacking[0]!r}"
+        raise InvalidInput(msg)
+    times = _times(schema, columns)
+    order = np.argsort(times, kind="stable")
+    columns = {name: [values[place] for place in order] for name, values in columns.items()}
+    rows: list[Mapping[str, Any]] = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    held = [place for place, flag in enumerate(columns[HOLDOUT]) if flag]
+    known = times[np.isfinite(times)]
+    return Reference(
+        schema=schema,
+        metrics=metrics,
+        table=table(schema, rows, columns[PREDICTION]),
+        truth=labelled(schema, [columns[schema.label][place] for place in held]),
+        answers=predicted(schema, [columns[PREDICTION][place] for place in held]),
+        span_days=float(known.max() - known.min()) / _DAY if len(known) else 0.0,
+        rows=len(rows),
+    )
+
+
+def _times(schema: Schema, columns: Mapping[str, list[Any]]) -> Floats:
+    """Event times in seconds since 1970; NaN for all where the version has no time."""
+    found = columns.get(schema.time or "", [])
+    if not found:
+        return np.full(len(columns[PREDICTION]), np.nan)
+    read = [event_time(value) for value in found]
+    return np.array([np.nan if seconds is None else seconds for seconds in read], dtype=float)

@@ -1,0 +1,51 @@
+"""When a window closes: pure, so that the same rows make the same windows however often they are looked at.
+
+A window is consecutive rows, in event-time order, that one champion served. It closes after so many rows or so much data
+time, whichever is first, and only when the watermark has left it behind by a small allowance for rows that come out of order.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+
+MINIMUM_LATENESS = 60.0
+LATENESS_SHARE = 0.02
+
+
+class Closed(Struct, frozen=True):
+    """A closed window: its rows are `first` up to and without `stop` of those given; times in seconds since 1970, `end` its last row's."""
+
+    start: float
+    end: float
+    first: int
+    stop: int
+
+
+def close(times: Sequence[float], watermark: float, rows: int, every: timedelta | None) -> list[Closed]:
+    """The windows that can be closed over rows at `times` (ascending, seconds), of which none is in a window yet.
+
+    `rows` and `every` are the Model's `monitoring.window`. A window is left behind when the watermark is past its end by 2% of
+    its span, at least a minute; one by `every` ends with its period, whose begin is a whole number of periods since 1970.
+    """
+    found: list[Closed] = []
+    first = 0
+    while first < len(times):
+        boundary = None if every is None else _period_end(times[first], every.total_seconds())
+        stop = first
+        while stop < len(times) and stop - first < rows and (boundary is None or times[stop] < boundary):
+            stop += 1
+        full = stop - first == rows
+        if not full and boundary is None:
+            break
+        end = times[stop - 1]
+        left = end if full or boundary is None else boundary
+        if watermark < left + max(MINIMUM_LATENESS, LATENESS_SHARE * (left - times[first])):
+            break
+        found.append(Closed(times[first], end, first, stop))
+        first = stop
+    return found
+
+
+def _period_end(time: float, period: float) -> float:
+    return (time // period + 1) * period

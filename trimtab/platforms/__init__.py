@@ -1,0 +1,1 @@
+"""The adapters behind control's ports, one folder a platform."""

@@ -1,0 +1,52 @@
+"""The port `Monitor` as a client of the monitor's own process, asked over loopback with the bearer secret."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from trimtab.errors import Unavailable
+from trimtab.events import aware
+from trimtab.release import PairedLosses
+from trimtab.spec import Model
+
+TIMEOUT_SECONDS = 3.0
+
+
+class MonitorClient:
+    """What the monitor knows, or `Unavailable` while it does not answer."""
+
+    def __init__(self, url: str, secret: Callable[[], str]) -> None:
+        """`url` is the monitor's root, `secret` reads the bearer secret."""
+        self._url, self._secret = url, secret
+
+    def watermark(self, model: Model) -> datetime | None:
+        """The greatest accepted event time (data time), or None before the first event."""
+        found = self.ask(model, "state").get("watermark")
+        return aware(datetime.fromisoformat(found)) if found else None
+
+    def paired(self, model: Model, champion: str, candidate: str, since: datetime) -> PairedLosses:
+        """Losses of both versions on the same rows with matured labels and event times after `since`."""
+        found = self.ask(model, "paired", champion=champion, candidate=candidate, since=since.isoformat())
+        return msgspec.convert(found, PairedLosses)
+
+    def open_quality(self, model: Model) -> list[str]:
+        """A sentence for each open quality finding."""
+        found: list[str] = self.ask(model, "state").get("openQuality", [])
+        return found
+
+    def ask(self, model: Model, what: str, **query: str) -> Any:
+        """The JSON answer of one of the monitor's questions about a model."""
+        path = f"/models/{model.metadata.namespace}/{model.name}/{what}?{urllib.parse.urlencode(query)}"
+        request = urllib.request.Request(self._url + path, headers={"authorization": f"Bearer {self._secret()}"})  # noqa: S310 - our own loopback URL
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+                return json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError) as error:
+            msg = f"the monitor did not answer {what!r}: {error}"
+            raise Unavailable(msg) from error

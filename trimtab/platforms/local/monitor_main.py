@@ -1,0 +1,61 @@
+"""The monitor's process on a laptop: puts store, fleet, caged detector and the sink of Releases together and listens.
+
+Findings and other asking events become Releases right here, in the same database that the control loop reads: creating one is
+atomic on its name, so that it does not matter who creates it.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from trimtab.control.intake import UnknownModel, accept
+from trimtab.errors import InvalidInput
+from trimtab.events import CloudEvent
+from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.monitor import Monitor
+from trimtab.monitoring.ports import SinkAnswer
+from trimtab.monitoring.server import make_app
+from trimtab.platforms.local.fleet import LocalFleet
+from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.state import State
+
+CAGE = ".venv-detectors"
+
+
+def detector_python() -> Path:
+    """The interpreter of the environment that Alibi Detect lives in: beside ours, under its own name."""
+    return Path(sys.prefix).parent / CAGE / "bin" / "python"
+
+
+def main() -> None:
+    """`python -m trimtab.platforms.local.monitor_main --state .trimtab --port 8090`."""
+    parser = argparse.ArgumentParser(description="Watch the models of one state folder.")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    state = State(given.state).existing()
+    objects = SqliteObjects(state.database)
+
+    def sink(event: CloudEvent) -> SinkAnswer:
+        try:
+            answer = accept(event, objects)
+        except UnknownModel as error:
+            return SinkAnswer("unknown", str(error))
+        except InvalidInput as error:
+            return SinkAnswer("refused", str(error))
+        return SinkAnswer("duplicate" if answer.result == "duplicate" else "accepted", answer.sentence)
+
+    def emit(event: CloudEvent) -> None:
+        accept(event, objects)
+
+    monitor = Monitor(state.monitor_database, LocalFleet(state, objects), TabularDrift(detector_python()), emit, replaying=True)
+    web.run_app(make_app(monitor, state.secret, sink), host="127.0.0.1", port=given.port, print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""A version's files in the state folder, and the smoke test: recorded rows must give the recorded predictions."""
+
+import http.client
+import logging
+import math
+import shutil
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trimtab.errors import InvalidInput
+from trimtab.manifest import verify
+from trimtab.schema import PREDICTION, REFERENCE, read_schema
+from trimtab.spec import Version
+
+log = logging.getLogger(__name__)
+
+SMOKE_ROWS = 20
+SMOKE_SECONDS = 10.0
+RELATIVE, ABSOLUTE = 1e-4, 1e-6
+
+
+def version_path(state: Path, model: str, version: str) -> Path:
+    """Where the state folder keeps a version's files."""
+    return state / "versions" / model / version
+
+
+def version_folder(state: Path, model: str, version: Version, fetch: Callable[[str, Version], Path]) -> Path:
+    """`<state>/versions/<model>/<version>/`, verified; fetched anew where it is missing or no longer as its digest says.
+
+    Raises InvalidInput where what was fetched does not have the digest.
+    """
+    folder = version_path(state, model, version.version)
+    if folder.is_dir():
+        try:
+            verify(folder, version.digest)
+            return folder
+        except InvalidInput as error:
+            log.warning("the kept copy of %s/%s is fetched again: %s", model, version.version, error)
+            shutil.rmtree(folder)
+    fetched = fetch(model, version)
+    verify(fetched, version.digest)
+    temporary = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(fetched, temporary)
+    temporary.rename(folder)
+    verify(folder, version.digest)
+    return folder
+
+
+def smoke(folder: Path, url: str) -> tuple[bool, str]:
+    """Whether 20 rows spread over the reference get their recorded predictions from `url` (V1, uncaptured), and a sentence."""
+    import pyarrow.parquet as pq
+
+    names = read_schema(folder).names
+    table = pq.read_table(folder / REFERENCE, columns=[*names, PREDICTION])
+    step = max(1, table.num_rows // SMOKE_ROWS)
+    rows = table.take(list(range(0, table.num_rows, step))[:SMOKE_ROWS]).to_pylist()
+    expected = list(_flat([row.pop(PREDICTION) for row in rows]))
+    instances = [{name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()} for row in rows]
+    status, answer = _post(url, msgspec.json.encode({"instances": instances}))
+    if status is None:
+        return False, f"smoke test: the version did not answer ({answer})"
+    if status != http.HTTPStatus.OK:
+        return False, f"smoke test: the version answered {status}: {answer:.300}"
+    found = list(_flat(msgspec.json.decode(answer)["predictions"]))
+    if len(found) != len(expected):
+        return False, f"smoke test: {len(expected)} predictions were recorded, {len(found)} were answered"
+    wrong = [pair for pair in zip(expected, found, strict=True) if not math.isclose(*pair, rel_tol=RELATIVE, abs_tol=ABSOLUTE)]
+    if wrong:
+        return False, f"smoke test: {len(wrong)} of {len(found)} predictions differ; recorded {wrong[0][0]:.6g}, answered {wrong[0][1]:.6g}"
+    return True, f"smoke test: {len(rows)} reference rows got their recorded predictions"
+
+
+def _post(url: str, body: bytes) -> tuple[int | None, str]:
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SMOKE_SECONDS)
+    try:
+        connection.request("POST", parts.path, body, {"Content-Type": "application/json", "x-trimtab-capture": "off"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return None, type(error).__name__
+    finally:
+        connection.close()
+
+
+def _flat(values: list[Any]) -> Iterator[float]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield float(value)

@@ -1,0 +1,119 @@
+"""One predictor process: started, probed, started again when it dies, with a pause that grows while it fails to get ready."""
+
+import http.client
+import logging
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from trimtab.platforms.local import processes
+from trimtab.platforms.local.serving_files import version_path
+from trimtab.spec import Version
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+CANNOT_BE_SERVED = 2
+
+
+class Launch(Struct, frozen=True):
+    """How predictors are started: the absolute state folder, where captured events go, and the interpreter."""
+
+    state: Path
+    capture_url: str = ""
+    secret_file: Path | None = None
+    python: str = sys.executable
+
+
+class Predictor:
+    """The process of one version. It is started at once; `tend` keeps it going."""
+
+    def __init__(self, model: str, namespace: str, version: Version, launch: Launch) -> None:
+        self.model = model
+        self.version = version
+        self.folder = version_path(launch.state, model, version.version)
+        self.port = processes.free_port()
+        self.was_ready = False
+        self.restarts = 0
+        self.fault = ""
+        self._namespace = namespace
+        self._launch = launch
+        self._failures = 0
+        self._ready = False
+        self._next_start = 0.0
+        self._log_path = launch.state / "logs" / f"predictor-{model}-{version.version}.log"
+        self._process = self._start()
+
+    @property
+    def url(self) -> str:
+        """The base URL at which the version itself answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it lives."""
+        return self._process.pid if processes.alive(self._process) else None
+
+    def probe(self) -> bool:
+        """Whether the version answers its readiness probe now."""
+        if not processes.alive(self._process):
+            return False
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROBE_SECONDS)
+        try:
+            connection.request("GET", f"/v2/models/{self.model}/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def tend(self) -> None:
+        """Notice readiness, and start the process again if it has died: at once the first time, then after 1, 2, 4 ... 30 s."""
+        if processes.alive(self._process):
+            if not self._ready and self.probe():
+                self._ready = self.was_ready = True
+                self._failures = 0
+                self.fault = ""
+            return
+        now = time.monotonic()
+        if self._next_start == 0.0:
+            self._note_end()
+            pause = min(2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS) if self._failures else 0.0
+            self._next_start = now + pause
+        if now >= self._next_start:
+            self._next_start = 0.0
+            self._failures += 1
+            self.restarts += 1
+            if processes.port_taken(self.port):
+                self.port = processes.free_port()
+            self._process = self._start()
+
+    def stop(self) -> None:
+        """End the process: requests in flight end first, captured events are sent; SIGKILL after 5 s."""
+        processes.stop(self._process, GRACE_SECONDS)
+
+    def end(self) -> None:
+        """As `stop`, without waiting for it."""
+        threading.Thread(target=self.stop, name=f"end-{self.model}-{self.version.version}").start()
+
+    def _note_end(self) -> None:
+        code = self._process.returncode
+        self._ready = False
+        line = processes.last_line(self._log_path)
+        self.fault = line if code == CANNOT_BE_SERVED else f"the process ended with exit code {code}"
+        log.warning("predictor %s/%s: %s", self.model, self.version.version, self.fault)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        launch = self._launch
+        command = [launch.python, "-m", "serving.predictor", "--name", self.model, "--namespace", self._namespace]
+        command += ["--version", self.version.version, "--folder", str(self.folder), "--digest", self.version.digest]
+        command += ["--port", str(self.port)]
+        if launch.capture_url:
+            command += ["--capture-url", launch.capture_url, "--secret-file", str(launch.secret_file)]
+        return processes.start(command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve())})

@@ -1,0 +1,178 @@
+"""The supervisor: one process that runs the control loop and keeps every other process of the state folder alive.
+
+It holds the lock, ends what a killed supervisor left, and then makes the world what the recorded state says. It knows no
+Model document: `trimtab local up` writes Models into the state, the loop does the rest.
+"""
+
+import argparse
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from trimtab.control.gather import Ports
+from trimtab.control.loop import Loop
+from trimtab.errors import InvalidInput, TrimtabError
+from trimtab.platforms.local import lock, processes
+from trimtab.platforms.local.envoy import Envoy
+from trimtab.platforms.local.fleet import ADDRESSES
+from trimtab.platforms.local.monitor import MonitorClient
+from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.registry import MlflowRegistry
+from trimtab.platforms.local.runner import LocalRunner
+from trimtab.platforms.local.serving import LocalServing
+from trimtab.platforms.local.serving_process import Launch
+from trimtab.platforms.local.state import State, write_json
+from trimtab.platforms.local.traffic import EnvoyTraffic
+
+log = logging.getLogger("trimtab")
+
+PASS_SECONDS = 0.25
+HOST = "127.0.0.1"
+
+
+class Child:
+    """A process that is started again whenever it ends; the pause grows to `MOST` seconds while it keeps ending at once."""
+
+    MOST = 10.0
+
+    def __init__(self, name: str, command: list[str], state: State) -> None:
+        self.name, self._command, self._state = name, command, state
+        self._pause = 0.25
+        self._not_before = 0.0
+        self._started = 0.0
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._started = time.monotonic()
+        return processes.start(self._command, self._state.logs / f"{self.name}.log", self._state.environment)
+
+    def tend(self) -> None:
+        """Start it again if it has ended."""
+        if processes.alive(self.process):
+            return
+        now = time.monotonic()
+        if self._not_before == 0.0:
+            self._pause = 0.25 if now - self._started > self.MOST else min(2 * self._pause, self.MOST)
+            self._not_before = now + self._pause
+            log.warning("%s ended with %s and is started again", self.name, self.process.returncode)
+        if now >= self._not_before:
+            self._not_before = 0.0
+            self.process = self._start()
+
+
+class Supervisor:
+    """Everything that runs for one state folder."""
+
+    def __init__(self, state: State, ports: dict[str, int]) -> None:
+        """`ports` are where gateway, events and mlflow listen; 0 takes a free one."""
+        self._state = state
+        self._ports = {name: port or processes.free_port() for name, port in ports.items()}
+        self._stopping = threading.Event()
+        self._told: dict[str, object] = {}
+
+    def run(self) -> None:
+        """Run until SIGINT or SIGTERM; raises InvalidInput where the state is in use or a port is taken."""
+        self._state.prepare()
+        held = lock.take(self._state.lock_file)
+        try:
+            processes.end_leftovers(self._state.folder)
+            for name, port in self._ports.items():
+                if processes.port_taken(port):
+                    msg = f"port {port} of {name} is taken; name another one with --{name}-port, or 0 for any that is free"
+                    raise InvalidInput(msg)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._stop)
+            self._run()
+        finally:
+            held.close()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stopping.set()
+
+    def _run(self) -> None:
+        state, urls = self._state, {name: f"http://{HOST}:{port}" for name, port in self._ports.items()}
+        objects = SqliteObjects(state.database)
+        events = f"{urls['events']}/events"
+        registry = MlflowRegistry(state.tracking_uri, state.artifacts)
+        threading.Thread(target=registry.warm, name="mlflow", daemon=True).start()
+        envoy = Envoy(state.folder, self._ports["gateway"])
+        envoy.start()
+        serving = LocalServing(envoy, Launch(state.folder, events, state.secret_file), registry.fetch)
+        children = [Child("monitor", self._monitor(), state), Child("mlflow", self._mlflow(), state)]
+        client = MonitorClient(urls["events"], lambda: state.secret)
+        runner = LocalRunner(state.folder, state.tracking_uri)
+        loop = Loop(Ports(objects, objects, runner, serving, EnvoyTraffic(envoy), registry, client), lambda: datetime.now(UTC))
+        state.write_endpoints(
+            {"inference": urls["gateway"], "events": events, "metrics": f"{urls['events']}/metrics", "mlflow": urls["mlflow"]}
+        )
+        try:
+            while not self._stopping.is_set():
+                serving.tend()
+                for child in children:
+                    child.tend()
+                due = self._pass(loop)
+                self._tell(serving, children)
+                self._stopping.wait(min(due, PASS_SECONDS))
+        finally:
+            log.info("ending")
+            for child in children:
+                child.process.terminate()
+            serving.close()
+            runner.close()
+            for child in children:
+                processes.stop(child.process, 5.0)
+            objects.close()
+            processes.end_leftovers(state.folder)
+
+    def _pass(self, loop: Loop) -> float:
+        try:
+            return loop.step()
+        except TrimtabError as error:
+            log.warning("waiting: %s", error)
+            return 1.0
+
+    def _tell(self, serving: LocalServing, children: list[Child]) -> None:
+        """Write down which processes there are and where each version can be asked, when it has changed."""
+        pids = {**{child.name: child.process.pid for child in children}, **serving.pids()}
+        files = {"processes.json": pids, ADDRESSES: serving.addresses()}
+        for name, content in files.items():
+            if self._told.get(name) != content:
+                write_json(self._state.folder / name, content)
+                self._told[name] = content
+
+    def _monitor(self) -> list[str]:
+        module = "trimtab.platforms.local.monitor_main"
+        return [sys.executable, "-m", module, "--state", str(self._state.folder), "--port", str(self._ports["events"])]
+
+    def _mlflow(self) -> list[str]:
+        store = ["--backend-store-uri", self._state.tracking_uri, "--artifacts-destination", str(self._state.artifacts)]
+        return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self._ports["mlflow"]), "--workers", "1", *store]
+
+
+def main() -> NoReturn:
+    """`python -m trimtab.platforms.local.supervisor`: exit code 2 with one sentence where the input has to be mended."""
+    parser = argparse.ArgumentParser(description="Run everything of one state folder.")
+    parser.add_argument("--state", type=Path, required=True)
+    for name in ("gateway", "events", "mlflow"):
+        parser.add_argument(f"--{name}-port", type=int, default=0)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    ports = {"gateway": given.gateway_port, "events": given.events_port, "mlflow": given.mlflow_port}
+    try:
+        Supervisor(State(given.state), ports).run()
+    except TrimtabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InvalidInput) else 1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a finding leads to, and whether it may lead to it now."""

@@ -1,0 +1,73 @@
+"""What the governor reads off a list of Releases: whose they are, which ran, which failed. Pure, and blind to order and repeats."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from trimtab.release import TERMINAL, Phase, Release
+from trimtab.spec import Model
+from trimtab.units import duration
+
+_FAILURES = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def ordered(releases: Iterable[Release]) -> list[Release]:
+    """Each Release once, by creation, then by name."""
+    once = {(release.metadata.namespace, release.name): release for release in releases}
+    return sorted(once.values(), key=born)
+
+
+def born(release: Release) -> tuple[datetime, str, str]:
+    """What Releases are ordered by: their creation, then their names."""
+    return (release.metadata.creation_timestamp or NEVER, release.metadata.namespace, release.name)
+
+
+def of_model(model: Model, releases: Iterable[Release]) -> list[Release]:
+    """The Releases of this very Model: one that was deleted and made anew under its name starts without a history."""
+    meta = model.metadata
+    return ordered(
+        release
+        for release in releases
+        if (release.metadata.namespace, release.spec.model, release.spec.model_uid) == (meta.namespace, meta.name, meta.uid)
+    )
+
+
+def active(release: Release) -> bool:
+    """Whether the Release was admitted and has not ended."""
+    return release.status.phase is not Phase.PENDING and release.status.phase not in TERMINAL
+
+
+def retrains(releases: Iterable[Release]) -> list[datetime]:
+    """When (data time) the ended ones that trained a version were admitted, oldest first; bringing a version back is no training."""
+    return sorted(
+        release.status.admitted_data
+        for release in releases
+        if release.terminal and release.status.admitted_data and release.spec.request.version is None
+    )
+
+
+def breaker_open(model: Model, releases: Iterable[Release], now: datetime) -> datetime | None:
+    """Since when the breaker is open (data time), or None: so many failures in a row, the last not longer than `reset` ago.
+
+    Promoted resets the count; Inconclusive, Superseded, Cancelled and Refused say nothing about the model. A failure counts
+    from its admission. What a person has reset (`status.breaker_reset_at`) is forgotten.
+    """
+    rule = model.spec.retraining.breaker
+    forgiven = model.status.breaker_reset_at
+    failed: list[datetime] = []
+    for release in of_model(model, releases):
+        moment = release.status.admitted_data or release.spec.request.cut
+        if release.status.phase is Phase.PROMOTED:
+            failed.clear()
+        elif release.status.phase in _FAILURES and (forgiven is None or moment > forgiven):
+            failed.append(moment)
+    if len(failed) < rule.failures or now >= max(failed) + duration(rule.reset):
+        return None
+    return max(failed)
+
+
+def next_in_budget(moments: list[datetime], per_day: int, now: datetime) -> datetime | None:
+    """When a budget of so many a day allows the next one, or None if it does now; a day is the 24 hours before."""
+    day = timedelta(days=1)
+    within = [moment for moment in moments if moment > now - day]
+    return within[-per_day] + day if len(within) >= per_day else None

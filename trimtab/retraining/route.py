@@ -1,0 +1,54 @@
+"""What a finding leads to: its kind decides, because the kinds have different cures.
+
+Broken data is never cured by training on it; a distribution that moved is no harm in itself; a model that got worse is.
+"""
+
+from typing import Literal
+
+from trimtab.events import Finding
+from trimtab.release import Frozen
+from trimtab.spec import Model
+
+LEAST_SEASONS = 3.0
+
+
+class Route(Frozen, frozen=True):
+    """What a finding leads to. `page`: a person is told; `hold`: rollouts wait until it is closed.
+
+    `trigger` is what the Release is asked for by, where the action is to retrain.
+    """
+
+    action: Literal["retrain", "page", "watch"]
+    reason: str
+    sentence: str
+    trigger: Literal["performance", "concept", "drift"] | None = None
+    page: bool = False
+    hold: bool = False
+
+
+def route(finding: Finding, model: Model) -> Route:
+    """The action for a finding on a model; whether a retrain may begin now is the governor's business."""
+    if finding.kind == "quality":
+        sentence = f"the data is in doubt, so a person is told, rollouts wait and nothing is trained on it: {finding.sentence}"
+        return Route("page", "DataInDoubt", sentence, page=True, hold=True)
+    if finding.kind == "performance":
+        return Route("retrain", "PerformanceLost", f"the model got worse: {finding.sentence}", "performance", page=True)
+    if finding.kind == "concept":
+        return Route("retrain", "ConceptChanged", f"the same inputs lead to other outcomes: {finding.sentence}", "concept")
+    return _moved(finding, model)
+
+
+def _moved(finding: Finding, model: Model) -> Route:
+    """A distribution moved: worth a retrain if it hurts, or if the policy asks for it and the reference knows the seasons."""
+    if finding.hurts:
+        return Route("retrain", "DriftHurts", f"the {finding.kind} distribution moved and the error rose: {finding.sentence}", "drift")
+    asked = "drift" in model.spec.retraining.on
+    if asked and finding.seasons >= LEAST_SEASONS:
+        return Route("retrain", "DriftByPolicy", f"the {finding.kind} distribution moved, and the policy asks: {finding.sentence}", "drift")
+    if asked:
+        known = f"the reference spans {finding.seasons:.1f} of {LEAST_SEASONS:.0f} seasons, so this may be one"
+        sentence = f"watched only: {known}: {finding.sentence}"
+        return Route("watch", "SeasonsUnknown", sentence)
+    if finding.hurts is False:
+        return Route("watch", "DriftHarmless", f"watched only: labels say that it does not hurt: {finding.sentence}")
+    return Route("watch", "DriftUnlabelled", f"watched only: no label says yet whether it hurts: {finding.sentence}")

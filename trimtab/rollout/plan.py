@@ -1,0 +1,30 @@
+"""What shall be served for a model: a pure function of its champion and of the one Release that is under way.
+
+The champion in the Model's status is the only truth; servers and routes are made to follow this plan, again and again.
+"""
+
+from trimtab.release import Arm, Phase, Release, ServingPlan
+from trimtab.spec import Model
+
+
+def serving_plan(model: Model, active: Release | None) -> ServingPlan:
+    """The arms for the champion and, while `active` has one deployed, for its candidate.
+
+    Before the champion is swapped the candidate stands beside it with its weight; after it, the previous champion is
+    kept warm at 0% until the bake is over. A first version has 0% until its promotion begins.
+    """
+    champion = model.status.champion
+    arms = [Arm(champion, 100)] if champion else []
+    status = active.status if active else None
+    if status is None or status.candidate is None or not status.deployed:
+        return ServingPlan(model, tuple(arms))
+    candidate = status.candidate
+    if champion is None:
+        return ServingPlan(model, (Arm(candidate, status.weight),))
+    if (champion.version, champion.digest) != (candidate.version, candidate.digest):
+        return ServingPlan(model, (Arm(champion, 100 - status.weight), Arm(candidate, status.weight)))
+    old = status.compared_with
+    warm = old is not None and status.promotion is not None and not status.promotion.old_dropped
+    if old and warm and status.phase in (Phase.ROLLOUT, Phase.BAKING, Phase.WITHDRAWING):
+        arms.append(Arm(old, 0))
+    return ServingPlan(model, tuple(arms))

@@ -1,0 +1,111 @@
+"""What a rollout plan can see: requests and time that a step needs at the traffic there is, and which regression it would catch.
+
+A plan that cannot decide before its deadline should say so before it starts, not after.
+"""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from msgspec import Struct
+
+from trimtab.rollout.eprocess import EFFECTS, project
+from trimtab.rollout.judge import HARM_ALPHA
+from trimtab.spec import Rollout
+from trimtab.units import Margin, duration, margin
+
+MEDIAN = 1.25
+"""What an equal candidate takes in the median until it is found not worse, in units of n* (`tests/simulation/judge.py`)."""
+WITHIN = 4.0
+"""The judge's promise: at least four of five equal candidates are found not worse within this many n*."""
+DETECTED = 0.8
+
+
+class StepPlan(Struct, frozen=True):
+    """What can be expected of one step, by its slowest guard and for a candidate that is as good as the champion.
+
+    `requests` (of both versions) and `seconds` are what it takes in the median, `at_most` the requests within which four of
+    five are decided, `detectable` the smallest difference of rates (candidate - champion) that is called harm in four of five
+    cases within `at_most`. All are None where no number of requests can show the margin. `fits`: this step and those before
+    it end before the deadline in the median.
+    """
+
+    weight: int
+    guard: str
+    requests: int | None
+    seconds: float | None
+    at_most: int | None
+    detectable: float | None
+    fits: bool
+    sentence: str
+
+
+def n_star(p: float, asked: Margin, split: float, alpha: float = 0.05, power: float = 0.9) -> int | None:
+    """Requests of both versions together that a test of one fixed sample needs to show "not worse by the margin".
+
+    Both rates are p, the candidate gets the share `split` of the requests (0 to 1); the normal approximation with the variance
+    under the null hypothesis at its nearest point (Farrington and Manning 1990). None where the margin allows nothing.
+    """
+    a, b = (asked.value, 0.0) if asked.relative else (1.0, asked.value)
+    slack = a * p + b - p
+    if slack <= 0.0 or not 0.0 < p < 1.0:
+        return None
+    null, real = _spread(p, p, split, a, b)
+    z = NormalDist()
+    return math.ceil(((z.inv_cdf(1.0 - alpha) * null + z.inv_cdf(power) * real) / slack) ** 2)
+
+
+def detectable(p: float, requests: int, split: float) -> float:
+    """The smallest difference that the judge calls harm in `DETECTED` of the cases within `requests`, for a champion's rate p.
+
+    The E-process of the best of the mixture's effects has to pay for the others: log(1 / alpha) + log(effects) in all.
+    """
+    price = math.sqrt(2.0 * (math.log(1.0 / HARM_ALPHA) + math.log(len(EFFECTS))))
+    chance = NormalDist().inv_cdf(DETECTED)
+    low, high = 0.0, 1.0 - p
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        null, real = _spread(p, p + middle, split, 1.0, 0.0)
+        if middle * math.sqrt(requests) >= price * null + chance * real:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def describe(rollout: Rollout, requests_per_second: float, errors: float = 0.01, slow: float = 0.01) -> tuple[StepPlan, ...]:
+    """What each step of the rollout can be expected to take at this traffic; `errors` and `slow` are the champion's rates (0 to 1)."""
+    left = duration(rollout.max_duration).total_seconds()
+    steps = []
+    for weight in rollout.steps:
+        step = _step(weight, rollout, requests_per_second, {"errors": errors, "slow": slow}, left)
+        left -= step.seconds if step.seconds is not None else math.inf
+        steps.append(step)
+    return tuple(steps)
+
+
+def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, float], left: float) -> StepPlan:
+    split = weight / 100.0
+    margins = {"errors": margin(rollout.guard.errors.margin), "slow": margin(rollout.guard.slow.margin)}
+    needs = {name: n_star(rates[name], margins[name], split) for name in margins}
+    guard = max(needs, key=lambda name: math.inf if (found := needs[name]) is None else found)
+    need = needs[guard]
+    if need is None:
+        sentence = f"step {weight}%: at a rate of {rates[guard]:.3g} the guard {guard!r} leaves no room to show that nothing got worse"
+        return StepPlan(weight, guard, None, None, None, None, False, sentence)
+    requests, at_most = math.ceil(MEDIAN * need), math.ceil(WITHIN * need)
+    seconds = requests / per_second if per_second > 0.0 else None
+    caught = detectable(rates[guard], at_most, split)
+    fits = seconds is not None and seconds <= left
+    time = "never at no traffic" if seconds is None else f"about {seconds:,.0f} s"
+    late = "" if fits else "; the deadline comes first"
+    sentence = f"step {weight}%: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
+    return StepPlan(weight, guard, requests, seconds, at_most, caught, fits, sentence)
+
+
+def _spread(champion: float, candidate: float, split: float, a: float, b: float) -> tuple[float, float]:
+    """Standard deviations of (candidate - a champion), for one request in all: at the null's nearest point, and as it is."""
+    t, c = (float(value) for value in project(np.float64(champion), np.float64(candidate), 1.0 - split, split, a, b))
+    null = a * a * t * (1.0 - t) / (1.0 - split) + c * (1.0 - c) / split
+    real = a * a * champion * (1.0 - champion) / (1.0 - split) + candidate * (1.0 - candidate) / split
+    return math.sqrt(null), math.sqrt(real)

@@ -1,0 +1,178 @@
+"""Rules 9-17a: from a registered candidate to the last step of its canary."""
+
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
+from trimtab.rollout.judge import new_step
+from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, withdraw
+
+MAX_COMPARISONS = 2
+MAX_RESTARTS = 3
+UNSTABLE_SECONDS = 60.0
+READY_WITHIN = timedelta(minutes=10)
+
+
+def champion_lock(observed: Observed) -> Decision | None:
+    """9. Another version became champion meanwhile: nothing that was found against the old one counts."""
+    status = status_of(observed)
+    champion = champion_of(observed)
+    if status.promotion or not status.candidate or same(champion, status.compared_with):
+        return None
+    if same(champion, status.candidate):
+        return withdraw(observed, Phase.SUPERSEDED, "AlreadyChampion", f"version {status.candidate.version} became champion another way")
+    if status.comparisons >= MAX_COMPARISONS:
+        sentence = f"the champion changed {status.comparisons + 1} times while this candidate waited"
+        return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", sentence)
+    sentence = f"version {champion.version if champion else 'none'} is champion now: back to 0% and compared with it"
+    return _back_to_dark(
+        observed,
+        "ChampionChanged",
+        sentence,
+        phase=Phase.COMPARING,
+        compared_with=champion,
+        comparisons=status.comparisons + 1,
+        attempt=status.attempt + 1,
+    )
+
+
+def _back_to_dark(observed: Observed, reason: str, sentence: str, *, look_again: float = 0.0, **changes: Any) -> Decision:
+    """Leave the rollout for another phase: the canary's traffic, evidence and running clocks end, and it will begin anew."""
+    fresh = replace(observed, evidence=Evidence())
+    changes |= {"step": -1, "weight": 0, "verdict": None, "unready_since": None, "weight_off_since": None}
+    return move(fresh, Act.SERVE, reason, sentence, look_again=look_again, **changes)
+
+
+def approval(observed: Observed) -> Decision | None:
+    """10. A person has to say yes first, where the Model asks for it."""
+    status = status_of(observed)
+    if status.approved or status.promotion or observed.model is None:
+        return None
+    if observed.model.spec.approval != "manual":
+        if status.phase is not Phase.AWAITING_APPROVAL:
+            return None
+        return move(observed, Act.NOTHING, "ApprovalNotNeeded", "the Model no longer asks for approval", phase=Phase.ROLLOUT)
+    if asked := asked_for(observed, "approve"):
+        return move(observed, Act.NOTHING, "Approved", asked, phase=Phase.ROLLOUT, approved=True)
+    sentence = "a person has to approve it"
+    return _back_to_dark(observed, "ApprovalMissing", sentence, phase=Phase.AWAITING_APPROVAL, look_again=1.0)
+
+
+def unusable(observed: Observed) -> Decision | None:
+    """11. The candidate's files are not what was registered, or cannot be loaded."""
+    served = served_of(observed, status_of(observed).candidate)
+    fault = observed.serving_fault or (served.fault if served and not served.ready else "")
+    if not fault or status_of(observed).promotion:
+        return None
+    return withdraw(observed, Phase.FAILED, "CandidateUnusable", fault)
+
+
+def not_serving(observed: Observed) -> Decision | None:
+    """12. Deploy dark, at 0%; a candidate that never gets ready is rolled back."""
+    status = status_of(observed)
+    if status.promotion:
+        return None
+    if not status.deployed:
+        sentence = f"version {status.candidate.version if status.candidate else '?'} is deployed at 0%"
+        return move(observed, Act.SERVE, "Deployed", sentence, deployed=True, deployed_at=observed.now, look_again=0.2)
+    served = served_of(observed, status.candidate)
+    if served and served.ready and not status.ready:
+        return move(observed, Act.NOTHING, "Ready", f"version {served.version} is ready", ready=True)
+    if status.ready:
+        return None
+    if elapsed(status.deployed_at, observed.now) > READY_WITHIN:
+        return withdraw(observed, Phase.ROLLED_BACK, "NotReady", f"the candidate was not ready within {READY_WITHIN}")
+    return move(observed, Act.SERVE, "WaitingForReady", "the candidate is starting", look_again=0.3)
+
+
+def unstable(observed: Observed) -> Decision | None:
+    """13. Was ready, and is not any more for too long, too often, or not with the weight that it should have.
+
+    Below those bounds it only takes note and waits, which must not keep harm (15) from being acted on.
+    """
+    status = status_of(observed)
+    if status.promotion:
+        return None
+    served = served_of(observed, status.candidate)
+    if served and served.restarts >= MAX_RESTARTS:
+        return withdraw(observed, Phase.ROLLED_BACK, "Unstable", f"the candidate was restarted {served.restarts} times")
+    ready = bool(served and served.ready)
+    unready = status.unready_seconds + elapsed(status.unready_since, observed.now).total_seconds()
+    if unready >= UNSTABLE_SECONDS:
+        return withdraw(observed, Phase.ROLLED_BACK, "Unstable", f"the candidate was not ready for {unready:.0f} s in all")
+    if observed.verdict.says == "harm":
+        return None
+    if not ready and status.unready_since is None:
+        return move(observed, Act.SERVE, "Unready", "the candidate stopped being ready", unready_since=observed.now)
+    if ready and status.unready_since:
+        return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", unready_since=None, unready_seconds=unready)
+    weight = served.weight if served else 0
+    if weight != status.weight:
+        off = elapsed(status.weight_off_since, observed.now).total_seconds()
+        if off >= UNSTABLE_SECONDS:
+            sentence = f"the route gives the candidate {weight}% instead of {status.weight}% for {off:.0f} s"
+            return withdraw(observed, Phase.ROLLED_BACK, "Unstable", sentence)
+        since = status.weight_off_since or observed.now
+        sentence = f"waiting for the route to give the candidate {status.weight}%"
+        return move(observed, Act.SERVE, "WaitingForRoute", sentence, weight_off_since=since, look_again=0.2)
+    if status.weight_off_since:
+        return move(observed, Act.NOTHING, "RouteConfirmed", f"the route gives the candidate {weight}%", weight_off_since=None)
+    return None
+
+
+def smoke(observed: Observed) -> Decision | None:
+    """14. Recorded rows must get the recorded predictions through the served protocol."""
+    status = status_of(observed)
+    if status.smoked or status.promotion:
+        return None
+    if observed.smoke is None:
+        return hold(observed, "WaitingForSmoke", "the smoke test has not run yet")
+    passed, sentence = observed.smoke
+    if not passed:
+        return withdraw(observed, Phase.ROLLED_BACK, "SmokeFailed", sentence)
+    return move(observed, Act.NOTHING, "SmokePassed", sentence, smoked=True)
+
+
+def harm(observed: Observed) -> Decision | None:
+    """15. The judge says harm: back at once, at any step."""
+    if status_of(observed).promotion or observed.verdict.says != "harm":
+        return None
+    return withdraw(observed, Phase.ROLLED_BACK, "Harm", observed.verdict.sentence, verdict=observed.verdict)
+
+
+def quality_finding(observed: Observed) -> Decision | None:
+    """16. While the data itself is in doubt, nothing moves."""
+    if status_of(observed).promotion or not observed.quality_findings:
+        return None
+    return hold(observed, "QualityFindingOpen", "the rollout waits for an open quality finding: " + observed.quality_findings[0])
+
+
+def next_step(observed: Observed) -> Decision | None:
+    """17a. Not worse at this step: the next one, and after the last the promotion. The first version has nothing to be compared with."""
+    status = status_of(observed)
+    if status.promotion:
+        return None
+    rollout = rollout_of(observed)
+    direct = status.compared_with is None or rollout.strategy == "direct"
+    if not direct and status.step >= 0 and observed.verdict.says != "notWorse":
+        return None
+    served = served_of(observed, status.candidate)
+    if not served or not served.ready:
+        return hold(observed, "Unready", "no further step while the candidate is not ready")
+    if direct or status.step + 1 >= len(rollout.steps):
+        sentence = "there is no champion yet: 100% at once" if status.compared_with is None else "not worse at every step: 100%"
+        if direct and status.compared_with:
+            sentence = "strategy direct: 100% at once"
+        promotion = Promotion(started_at=observed.now)
+        return move(
+            observed, Act.SERVE, "PromotionStarted", sentence, weight=100, promotion=promotion, verdict=observed.verdict, look_again=0.2
+        )
+    step = status.step + 1
+    sentence = f"step {step + 1} of {len(rollout.steps)}: {rollout.steps[step]}% of the traffic"
+    if status.step >= 0:
+        sentence += f"; {observed.verdict.sentence}"
+    fresh = replace(observed, evidence=new_step(observed.evidence))
+    weight = rollout.steps[step]
+    return move(fresh, Act.SERVE, "NextStep", sentence, step=step, weight=weight, verdict=observed.verdict, look_again=0.2)

@@ -1,0 +1,84 @@
+"""Rules 1-5: what has ended, what is being withdrawn, and what may not go on."""
+
+from datetime import timedelta
+
+from trimtab.release import Act, Decision, Observed, Phase
+from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, gone, move, rollout_of, same, served_of, status_of, withdraw
+from trimtab.units import duration
+
+DEADLINES = {
+    Phase.PENDING: timedelta(days=7),
+    Phase.TRAINING: timedelta(hours=6),
+    Phase.COMPARING: timedelta(hours=6),
+    Phase.AWAITING_APPROVAL: timedelta(hours=72),
+}
+
+
+def terminal(observed: Observed) -> Decision | None:
+    """1. What has ended stays as it is."""
+    if not observed.release.terminal:
+        return None
+    status = status_of(observed)
+    return Decision(Act.NOTHING, status.reason, status.sentence, status, 3600.0)
+
+
+def withdrawing(observed: Observed) -> Decision | None:
+    """2. The next act of a withdrawal: the run ended, the champion back, the route without the candidate, the candidate gone.
+
+    Where the candidate cannot be served any more, its 0% cannot be either: it is dropped at once.
+    """
+    status = status_of(observed)
+    if status.phase is not Phase.WITHDRAWING or status.outcome is None:
+        return None
+    verdict = status.outcome
+    if observed.run == "active":
+        return move(observed, Act.CANCEL_RUN, verdict.reason, verdict.sentence, look_again=1.0)
+    is_champion = status.candidate is not None and same(champion_of(observed), status.candidate)
+    if is_champion and status.promotion and status.compared_with and not same(status.compared_with, status.candidate):
+        return move(observed, Act.RESTORE_CHAMPION, verdict.reason, verdict.sentence)
+    served = None if is_champion else served_of(observed, status.candidate)
+    routed = status.weight > 0 or (served is not None and served.weight > 0 and champion_of(observed) is not None)
+    if routed and not observed.serving_fault:
+        return move(observed, Act.SERVE, verdict.reason, verdict.sentence, look_again=0.2, weight=0)
+    if status.deployed or served:
+        return move(observed, Act.SERVE, verdict.reason, verdict.sentence, look_again=0.2, weight=0, deployed=False)
+    return move(observed, Act.NOTHING, verdict.reason, verdict.sentence, phase=verdict.phase, finished=observed.now)
+
+
+def superseded(observed: Observed) -> Decision | None:
+    """3. The Model is gone, or is made another way now: this Release no longer speaks for it."""
+    if status_of(observed).promotion:
+        return None
+    if gone(observed):
+        return withdraw(observed, Phase.SUPERSEDED, "ModelGone", f"the Model {observed.release.spec.model!r} is gone")
+    if observed.recipe != observed.release.spec.recipe:
+        sentence = "task, data, training or gates of the Model were changed: a Release of the new recipe takes over"
+        return withdraw(observed, Phase.SUPERSEDED, "RecipeChanged", sentence)
+    return None
+
+
+def cancelled(observed: Observed) -> Decision | None:
+    """4. A person took it back."""
+    if status_of(observed).promotion:
+        return None
+    if asked := asked_for(observed, "cancel"):
+        return withdraw(observed, Phase.CANCELLED, "CancelledByPerson", asked)
+    if asked := asked_for(observed, "reject"):
+        return withdraw(observed, Phase.REJECTED, "RejectedByPerson", asked)
+    if asked := asked_for(observed, "rollback"):
+        return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked)
+    return None
+
+
+def deadline(observed: Observed) -> Decision | None:
+    """5. No phase lasts for ever."""
+    status = status_of(observed)
+    if status.promotion:
+        return None
+    limit = duration(rollout_of(observed).max_duration) if status.phase is Phase.ROLLOUT else DEADLINES.get(status.phase)
+    if limit is None or elapsed(status.phase_since, observed.now) <= limit:
+        return None
+    if status.phase is Phase.TRAINING:
+        return withdraw(observed, Phase.FAILED, "TrainingDeadline", f"the training run did not end within {limit}")
+    sentence = f"the phase {status.phase} did not end within {limit}; last: {status.sentence or 'nothing was seen'}"
+    return withdraw(observed, Phase.INCONCLUSIVE, "DeadlinePassed", sentence)

@@ -1,0 +1,1 @@
+"""What the pipeline's components call: plain functions from a snapshot of the data to a registered version, one file a step."""

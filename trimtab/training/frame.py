@@ -1,0 +1,109 @@
+"""A snapshot's columns as the numbers that a model is fitted on: `trimtab.schema.encode`, for whole columns at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.errors import InvalidInput
+from trimtab.schema import Feature, Schema
+from trimtab.spec import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+HOLDOUT_SHARE = 0.2
+
+
+def read_table(path: Path) -> "pa.Table":
+    """The rows of a Parquet file; `path` may be a folder that holds exactly one, as a step's output does."""
+    import pyarrow.parquet as pq
+
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if len(files) != 1:
+        msg = f"{path.name!r} holds {len(files)} Parquet files, exactly one is expected"
+        raise InvalidInput(msg)
+    return pq.read_table(files[0])  # type: ignore[no-untyped-call]
+
+
+def split(rows: int) -> int:
+    """How many rows, from the oldest on, may be trained on; the rest, the last fifth, is the holdout."""
+    return rows - int(rows * HOLDOUT_SHARE)
+
+
+def kind_of(column: "pa.Field") -> str:
+    """"number", "text", or "other" (dates, lists, blobs), which is never a feature."""
+    import pyarrow.types as types
+
+    found = column.type
+    if types.is_integer(found) or types.is_floating(found) or types.is_boolean(found) or types.is_decimal(found):
+        return "number"
+    return "text" if types.is_string(found) or types.is_large_string(found) else "other"
+
+
+def matrix(schema: Schema, table: "pa.Table") -> "np.ndarray[Any, Any]":
+    """The features as float32 in shape (rows, features), missing as NaN: what XGBoost takes with feature types q and c.
+
+    Raises InvalidInput where a column is missing, or where one that must be a number is none.
+    """
+    import numpy as np
+
+    found = np.empty((table.num_rows, len(schema.features)), dtype=np.float32)
+    for index, feature in enumerate(schema.features):
+        found[:, index] = _encoded(feature, table)
+    return found
+
+
+def _encoded(feature: Feature, table: "pa.Table") -> "np.ndarray[Any, Any]":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if feature.name not in table.column_names:
+        msg = f"the feature {feature.name!r} is missing; the columns are {', '.join(map(repr, table.column_names))}"
+        raise InvalidInput(msg)
+    column = table.column(feature.name)
+    if feature.kind == "number":
+        if kind_of(table.schema.field(feature.name)) != "number":
+            msg = f"feature {feature.name!r} holds {column.type}, a number is expected"
+            raise InvalidInput(msg)
+        return _floats(column)
+    codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(feature.categories, pa.string()))
+    return _floats(codes)
+
+
+def _floats(column: Any) -> "np.ndarray[Any, Any]":
+    import pyarrow as pa
+
+    values: np.ndarray[Any, Any] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values
+
+
+def label_texts(column: Any) -> Any:
+    """The labels of a classification as text: 1 and 1.0 are "1", true is "true"; nulls stay."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    if types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
+        column = column.cast(pa.int64())
+    return column.cast(pa.string())
+
+
+def classes_of(column: Any) -> tuple[str, ...]:
+    """The different labels as text, numbers in the order of numbers."""
+    import pyarrow.compute as pc
+
+    found = [text for text in pc.unique(label_texts(column)).to_pylist() if text is not None]
+    try:
+        return tuple(sorted(found, key=float))
+    except ValueError:
+        return tuple(sorted(found))
+
+
+def targets(task: Task, classes: tuple[str, ...], column: Any) -> "np.ndarray[Any, Any]":
+    """The labels as float64: the value in a regression, else the place in `classes` (NaN where it is none of them)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if task == "regression":
+        return _floats(column)
+    return _floats(pc.index_in(label_texts(column), value_set=pa.array(classes, pa.string())))

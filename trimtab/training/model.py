@@ -1,0 +1,68 @@
+"""What a registered model says about the rows of a snapshot, by its own schema and in its own format. No pickle is read."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.errors import InvalidInput
+from trimtab.schema import MODEL_FILES, Schema, read_schema
+from trimtab.training.fit import feature_types
+from trimtab.training.frame import matrix
+from trimtab.training.lean import xgboost
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_TRUSTED = ("sklearn.", "numpy.", "scipy.sparse.")
+
+
+def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
+    """The predictions of the model in `folder`, in the shapes that `scores` describes.
+
+    Raises InvalidInput where the model cannot be read, a feature is missing, or the model itself raises on these rows.
+    """
+    schema = read_schema(folder)
+    path = folder / MODEL_FILES[schema.format]
+    return _xgboost(path, schema, table) if schema.format == "xgboost" else _skops(path, schema, table)
+
+
+def _xgboost(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    xgb = xgboost()
+    rows = xgb.DMatrix(matrix(schema, table), feature_names=schema.names, feature_types=feature_types(schema), enable_categorical=True)
+    try:
+        booster = xgb.Booster({"nthread": 1}, model_file=path)
+        return np.asarray(booster.predict(rows), dtype=np.float64)
+    except (xgb.core.XGBoostError, OSError, UnicodeDecodeError) as error:
+        msg = f"{path.name} of the model in {path.parent.name!r} cannot be read: {str(error).splitlines()[0]}"
+        raise InvalidInput(msg) from error
+
+
+def _skops(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    pipeline = load_skops(path)
+    rows = table.select(schema.names).to_pandas()
+    try:
+        found = pipeline.predict(rows) if schema.task == "regression" else pipeline.predict_proba(rows)
+    except (ValueError, TypeError) as error:
+        msg = f"the model in {path.parent.name!r} raises on these rows: {type(error).__name__}"
+        raise InvalidInput(msg) from error
+    values = np.asarray(found, dtype=np.float64)
+    return values[:, 1] if schema.task == "binary" else values
+
+
+def load_skops(path: Path) -> Any:
+    """The scikit-learn pipeline in `path`; raises InvalidInput where it holds a type from outside scikit-learn and NumPy."""
+    import skops.io
+
+    try:
+        foreign = [name for name in skops.io.get_untrusted_types(file=path) if not name.startswith(_TRUSTED)]
+        if foreign:
+            msg = f"{path.name} of the model in {path.parent.name!r} holds {', '.join(foreign)}: only scikit-learn and NumPy are trusted"
+            raise InvalidInput(msg)
+        return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"{path.name} of the model in {path.parent.name!r} cannot be read: {type(error).__name__}"
+        raise InvalidInput(msg) from error

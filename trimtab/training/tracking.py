@@ -1,0 +1,111 @@
+"""MLflow behind a few functions: a client, errors that Trimtab knows, and the files of a registered version.
+
+Only here, in `register.py` and in the platforms' registries is MLflow spoken to; no exception of it passes on.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+from msgspec import Struct
+
+from trimtab.errors import InvalidInput, TrimtabError, Unavailable
+from trimtab.manifest import verify
+from trimtab.training.lean import mlflow
+
+RELEASE = "trimtab.release"
+RELEASE_UID = "trimtab.release-uid"
+ATTEMPT = "trimtab.attempt"
+DIGEST = "trimtab.digest"
+MODEL_PATH = "model"
+OUTCOME = "outcome.json"
+_THEIRS = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST", "NOT_FOUND"})
+
+
+class VersionAt(Struct, frozen=True):
+    """Where a version's files are (a URI without its query), its number, and the digest that they must have."""
+
+    place: str
+    version: str
+    digest: str
+
+
+def version_at(uri: str) -> VersionAt:
+    """What `mlflow://models/NAME/7?sha256=…` or `file:///…/NAME/7?sha256=…` says; raises InvalidInput where it is neither."""
+    parts = urlparse(uri)
+    digest = parse_qs(parts.query).get("sha256", [""])[0]
+    if parts.scheme not in ("mlflow", "file") or not digest or not parts.path.strip("/"):
+        msg = f"{uri!r} names no version; mlflow://models/NAME/7?sha256=DIGEST or file:///PATH/7?sha256=DIGEST is allowed"
+        raise InvalidInput(msg)
+    return VersionAt(f"{parts.scheme}://{parts.netloc}{parts.path}", parts.path.rsplit("/", 1)[-1], digest)
+
+
+def fetch(uri: str, tracking_uri: str, into: Path) -> Path:
+    """A folder `…/<version>` with the files of the version that `uri` names, verified against the digest in it.
+
+    Raises InvalidInput where the files differ from the digest, Unavailable where MLflow does not answer.
+    """
+    found = version_at(uri)
+    parts = urlparse(found.place)
+    if parts.scheme == "file":
+        folder = Path(unquote(parts.path))
+    else:
+        name = parts.path.strip("/").split("/")[0]
+        folder = download(tracking_uri, name, found.version, into / found.version)
+    verify(folder, found.digest)
+    return folder
+
+
+def download(tracking_uri: str, name: str, version: str, folder: Path) -> Path:
+    """Download the files of a registered version to `folder`, which must not exist; it appears complete or not at all."""
+    connected = client(tracking_uri)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as draft, speaking(f"version {version} of {name!r}"):
+        run = connected.get_model_version(name, version).run_id
+        Path(connected.download_artifacts(run, MODEL_PATH, draft)).rename(folder)
+    return folder
+
+
+def client(tracking_uri: str) -> Any:
+    """MLflow's client for a server (http://…) or a database (sqlite:///…)."""
+    module = mlflow()
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with speaking(f"MLflow at {tracking_uri}"):
+        return module.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def artifact_root(tracking_uri: str) -> str | None:
+    """Where files go that no server places: beside a database, in `mlartifacts`. None for a server, which has a place of its own."""
+    database = tracking_uri.removeprefix("sqlite:///")
+    return None if database == tracking_uri else (Path(database).resolve().parent / "mlartifacts").as_uri()
+
+
+@contextmanager
+def speaking(what: str) -> Iterator[None]:
+    """Turn what MLflow raises inside into InvalidInput (it refused) or Unavailable (it did not answer), naming `what` was asked."""
+    import requests
+    import sqlalchemy.exc
+
+    exceptions = mlflow().exceptions
+    try:
+        yield
+    except TrimtabError:
+        raise
+    except exceptions.MlflowException as error:
+        sentence = f"{what}: MLflow says: {str(error).splitlines()[0]}"
+        raise (InvalidInput if error.error_code in _THEIRS else Unavailable)(sentence) from error
+    except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        msg = f"{what}: MLflow does not answer: {type(error).__name__}"
+        raise Unavailable(msg) from error
+
+
+def find_run(connected: Any, experiments: list[str], release_uid: str, attempt: int) -> Any | None:
+    """The run tagged with the Release's uid and the attempt, or None."""
+    query = f"tags.`{RELEASE_UID}` = '{release_uid}' and tags.`{ATTEMPT}` = '{attempt}'"
+    found = connected.search_runs(experiments, filter_string=query, max_results=1, order_by=["attributes.start_time ASC"])
+    return found[0] if found else None
