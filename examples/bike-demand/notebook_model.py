@@ -31,11 +31,12 @@ from trimtab.training.evaluate import evaluate
 from trimtab.training.frame import split
 from trimtab.training.gate import judge, rejection
 from trimtab.training.ingest import read
+from trimtab.training.model import raw_frame
 from trimtab.training.register import Facts, assemble, register
 
 FIRST_HOUR = 6
-CATEGORIES = ("hour", "weekday", "workingday", "weathersit")
-NUMBERS = ("temp", "hum", "windspeed")
+CATEGORIES = ("hour", "weekday")
+NUMBERS = ("workingday", "temp", "hum", "windspeed")
 SEED = 7
 
 
@@ -46,7 +47,7 @@ def pipeline() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    categories = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False))
+    categories = OneHotEncoder(sparse_output=False)
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     columns = ColumnTransformer([("categories", categories, list(CATEGORIES)), ("numbers", numbers, list(NUMBERS))])
     return make_pipeline(columns, HistGradientBoostingRegressor(max_iter=400, learning_rate=0.05, random_state=SEED))
@@ -56,12 +57,15 @@ def train(table: Any, spec: ModelSpec, folder: Path) -> None:
     """Fit on all but the newest fifth of the rows, and write the model and its schema."""
     import skops.io
 
-    rows = table.slice(0, split(table.num_rows)).to_pandas()
-    model = pipeline().fit(rows[[*CATEGORIES, *NUMBERS]], rows[spec.data.label])
-    skops.io.dump(model, folder / MODEL_FILES["skops"])
-    kinds = {name: sorted(rows[name].dropna().unique()) for name in CATEGORIES if name != "hour"}
-    features = [Feature(name, "category", tuple(kinds[name])) if name in kinds else Feature(name, "number") for name in (*CATEGORIES, *NUMBERS)]
+    rows = table.slice(0, split(table.num_rows))
+    texts = [name for name in CATEGORIES if name != "hour"]
+    features = [
+        Feature(name, "category", tuple(sorted(rows.column(name).drop_null().unique().to_pylist()))) if name in texts else Feature(name, "number")
+        for name in (*CATEGORIES, *NUMBERS)
+    ]
     schema = Schema(spec.task, spec.data.label, tuple(features), "skops", spec.data.key, spec.data.time)
+    model = pipeline().fit(raw_frame(schema, rows), rows.column(spec.data.label).to_numpy())
+    skops.io.dump(model, folder / MODEL_FILES["skops"])
     (folder / SCHEMA).write_bytes(msgspec.json.encode(schema))
 
 

@@ -36,6 +36,7 @@ def main() -> int:
             capture=capture,
             host=arguments.host,
             port=arguments.port,
+            listen_fd=arguments.listen_fd,
         )
     finally:
         if capture is not None:
@@ -51,7 +52,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", required=True, type=Path, help="the version's files")
     parser.add_argument("--digest", required=True, help="SHA-256 of the version's manifest, from another source than the files")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", required=True, type=int, help="the port to listen on")
+    parser.add_argument("--port", type=int, default=8080, help="the port to listen on")
+    parser.add_argument("--listen-fd", type=int, help="an inherited socket that listens already, in the place of host and port")
     parser.add_argument("--capture-url", default="", help="where captured CloudEvents go; nothing is captured without")
     parser.add_argument("--secret-file", type=Path, help="the file with the monitor's bearer secret")
     parser.add_argument("--capture-queue", type=int, default=10_000, help="how many captured events may wait")

@@ -63,7 +63,7 @@ def events_of(exchange: Exchange, who: Identity) -> list[dict[str, Any]]:
     common = {
         "specversion": "1.0",
         "id": exchange.id,
-        "source": f"http://{who.name}.{who.namespace}/{who.version}",
+        "source": f"http://{who.name}.{who.namespace}",
         "time": exchange.time,
         "datacontenttype": "application/json",
         "inferenceservicename": who.name,
@@ -104,9 +104,12 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
-    def take(self, rows: list[Row], predictions: Predictions | None, size: int) -> None:
-        """Queue one exchange (`size`: the request's bytes). Never waits for the monitor."""
-        exchange = Exchange(uuid.uuid4().hex, datetime.now(UTC), rows, predictions, size)
+    def take(self, rows: list[Row], predictions: Predictions | None, size: int, given: str = "") -> None:
+        """Queue one exchange (`size`: the request's bytes). Never waits for the monitor.
+
+        `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.
+        """
+        exchange = Exchange(given or uuid.uuid4().hex, datetime.now(UTC), rows, predictions, size)
         with self._changed:
             self._queue.append(exchange)
             self._captured += exchange.events
@@ -171,7 +174,7 @@ class Capture:
     def _deliver(self, batch: list[Exchange]) -> None:
         """Send until it is taken; a batch that is refused for good is halved until the refused exchange stands alone and is dropped."""
         try:
-            body = b"[" + b",".join([msgspec.json.encode(event) for exchange in batch for event in events_of(exchange, self._who)]) + b"]"
+            body = msgspec.json.encode([event for exchange in batch for event in events_of(exchange, self._who)])
         except Exception as error:  # what a caller nested too deep must not end the thread
             if len(batch) > 1:
                 self._halve(batch)

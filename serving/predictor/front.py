@@ -23,6 +23,7 @@ log = logging.getLogger("trimtab.predictor")
 MAX_BODY_BYTES = 8 << 20
 VERSION_HEADER = b"x-trimtab-version"
 CAPTURE_HEADER = b"x-trimtab-capture"
+ID_HEADER = b"ce-id"
 BINARY_HEADER = b"inference-header-content-length"
 
 Message = MutableMapping[str, Any]
@@ -90,7 +91,7 @@ class Front:
             log.warning("a request failed: %s", error)
             status, content = 500, _error(f"version {served.version!r} of {served.name!r}: {error}")
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
-            served.capture.take(call.instances, predictions, len(body))
+            served.capture.take(call.instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
         return status, content
 
     async def _predict(self, call: Call) -> Predictions:

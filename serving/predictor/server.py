@@ -17,11 +17,14 @@ from trimtab.schema import Schema
 
 GRACE_SECONDS = 2
 # How long the capture thread may hold the interpreter while a request waits; Python's own 5 ms is several requests long.
-SWITCH_SECONDS = 0.0001
+SWITCH_SECONDS = 0.0005
 
 
-def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end."""
+def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, host: str, port: int, listen_fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
+
+    With `listen_fd` on that socket, which whoever started us holds open: callers wait in its queue while we are started anew.
+    """
     _quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -39,6 +42,7 @@ def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, h
         async def _serve(self) -> None:
             config = self._rest_server.config
             config.host = host
+            config.fd = listen_fd
             config.app = Front(served, kserve_server.app)
             await super()._serve()
 

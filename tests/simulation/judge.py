@@ -18,15 +18,14 @@ from trimtab.rollout.judge import HARM_ALPHA, STEP_ALPHA
 from trimtab.rollout.power import n_star
 from trimtab.units import Margin, margin
 
-GUARDS = 2
-
 
 class Cell(Struct, frozen=True):
     """One kind of rollout. `effect` is how much worse the candidate is, in units of the margin.
 
     `horizon` is in units of the sum of the steps' n*, and is seen in `looks` looks. `change` multiplies both rates from that
     share of the horizon on: a common cause. `tolerated`: harm is only what exceeds the margin, so that nothing but the bound
-    on promotions stands against a candidate at the margin. `late`: it is as good as the champion until then.
+    on promotions stands against a candidate at the margin. `late`: it is as good as the champion until then. All `guards`
+    have the same rates.
     """
 
     base: float
@@ -38,6 +37,7 @@ class Cell(Struct, frozen=True):
     change: tuple[float, float] | None = None
     tolerated: bool = False
     late: float = 0.0
+    guards: int = 2
 
     @property
     def asked(self) -> Margin:
@@ -63,12 +63,12 @@ class Result(Struct, frozen=True):
 
 
 def simulate(cell: Cell, runs: int, seed: int = 1) -> Result:
-    """Play `runs` rollouts with two guards that both have the cell's rates."""
+    """Play `runs` rollouts."""
     draw = np.random.default_rng(seed)
     size = max(2, round(cell.horizon * cell.needed / cell.looks))
     step, seen = np.zeros(runs, dtype=int), np.zeros(runs)
     verdict = np.zeros(runs, dtype=int)
-    guards = [_Guard(cell, runs) for _ in range(GUARDS)]
+    guards = [_Guard(cell, runs) for _ in range(cell.guards)]
     for look in range(cell.looks):
         champion, candidate = cell.rates(look / cell.looks)
         split = np.array(cell.steps)[np.minimum(step, len(cell.steps) - 1)] / 100.0
@@ -116,7 +116,7 @@ def cells() -> Iterator[tuple[str, Cell]]:
         for split in (1, 5, 25, 50):
             for effect in (0.0, 1.0, 2.0):
                 yield "one step", Cell(base, text, effect, (split,))
-            yield "harm tolerated", Cell(base, text, 1.0, (split,), tolerated=True)
+            yield "harm tolerated", Cell(base, text, 1.0, (split,), tolerated=True, guards=1)
     for base, text, change in ((0.01, "+0.02", 5.0), (0.05, "+0.02", 0.2), (0.02, "x1.5", 10.0), (0.2, "x1.5", 0.1)):
         for share in (0.05, 0.15, 0.3):
             for effect in (0.0, 1.0, 2.0):

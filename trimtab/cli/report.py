@@ -46,7 +46,10 @@ def numbers(story: Story) -> dict[str, Any]:
         "versions": story.traffic,
         "windows": len(story.windows),
         "judged": sum(record.judgement is not None for record in story.windows),
-        "findings": [{"release": story.asked.get(number), **_brief(finding)} for number, finding in enumerate(story.findings)],
+        "findings": [
+            {"release": story.asked[number].name if number in story.asked else None, **_brief(finding)}
+            for number, finding in enumerate(story.findings)
+        ],
         "paired": story.paired,
     }
 

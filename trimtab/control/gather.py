@@ -145,7 +145,7 @@ def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Ve
 
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:
     status = release.status
-    since = status.promotion.since if status.promotion else None
+    since = status.promotion.since if status.promotion and not status.promotion.old_dropped else None
     if status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
         return Verdict()
     losses = ports.monitor.paired(model, status.compared_with.version, status.candidate.version, since)

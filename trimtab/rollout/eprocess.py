@@ -44,7 +44,7 @@ def project(q_s: Any, q_c: Any, n_s: Any, n_c: Any, a: Any, b: Any) -> tuple[Flo
     floor = np.maximum(0.0, -b / a)
     least, most = floor + _EDGE, np.minimum(1.0, (1.0 - b) / a) - _EDGE
     low, high = np.clip(np.minimum(one, other), least, most), np.clip(np.maximum(one, other), least, most)
-    t = np.clip((n_s * q_s + a * n_c * (q_c - b)) / (n_s + a * a * n_c), low, high)
+    t = np.clip((n_s * q_s + a * n_c * (q_c - b)) / np.maximum(n_s + a * a * n_c, _TINY), low, high)
     for _ in range(60):
         c = a * t + b
         s_var, c_var = t * (1.0 - t), c * (1.0 - c)
@@ -86,14 +86,16 @@ def block_log_e(counts: tuple[Any, Any, Any, Any], rate: Any, a: Any, b: Any, si
     """The log E-values of one block, one for each of `EFFECTS` (the last axis).
 
     `counts` are (champion n, champion x, candidate n, candidate x); `rate` is what the champion's is taken to be; a null is
-    p_candidate <= a p_champion + b where `sign` is 1, >= where it is -1. All broadcast against the effects' axis.
+    p_candidate <= a p_champion + b where `sign` is 1, >= where it is -1. All broadcast against the effects' axis. Where no
+    two rates are on the line, nothing is bet.
     """
     n_s, x_s, n_c, x_c = counts
     edge = np.clip(a * rate + b, _TINY, 1.0 - _TINY)
     odds = np.exp(sign * EFFECTS)
     q_c = np.clip(edge * odds / (1.0 - edge + edge * odds), _TINY, 1.0 - _TINY)
     q_s = np.broadcast_to(rate, q_c.shape)
-    beyond = sign * (q_c - (a * q_s + b)) > 0.0
+    possible = (a + b > _TINY) & (b < 1.0 - _TINY)
+    beyond = possible & (sign * (q_c - (a * q_s + b)) > 0.0)
     t, c = project(np.where(beyond, q_s, 0.5), np.where(beyond, q_c, 0.5), n_s, n_c, np.where(beyond, a, 1.0), np.where(beyond, b, 0.0))
     return np.where(beyond, _log_ratio(x_s, n_s, q_s, t) + _log_ratio(x_c, n_c, q_c, c), 0.0)
 

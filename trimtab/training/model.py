@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.errors import InvalidInput
 from trimtab.schema import MODEL_FILES, Schema, read_schema
 from trimtab.training.fit import feature_types
-from trimtab.training.frame import matrix
+from trimtab.training.frame import matrix, targets
 from trimtab.training.lean import xgboost
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _skops(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, An
     import numpy as np
 
     pipeline = load_skops(path)
-    rows = table.select(schema.names).to_pandas()
+    rows = raw_frame(schema, table)
     try:
         found = pipeline.predict(rows) if schema.task == "regression" else pipeline.predict_proba(rows)
     except (ValueError, TypeError) as error:
@@ -51,6 +51,20 @@ def _skops(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, An
         raise InvalidInput(msg) from error
     values = np.asarray(found, dtype=np.float64)
     return values[:, 1] if schema.task == "binary" else values
+
+
+def raw_frame(schema: Schema, table: "pa.Table") -> Any:
+    """The features as a pandas data frame of raw values, as the predictor gives them to a pipeline: floats, and text as objects."""
+    import pandas as pd
+
+    numbers = {feature.name for feature in schema.features if feature.kind == "number"}
+    columns = {name: table.column(name) for name in schema.names}
+    return pd.DataFrame(
+        {
+            name: targets("regression", (), column) if name in numbers else pd.Series(column.to_pylist(), dtype=object)
+            for name, column in columns.items()
+        }
+    )
 
 
 def load_skops(path: Path) -> Any:

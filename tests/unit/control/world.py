@@ -168,9 +168,20 @@ class World:
     def _check_gone(self, release: Release) -> None:
         """A version that only this ended Release speaks for is not served any more."""
         model = next((model for model in self.store.all_of(Model) if model.metadata.uid == release.spec.model_uid), None)
-        if model is None or release.status.candidate is None:
+        if model is None or release.status.candidate is None or release.status.phase is Phase.PROMOTED:
             return
         others = [other.status for other in self.store.all_of(Release) if not other.terminal]
         spoken_for = [model.status.champion, *(status.candidate for status in others), *(status.compared_with for status in others)]
         if release.status.candidate.version not in {version.version for version in spoken_for if version}:
             assert release.status.candidate.version not in self.serving.site(model.name).servers, "a candidate is served after the end"
+
+    def check_rest(self) -> None:
+        """What holds once all is quiet: the champion alone is served, the alias points at it, and no run is going."""
+        assert self.quiet()
+        assert not self.runner.runs
+        for model in self.store.all_of(Model):
+            champion = model.status.champion
+            site = self.serving.site(model.name)
+            assert list(site.servers) == ([champion.version] if champion else [])
+            assert site.weights == ({champion.version: 100} if champion else {})
+            assert self.registry.aliases.get(model.name) == (champion.version if champion else None)

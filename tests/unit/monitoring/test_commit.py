@@ -3,6 +3,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
+
 from trimtab.errors import Unavailable
 from trimtab.monitoring.commit import GroupCommit
 from trimtab.monitoring.ingest import Arrival, Labelled

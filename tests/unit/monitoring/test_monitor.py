@@ -125,14 +125,13 @@ def test_broken_data_is_a_quality_finding_holds_drift_back_and_closes_after_two_
     monitor: Monitor, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
 ) -> None:
     broken = [{**row, "heat": row["heat"] * 1000} for row in calm[:200]]
-    for first, rows in ((0, broken), (200, calm[200:300]), (300, calm[300:])):
+    for first, rows, still_open in ((0, [*broken, *calm[200:310]], 1), (310, calm[310:410], 0)):
         feed(monitor, rows, generator, noise=9.0, first=first)
         look(monitor)
-        if first == 200:
-            assert len(views.state(monitor, ID)["openQuality"]) == 1
+        assert len(views.state(monitor, ID)["openQuality"]) == still_open
+    assert [bool(window["breaks"]) for window in views.windows(monitor, ID)] == [True, True, False, False]
     assert [pair for pair in said(sent) if pair[1] < 2] == [("quality", 0)]
     assert "heat" in sent[0].data["sentence"]
-    assert views.state(monitor, ID)["openQuality"] == []
     assert next(finding["open"] for finding in views.findings(monitor, ID)) is False
 
 
@@ -145,12 +144,12 @@ def test_out_of_order_rows_make_the_same_windows_and_late_ones_are_set_aside(
             feed(monitor, [calm[place]], generator, first=number, labels=False)
     feed(monitor, calm[300:310], generator, first=300, labels=False)
     look(monitor)
-    feed(monitor, [calm[50]], generator, first=999, labels=False)
+    feed(monitor, [calm[50], *calm[310:410]], generator, first=310, labels=False)
     look(monitor)
     found = views.windows(monitor, ID)
     assert [(window["start"], window["rows"]) for window in found][:2] == [("2026-01-01T00:00:00Z", 100), ("2026-01-05T05:00:00Z", 100)]
-    assert len(found) == 3
-    assert views.state(monitor, ID)["counts"]["rows"] == 310
+    assert [window["start"] for window in found[2:]] == ["2026-01-09T09:00:00Z", "2026-01-13T13:00:00Z"]
+    assert views.state(monitor, ID)["counts"]["rows"] == 410
 
 
 def test_a_promotion_begins_new_windows_against_the_new_versions_own_reference(
@@ -226,6 +225,19 @@ def test_a_detector_that_fails_is_tried_twice_and_does_not_stop_the_rest(
     assert [window["drift"]["failed"][:13] for window in views.windows(monitor, ID)] == ["no answer for"] * 4
     assert said(sent) == [("performance", 1), ("performance", 2), ("performance", 3)]
     assert "trimtab_monitor_detector_failures_total 8" in views.metrics(monitor, NOW)
+    monitor.stop()
+
+
+def test_a_rise_is_no_concept_finding_where_nobody_could_say_whether_the_inputs_moved(
+    tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    lenient = model(performance={"margin": "x3"})
+    monitor = Monitor(tmp_path / "m.db", MemoryFleet(Watched(lenient, version)), Absent(), sent.append, replaying=True)
+    feed(monitor, calm, generator, noise=2.0)
+    for _ in range(6):
+        look(monitor)
+    assert [window["judgement"]["rose"] for window in views.windows(monitor, ID)] == [True] * 4
+    assert said(sent) == []
     monitor.stop()
 
 

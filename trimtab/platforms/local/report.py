@@ -76,7 +76,7 @@ class Paired(Struct, frozen=True, rename="camel"):
 
 
 class Story(Struct, frozen=True):
-    """All that a report tells; `decisions` by Release, `asked` the Release that a finding led to, by the finding's place."""
+    """All that a report tells; `decisions` by Release's name, `asked` the Release that a finding asked for, by the finding's place."""
 
     model: Model
     releases: list[Release]
@@ -87,8 +87,18 @@ class Story(Struct, frozen=True):
     course: Course | None = None
     windows: list[WindowRecord] = []
     findings: list[Finding] = []
-    asked: dict[int, str] = {}
+    asked: dict[int, Release] = {}
     paired: list[Paired] = []
+
+    @property
+    def begun(self) -> list[Release]:
+        """The Releases that were admitted, or still may be."""
+        return [release for release in self.releases if not idle(release)]
+
+    @property
+    def led(self) -> dict[int, Release]:
+        """`asked` without the Releases that ended before they began."""
+        return {number: release for number, release in self.asked.items() if not idle(release)}
 
     @property
     def requests(self) -> int:
@@ -99,6 +109,11 @@ class Story(Struct, frozen=True):
     def without_prediction(self) -> int:
         """The requests that got no prediction."""
         return sum(one.without_prediction for one in self.traffic)
+
+
+def idle(release: Release) -> bool:
+    """Whether the Release ended before it began: refused, or another one spoke for it."""
+    return release.terminal and release.status.admitted_at is None and release.status.candidate is None
 
 
 def read_story(state: State, objects: SqliteObjects, model: Model) -> Story:
@@ -121,7 +136,7 @@ def _watched(story: Story, state: State, store: Store) -> Story:
     name = f"{model.metadata.namespace}/{model.name}"
     records = Records(store)
     events = records.findings(name)
-    by_event = {release.spec.request.id: release.name for release in story.releases}
+    by_event = {release.spec.request.id: release for release in story.releases}
     return msgspec.structs.replace(
         story,
         watermark=store.watermark(name),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from trimtab.platforms.local.report import Story
+from trimtab.platforms.local.report import Story, idle
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -30,6 +30,14 @@ def told(text: str, width: int = 64) -> str:
 def place(when: datetime) -> datetime:
     """A time as Plotly draws it: UTC, without the zone that it would not read."""
     return when.astimezone(UTC).replace(tzinfo=None)
+
+
+def followed(story: Story, number: int) -> str:
+    """What came of a finding, by its place."""
+    release = story.asked.get(number)
+    if release is None:
+        return "watched"
+    return f"asked for {release.name}: {release.status.phase.lower()}" if idle(release) else f"led to {release.name}"
 
 
 def shade(story: Story, version: str, shades: Sequence[str] = SOLIDS) -> str:

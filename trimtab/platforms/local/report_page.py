@@ -63,7 +63,7 @@ def headline(story: Story) -> str:
 
 def lead(story: Story) -> str:
     """What it took: how the Releases ended, how many requests had no prediction, and what the last promotion was good for."""
-    ends = [spelled(release.status.phase) for release in story.releases]
+    ends = [spelled(release.status.phase) for release in story.begun]
     sentences = [
         f"{count(len(ends), 'Release')}" + (": " if ends else "") + listed([f"{ends.count(end)} {end}" for end in dict.fromkeys(ends)])
     ]
@@ -93,9 +93,9 @@ def _facts(story: Story) -> str:
     promoted = sum(release.status.phase is Phase.PROMOTED for release in story.releases)
     facts = [
         ("Champion", f"version {champion.version}" if champion else "none", ""),
-        ("Releases", str(len(story.releases)), f"{promoted} promoted"),
+        ("Releases", str(len(story.begun)), f"{promoted} promoted"),
         ("Requests", f"{story.requests:,}", f"{story.without_prediction:,} without a prediction"),
-        ("Findings", str(len(story.findings)), f"{len(story.asked)} led to a Release"),
+        ("Findings", str(len(story.findings)), f"{len(story.led)} led to a Release"),
     ]
     if judged:
         last = judged[-1]

@@ -12,7 +12,7 @@ from trimtab.events import FindingKind
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
 from trimtab.platforms.local.report import Share, Story
-from trimtab.platforms.local.report_canvas import BAD, BLUE, GREY, INK, SOFT, blank, over_time, place, shade, span, told
+from trimtab.platforms.local.report_canvas import BAD, BLUE, GREY, INK, SOFT, blank, followed, over_time, place, shade, span, told
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -43,7 +43,7 @@ def course(story: Story) -> "Figure | None":
             line={"color": colour, "width": 1.8, "dash": dash},
             hovertemplate="%{y:.4g}",
         )
-    for number in story.asked:
+    for number in story.led:
         finding = story.findings[number]
         figure.add_vline(x=place(finding.cut), line={"color": BAD, "width": 1.4, "dash": "2px,2px"})
         note = {"text": f"{finding.kind} finding", "font": {"size": 12, "color": BAD}, "showarrow": False}
@@ -137,8 +137,8 @@ def _findings(figure: "Figure", story: Story, kinds: Sequence[FindingKind]) -> N
     """A row a kind; filled where the finding led to a Release, hollow where it was only watched."""
     for kind in kinds:
         chosen = [(number, finding) for number, finding in enumerate(story.findings) if finding.kind == kind]
-        led = [number in story.asked for number, _ in chosen]
-        ends = [f"led to {html.escape(story.asked[number])}" if number in story.asked else "watched" for number, _ in chosen]
+        led = [number in story.led for number, _ in chosen]
+        ends = [html.escape(followed(story, number)) for number, _ in chosen]
         hover = [f"<b>{kind}</b>, {end}<br>{told(finding.sentence)}" for end, (_, finding) in zip(ends, chosen, strict=True)]
         symbols = [SYMBOLS[kind] if filled else f"{SYMBOLS[kind]}-open" for filled in led]
         figure.add_scatter(

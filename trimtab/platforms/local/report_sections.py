@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from trimtab.monitoring.tables import moment
-from trimtab.platforms.local.report import Paired, Story
+from trimtab.platforms.local.report import Paired, Story, idle
+from trimtab.platforms.local.report_canvas import followed
 from trimtab.platforms.local.report_markup import clock, count, drawn, section, spelled, table, text
 from trimtab.platforms.local.report_plots import course, errors, split
 from trimtab.platforms.local.report_verdicts import forest, judged_canaries
@@ -23,8 +24,23 @@ WORDS = {
 
 def timeline(story: Story) -> str:
     """Every Release with who asked, how it ended, and its decisions."""
-    items = "".join(_release(release, story.decisions[release.name]) for release in story.releases)
+    items = "".join(_release(release, story.decisions[release.name]) for release in story.begun)
     body = f'<ol class="timeline">{items}</ol>' if items else '<p class="empty">Nobody has asked for a Release yet.</p>'
+    never = [release for release in story.releases if idle(release)]
+    if never:
+        rows = (
+            (
+                clock(release.metadata.creation_timestamp),
+                release.name,
+                release.spec.request.trigger,
+                spelled(release.status.phase),
+                release.status.outcome.sentence if release.status.outcome else release.status.sentence,
+            )
+            for release in never
+        )
+        columns = ("Clock", "Release", "Asked for by", "Phase", "Why")
+        words = f"{count(len(never), 'more Release')} ended before they began"
+        body += f"<details><summary>{words}</summary>{table(columns, rows, words)}</details>"
     how = "Every attempt to put a version in production, oldest first: who asked, what came of it, and why."
     return section("releases", "Releases", how, body)
 
@@ -141,7 +157,7 @@ def findings(story: Story) -> str:
             finding.kind,
             finding.version,
             finding.window,
-            f"led to {story.asked[number]}" if number in story.asked else "watched",
+            followed(story, number),
             finding.sentence,
         )
         for number, finding in enumerate(story.findings)

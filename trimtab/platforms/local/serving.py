@@ -88,9 +88,9 @@ class LocalServing:
     def tend(self) -> None:
         """Restart what has died, give traffic to what got ready, end what has left the plan. Faults are logged and met again next time."""
         with self._lock:
-            for predictor in self._predictors.values():
-                predictor.tend()
             try:
+                for predictor in self._predictors.values():
+                    predictor.tend()
                 self._envoy.tend()
                 self._reconcile()
             except TrimtabError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.errors import InvalidInput
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.manifest import verify
 from trimtab.schema import PREDICTION, REFERENCE, read_schema
 from trimtab.spec import Version
@@ -44,21 +44,23 @@ def version_folder(state: Path, model: str, version: Version, fetch: Callable[[s
     fetched = fetch(model, version)
     verify(fetched, version.digest)
     temporary = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(fetched, temporary)
-    temporary.rename(folder)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(fetched, temporary)
+        temporary.rename(folder)
+    except OSError as error:
+        msg = f"version {version.version!r} of {model!r} cannot be copied into the state folder: {error}"
+        raise Unavailable(msg) from error
     verify(folder, version.digest)
     return folder
 
 
 def smoke(folder: Path, url: str) -> tuple[bool, str]:
     """Whether 20 rows spread over the reference get their recorded predictions from `url` (V1, uncaptured), and a sentence."""
-    import pyarrow.parquet as pq
-
-    names = read_schema(folder).names
-    table = pq.read_table(folder / REFERENCE, columns=[*names, PREDICTION])
-    step = max(1, table.num_rows // SMOKE_ROWS)
-    rows = table.take(list(range(0, table.num_rows, step))[:SMOKE_ROWS]).to_pylist()
+    try:
+        rows = _reference_rows(folder)
+    except InvalidInput as error:
+        return False, f"smoke test: {error}"
     expected = list(_flat([row.pop(PREDICTION) for row in rows]))
     instances = [{name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()} for row in rows]
     status, answer = _post(url, msgspec.json.encode({"instances": instances}))
@@ -73,6 +75,21 @@ def smoke(folder: Path, url: str) -> tuple[bool, str]:
     if wrong:
         return False, f"smoke test: {len(wrong)} of {len(found)} predictions differ; recorded {wrong[0][0]:.6g}, answered {wrong[0][1]:.6g}"
     return True, f"smoke test: {len(rows)} reference rows got their recorded predictions"
+
+
+def _reference_rows(folder: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [*read_schema(folder).names, PREDICTION]
+    try:
+        table = pq.read_table(folder / REFERENCE).select(names)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        msg = f"{REFERENCE} of the model in {folder.name!r} cannot be read, or lacks one of {', '.join(names)}"
+        raise InvalidInput(msg) from error
+    step = max(1, table.num_rows // SMOKE_ROWS)
+    rows: list[dict[str, Any]] = table.take(list(range(0, table.num_rows, step))[:SMOKE_ROWS]).to_pylist()
+    return rows
 
 
 def _post(url: str, body: bytes) -> tuple[int | None, str]:

@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -32,13 +33,18 @@ class Launch(Struct, frozen=True):
 
 
 class Predictor:
-    """The process of one version. It is started at once; `tend` keeps it going."""
+    """The process of one version. It is started at once; `tend` keeps it going.
+
+    The listening socket is ours and is inherited: it stays open while the process is started anew, so that callers wait in its
+    queue instead of being refused.
+    """
 
     def __init__(self, model: str, namespace: str, version: Version, launch: Launch) -> None:
         self.model = model
         self.version = version
         self.folder = version_path(launch.state, model, version.version)
-        self.port = processes.free_port()
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self._socket.getsockname()[1]
         self.was_ready = False
         self.restarts = 0
         self.fault = ""
@@ -90,13 +96,12 @@ class Predictor:
             self._next_start = 0.0
             self._failures += 1
             self.restarts += 1
-            if processes.port_taken(self.port):
-                self.port = processes.free_port()
             self._process = self._start()
 
     def stop(self) -> None:
         """End the process: requests in flight end first, captured events are sent; SIGKILL after 5 s."""
         processes.stop(self._process, GRACE_SECONDS)
+        self._socket.close()
 
     def end(self) -> None:
         """As `stop`, without waiting for it."""
@@ -106,14 +111,14 @@ class Predictor:
         code = self._process.returncode
         self._ready = False
         line = processes.last_line(self._log_path)
-        self.fault = line if code == CANNOT_BE_SERVED else f"the process ended with exit code {code}"
-        log.warning("predictor %s/%s: %s", self.model, self.version.version, self.fault)
+        self.fault = line if code == CANNOT_BE_SERVED else ""
+        log.warning("predictor %s/%s ended with exit code %s: %s", self.model, self.version.version, code, line)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         launch = self._launch
         command = [launch.python, "-m", "serving.predictor", "--name", self.model, "--namespace", self._namespace]
         command += ["--version", self.version.version, "--folder", str(self.folder), "--digest", self.version.digest]
-        command += ["--port", str(self.port)]
+        command += ["--listen-fd", str(self._socket.fileno())]
         if launch.capture_url:
             command += ["--capture-url", launch.capture_url, "--secret-file", str(launch.secret_file)]
-        return processes.start(command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve())})
+        return processes.start(command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve())}, (self._socket.fileno(),))

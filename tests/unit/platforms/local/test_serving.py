@@ -13,7 +13,7 @@ from trimtab.manifest import verify, write_manifest
 from trimtab.platforms.local import processes
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.serving import LocalServing
-from trimtab.platforms.local.serving_files import version_folder
+from trimtab.platforms.local.serving_files import smoke, version_folder
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.traffic import EnvoyTraffic
 from trimtab.spec import Data, Metadata, Model, ModelSpec, Version
@@ -53,8 +53,11 @@ class Platform:
         self.plan(**weights)
         until(lambda: self.weights() == {name.strip("v"): weight for name, weight in weights.items()}, 60)
 
+    def predictor(self, version):
+        return self.serving._predictors[f"bike/{version}"]
+
     def process(self, version):
-        return self.serving._predictors[f"bike/{version}"]._process
+        return self.predictor(version)._process
 
     def close(self):
         self._end.set()
@@ -91,7 +94,7 @@ def test_a_canary_comes_grows_dies_returns_and_goes_under_load_and_only_its_deat
         _, cursor = traffic.arms(MODEL, "3", "4", 250, {})
         until(lambda seen=load.total: load.total > seen + 30)
         os.kill(platform.process("4").pid, signal.SIGKILL)
-        until(lambda: load.failed.get((503, "4"), 0) > 5)
+        until(lambda: platform.predictor("4").restarts == 1)
         assert platform.weights() == {"3": 50, "4": 50}, "a version that was ready keeps its share"
         until(lambda: platform.seen()["4"].ready, 60)
         restarted = platform.seen()["4"]
@@ -100,7 +103,7 @@ def test_a_canary_comes_grows_dies_returns_and_goes_under_load_and_only_its_deat
         [block], _ = traffic.arms(MODEL, "3", "4", 250, cursor)
         assert block.champion.errors == 0
         assert block.candidate.errors == sum(failed.values())
-        assert {version for _, version in failed} == {"4"}
+        assert sum(failed.values()) <= load.callers, "callers wait in the socket's queue: only what was in flight is lost"
 
         platform.plan(v3=100)
         until(lambda: platform.weights() == {"3": 100}, 30)
@@ -112,6 +115,7 @@ def test_a_canary_comes_grows_dies_returns_and_goes_under_load_and_only_its_deat
 
 def test_the_gateway_dies_and_comes_back_with_the_same_weights(platform):
     platform.reach(v3=80, v4=20)
+    assert ask(platform.envoy.port, body=b" " * (9 << 20))[0] == 413
     os.kill(platform.envoy._process.pid, signal.SIGKILL)
     platform.envoy._process.wait()
     with pytest.raises(Unavailable):
@@ -158,6 +162,9 @@ def test_a_kept_copy_is_used_again_and_a_changed_one_is_fetched_again(tmp_path):
     version_folder(tmp_path, "bike", version, fetch)
     assert fetched == [("bike", "3")] * 2
     verify(folder, version.digest)
+    tiny_model(tmp_path / "without", 1.0)
+    (tmp_path / "without" / "reference.parquet").unlink()
+    assert smoke(tmp_path / "without", "http://127.0.0.1:1/")[1].startswith("smoke test: reference.parquet of the model in 'without'")
 
 
 def test_a_version_that_answers_other_predictions_fails_its_smoke_test(platform):

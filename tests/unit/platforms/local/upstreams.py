@@ -67,6 +67,7 @@ class Load:
 
     def __init__(self, port: int, callers: int = 3, body: bytes = b"{}") -> None:
         self.answers: Counter[tuple[int, str]] = Counter()
+        self.callers = callers
         self._port = port
         self._body = body
         self._end = threading.Event()

@@ -1,0 +1,285 @@
+"""Stories: what happens to a Model in a simulated world, from its declaration until all is quiet, and how each ends.
+
+Every story is told once undisturbed (`test_loop.py`), and again with the loop killed or a port silent at one call after the
+other (`test_loop_crashes.py`): it has to end the same way.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from tests.unit.control.world import SPEC, World
+from trimtab.control.intake import accept, release_for
+from trimtab.events import CANDIDATE, CloudEvent
+from trimtab.release import CandidateOutcome, Phase, Release, Request
+from trimtab.spec import Champion, Data, Version
+
+Story = Callable[[World], None]
+
+
+def newest(world: World, model: str = "m") -> Release:
+    return world.releases(model)[-1]
+
+
+def under_way(world: World, phase: Phase, model: str = "m") -> Callable[[], bool]:
+    """Whether the Model's newest Release is in the phase."""
+    return lambda: bool(world.releases(model)) and newest(world, model).status.phase is phase
+
+
+def at_weight(world: World, weight: int) -> Callable[[], bool]:
+    """Whether the newest Release's candidate has this share of the traffic."""
+    return lambda: newest(world).status.weight == weight and weight in world.serving.site("m").weights.values()
+
+
+def first_version(world: World, **spec: Any) -> None:
+    world.declare(**spec)
+    world.run()
+
+
+def asked_for(world: World, window: int = 1, **spec: Any) -> None:
+    """A first version serves; a finding asks for another one."""
+    first_version(world, **spec)
+    world.data_now += timedelta(hours=3)
+    accept(world.finding(window), world.store)
+
+
+def retrained(world: World) -> None:
+    asked_for(world)
+    world.run()
+
+
+def harmful(world: World) -> None:
+    world.version("m", "2").errors = 0.3
+    retrained(world)
+
+
+def bake_harm(world: World) -> None:
+    world.version("m", "2").loss = 3.0
+    retrained(world)
+
+
+def wrong_digest(world: World) -> None:
+    world.version("m", "2").digest_ok = False
+    retrained(world)
+
+
+def cannot_start(world: World) -> None:
+    world.version("m", "2").starts = False
+    retrained(world)
+
+
+def smoke_fails(world: World) -> None:
+    world.version("m", "2").smoke_ok = False
+    retrained(world)
+
+
+def gate_rejects(world: World) -> None:
+    world.endings = iter(("candidate", "rejected"))
+    retrained(world)
+
+
+def bad_data(world: World) -> None:
+    world.endings = iter(("invalidData",))
+    first_version(world)
+
+
+def run_fails_twice(world: World) -> None:
+    world.endings = iter(("fault", "fault", "candidate"))
+    first_version(world)
+
+
+def run_fails_for_good(world: World) -> None:
+    world.endings = iter(("fault", "fault", "fault"))
+    first_version(world)
+
+
+def run_vanishes(world: World) -> None:
+    world.endings = iter(("vanish", "candidate"))
+    first_version(world)
+
+
+def cancelled_in_training(world: World) -> None:
+    world.endings = iter(("candidate", "hang"))
+    asked_for(world)
+    world.run(under_way(world, Phase.TRAINING))
+    world.say("cancel", newest(world).name)
+    world.run()
+
+
+def rolled_back_by_a_person(world: World) -> None:
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.say("rollback", newest(world).name)
+    world.run()
+
+
+def rolled_back_in_the_bake(world: World) -> None:
+    asked_for(world)
+    world.run(under_way(world, Phase.BAKING))
+    world.say("rollback", newest(world).name)
+    world.run()
+
+
+def edited_in_the_canary(world: World) -> None:
+    """The recipe changes while a candidate has traffic: its Release is superseded and a new one promoted."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.edit(data=Data(uri="more.csv", label="y"))
+    world.run(lambda: len(world.releases()) == 3 and world.quiet())
+
+
+def approved(world: World) -> None:
+    asked_for(world)
+    world.edit(approval="manual")
+    world.run(under_way(world, Phase.AWAITING_APPROVAL))
+    world.say("approve", newest(world).name)
+    world.run()
+
+
+def approval_given_up(world: World) -> None:
+    asked_for(world)
+    world.edit(approval="manual")
+    world.run(under_way(world, Phase.AWAITING_APPROVAL))
+    world.edit(approval="automatic")
+    world.run()
+
+
+def another_champion(world: World) -> None:
+    """The champion is changed by hand in the middle of a canary: the candidate is compared with the new one, and goes on."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    model = world.model()
+    other = world.registry.register("m")
+    by_hand = Champion(other.version, other.digest, generation=2, release="by-hand")
+    world.store.write_status(replace(model, status=replace(model.status, champion=by_hand)))
+    world.run()
+
+
+def brought_back(world: World) -> None:
+    """A person wants the version back that served before."""
+    retrained(world)
+    previous = world.model().status.previous
+    assert previous
+    request = Request("person", "tests", "back", world.data_now, version=Version(previous.version, previous.digest))
+    world.store.create(release_for(world.model(), request))
+    world.run()
+
+
+def announced(world: World) -> None:
+    """A run that was started by hand announces its candidate, which nobody has compared with the champion yet."""
+    first_version(world)
+    version = world.registry.register("m")
+    world.registry.by_hand["run-7"] = CandidateOutcome(version.version, version.digest)
+    data = {"model": "m", "run": "run-7", "cut": world.data_now.isoformat(), "by": "ada"}
+    accept(CloudEvent(id="7", source="tests", type=CANDIDATE, data=data), world.store)
+    world.run()
+
+
+def announced_nothing(world: World) -> None:
+    first_version(world)
+    data = {"model": "m", "run": "run-8", "cut": world.data_now.isoformat()}
+    accept(CloudEvent(id="8", source="tests", type=CANDIDATE, data=data), world.store)
+    world.run()
+
+
+def held_by_quality(world: World) -> None:
+    asked_for(world)
+    world.monitor.quality["m"] = ["nulls in temp"]
+    world.run(lambda: newest(world).status.reason == "QualityFindingOpen")
+    for _ in range(20):
+        world.step()
+        world.tick()
+    assert newest(world).status.step == -1
+    world.monitor.quality.clear()
+    world.run()
+
+
+def no_traffic(world: World) -> None:
+    """Nobody calls the model: nothing is ever shown, and the rollout's time passes."""
+    world.traffic_on = False
+    world.wall = timedelta(minutes=1)
+    retrained(world)
+
+
+def route_stuck(world: World) -> None:
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.serving.site("m").stuck = True
+    world.run(lambda: newest(world).status.outcome is not None)
+    world.serving.site("m").stuck = False
+    world.run()
+
+
+def short_outage(world: World) -> None:
+    """The candidate's server dies once and is back after 20 s; nobody happened to call it meanwhile."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.traffic_on = False
+    world.serving.site("m").servers["2"].down = 2
+    world.run(lambda: not world.serving.site("m").servers["2"].down)
+    world.traffic_on = True
+    world.run()
+
+
+def files_rot_in_the_canary(world: World) -> None:
+    """The server dies in the canary and its files are found to be damaged: it can be neither served nor kept at 0%."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.version("m", "2").digest_ok = False
+    world.serving.site("m").servers["2"].down = 1_000
+    world.run()
+
+
+def waiting_one_collapses(world: World) -> None:
+    """A finding's Release waits for the cooldown; a person does not have to, and speaks for it."""
+    retrained(world)
+    world.edit(retraining=replace(SPEC.retraining, cooldown="52w"))
+    accept(world.finding(2), world.store)
+    world.run(lambda: newest(world).status.reason == "Cooldown")
+    world.tick()
+    world.store.create(release_for(world.model(), Request("person", "tests", "now", world.data_now)))
+    world.run()
+
+
+PROMOTED, ROLLED_BACK, FAILED, REJECTED = Phase.PROMOTED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED
+Ends = tuple[Story, list[tuple[Phase, str]], tuple[str, int] | None]
+STORIES: dict[str, Ends] = {
+    "the first version": (first_version, [(PROMOTED, "Promoted")], ("1", 1)),
+    "a retrained version is promoted": (retrained, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "one that fails online is rolled back": (harmful, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
+    "one that is worse on the rows of the bake": (bake_harm, [(PROMOTED, "Promoted"), (ROLLED_BACK, "BakeHarm")], ("1", 3)),
+    "one with another digest": (wrong_digest, [(PROMOTED, "Promoted"), (FAILED, "CandidateUnusable")], ("1", 1)),
+    "one that cannot start": (cannot_start, [(PROMOTED, "Promoted"), (FAILED, "CandidateUnusable")], ("1", 1)),
+    "one that fails its smoke test": (smoke_fails, [(PROMOTED, "Promoted"), (ROLLED_BACK, "SmokeFailed")], ("1", 1)),
+    "one that a gate stops": (gate_rejects, [(PROMOTED, "Promoted"), (REJECTED, "GateFailed")], ("1", 1)),
+    "bad data": (bad_data, [(REJECTED, "InvalidData")], None),
+    "a run that fails twice": (run_fails_twice, [(PROMOTED, "Promoted")], ("1", 1)),
+    "a run that fails for good": (run_fails_for_good, [(FAILED, "RunFailed")], None),
+    "a run that vanishes": (run_vanishes, [(PROMOTED, "Promoted")], ("1", 1)),
+    "a training is cancelled": (cancelled_in_training, [(PROMOTED, "Promoted"), (Phase.CANCELLED, "CancelledByPerson")], ("1", 1)),
+    "a canary is rolled back": (rolled_back_by_a_person, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 1)),
+    "a bake is rolled back": (rolled_back_in_the_bake, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 3)),
+    "the recipe is edited in a canary": (
+        edited_in_the_canary,
+        [(PROMOTED, "Promoted"), (Phase.SUPERSEDED, "RecipeChanged"), (PROMOTED, "Promoted")],
+        ("3", 2),
+    ),
+    "a person approves": (approved, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "approval is no longer asked for": (approval_given_up, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "another champion in the middle": (another_champion, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 3)),
+    "the previous one is brought back": (brought_back, [(PROMOTED, "Promoted")] * 3, ("1", 3)),
+    "a run started by hand": (announced, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "a run started by hand without an outcome": (announced_nothing, [(PROMOTED, "Promoted"), (FAILED, "RunUnknown")], ("1", 1)),
+    "a quality finding is open for a while": (held_by_quality, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "no traffic": (no_traffic, [(PROMOTED, "Promoted"), (Phase.INCONCLUSIVE, "DeadlinePassed")], ("1", 1)),
+    "the route does not follow": (route_stuck, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Unstable")], ("1", 1)),
+    "a short outage of the candidate": (short_outage, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "damaged files in the canary": (files_rot_in_the_canary, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
+    "a waiting one collapses into a person's": (
+        waiting_one_collapses,
+        [(PROMOTED, "Promoted"), (PROMOTED, "Promoted"), (Phase.SUPERSEDED, "Collapsed"), (PROMOTED, "Promoted")],
+        ("3", 3),
+    ),
+}
