@@ -42,7 +42,7 @@ SEED = 7
 
 def pipeline() -> Any:
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import RandomForestRegressor
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -50,7 +50,7 @@ def pipeline() -> Any:
     categories = OneHotEncoder(sparse_output=False)
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     columns = ColumnTransformer([("categories", categories, list(CATEGORIES)), ("numbers", numbers, list(NUMBERS))])
-    return make_pipeline(columns, HistGradientBoostingRegressor(max_iter=400, learning_rate=0.05, random_state=SEED))
+    return make_pipeline(columns, RandomForestRegressor(60, min_samples_leaf=2, random_state=SEED))
 
 
 def train(table: Any, spec: ModelSpec, folder: Path) -> None:

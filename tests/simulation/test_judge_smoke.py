@@ -4,6 +4,8 @@ import pytest
 from scipy.stats import binom
 
 from tests.simulation.judge import Cell, simulate
+from trimtab.rollout.power import detectable, n_star
+from trimtab.units import margin
 
 RUNS = 200
 STEPS = (5, 25, 50)
@@ -64,3 +66,12 @@ def test_twice_the_margin_is_rolled_back(cell: Cell) -> None:
     result = simulate(cell, RUNS, seed=13)
     assert result.promoted <= at_most(0.01)
     assert result.rolled_back >= at_least(0.8)
+
+
+@pytest.mark.parametrize(("base", "split"), [(0.01, 5), (0.1, 50), (0.001, 25)])
+def test_what_a_plan_calls_detectable_is_found_in_about_four_of_five(base: float, split: int) -> None:
+    needed = n_star(base, margin("+0.01"), split / 100)
+    assert needed is not None
+    effect = detectable(base, 4 * needed, split / 100) / 0.01
+    result = simulate(Cell(base, "+0.01", effect, (split,), guards=1), RUNS, seed=14)
+    assert 0.65 <= result.rolled_back <= 0.97

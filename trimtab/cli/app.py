@@ -161,6 +161,20 @@ def reject(release: str, reason: Reason = "", by: By = "", state: StateFolder = 
 
 
 @app.command()
+def retrain(
+    model: Annotated[str | None, typer.Argument(help="Which Model; only needed where there are several.")] = None,
+    reason: Reason = "",
+    by: By = "",
+    state: StateFolder = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a new version, trained on all that is known now."""
+    from trimtab.cli.releases import ask_to_retrain
+
+    ask_to_retrain(model, reason, by, state, as_json=as_json)
+
+
+@app.command()
 def rollback(
     target: Annotated[str, typer.Argument(help="A Release under way, or a Model whose previous champion shall come back.")],
     reason: Reason = "",

@@ -59,9 +59,7 @@ def play_file(
         print_json(played)
         return
     codes = ", ".join(f"{count} x {code}" for code, count in sorted(played.codes.items()))
-    print(
-        f"played {played.answered} of {len(rows.rows)} rows: {codes}; asked again {played.retried} times; labels posted up to row {played.next_label}"
-    )
+    print(f"played {played.answered} of {len(rows.rows)} rows: {codes}; asked again {played.retried} times")
 
 
 def _show(player: Player, total: int, *, as_json: bool) -> Played:

@@ -7,11 +7,12 @@ from typing import Any
 
 from trimtab.cli.output import moment, print_json, table
 from trimtab.control.intake import release_for
-from trimtab.errors import InvalidInput
+from trimtab.errors import InvalidInput, Unavailable
+from trimtab.platforms.local.monitor import MonitorClient
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
 from trimtab.release import ActionSpec, Phase, Release, ReleaseAction, Request
-from trimtab.spec import Metadata, Model
+from trimtab.spec import Metadata, Model, Version
 
 
 def open_objects(folder: Path) -> SqliteObjects:
@@ -169,13 +170,32 @@ def roll_back(target: str, reason: str, by: str, folder: Path, *, as_json: bool)
     if previous is None:
         msg = f"{model.name} has no previous champion to bring back"
         raise InvalidInput(msg)
-    who = by or getpass.getuser()
-    cut = max(r.spec.request.cut for r in objects.all_of(Release) if r.spec.model == model.name)
-    request = Request(
-        "person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=reason or "the previous champion is wanted back", version=previous
-    )
-    made = objects.create(release_for(model, request))
+    why = reason or "the previous champion is wanted back"
+    made = _ask(objects, State(folder), model, why, by, previous)
     if as_json:
         print_json(summary(made))
     else:
         print(f"asked: {made.name} brings version {previous.version} back")
+
+
+def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, *, as_json: bool) -> None:
+    """Create a person's Release, with what is known now as its cut."""
+    objects = open_objects(folder)
+    made = _ask(objects, State(folder), find_model(objects, name), reason or "a person wants a new version", by, None)
+    if as_json:
+        print_json(summary(made))
+    else:
+        print(f"asked: {made.name}; `trimtab why {made.name}` tells what comes of it")
+
+
+def _ask(objects: SqliteObjects, state: State, model: Model, sentence: str, by: str, version: Version | None) -> Release:
+    """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known."""
+    known = [release.spec.request.cut for release in objects.all_of(Release) if release.spec.model == model.name]
+    try:
+        watermark = MonitorClient(state.endpoints.get("events", "").removesuffix("/events"), lambda: state.secret).watermark(model)
+    except Unavailable:
+        watermark = None
+    cut = max(moment for moment in (*known, model.status.first_cut, watermark) if moment is not None)
+    who = by or getpass.getuser()
+    request = Request("person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=sentence, version=version)
+    return objects.create(release_for(model, request))

@@ -34,7 +34,7 @@ def write_report(folder: Path, model_name: str | None, out: Path, *, as_json: bo
 
 
 def numbers(story: Story) -> dict[str, Any]:
-    """What the page tells, for programs; `judged` are windows whose labels were there in time."""
+    """What the page tells, for programs; `judged` are windows whose labels were there in time, `keys` the different rows asked about."""
     champion = story.model.status.champion
     return {
         "model": story.model.name,
@@ -42,6 +42,7 @@ def numbers(story: Story) -> dict[str, Any]:
         "releases": len(story.releases),
         "watermark": story.watermark,
         "requests": story.requests,
+        "keys": story.keys,
         "withoutPrediction": story.without_prediction,
         "versions": story.traffic,
         "windows": len(story.windows),

@@ -43,7 +43,7 @@ class UnknownModel(InvalidInput):
 
 def release_for(model: Model, request: Request) -> Release:
     """The Release that a request asks for; equal (source, id) give equal names."""
-    identity = hashlib.sha256(f"{request.source}|{request.id}".encode()).hexdigest()[:10]
+    identity = hashlib.sha256(msgspec.json.encode((request.source, request.id))).hexdigest()[:10]
     metadata = Metadata(name=f"{model.name[:29]}-{identity}", namespace=model.metadata.namespace)
     return Release(metadata, ReleaseSpec(model.name, model.metadata.uid, recipe(model.spec), request))
 
@@ -51,16 +51,17 @@ def release_for(model: Model, request: Request) -> Release:
 def recipe_release(model: Model, releases: Sequence[Release], cut: datetime) -> Release | None:
     """A Release for the Model's recipe, where its newest Release was made by another recipe or there is none yet.
 
-    None as well where this very edit has its Release: an event that was accepted just before the edit may come after it.
+    Only Releases that a recipe asked for or that were admitted count: one that an event asked for may have been made by the
+    recipe before an edit, or may wait for the very version that the recipe asks for.
     """
     now = recipe(model.spec)
-    newest = max(releases, key=lambda release: (release.metadata.creation_timestamp or cut, release.name), default=None)
+    counted = [release for release in releases if release.spec.request.trigger == "recipe" or release.status.admitted_at]
+    newest = max(counted, key=lambda release: (release.metadata.creation_timestamp or cut, release.name), default=None)
     if newest is not None and newest.spec.recipe == now and newest.spec.model_uid == model.metadata.uid:
         return None
     sentence = "the first version" if newest is None else "task, data, training or gates were changed"
     source = f"/models/{model.metadata.namespace}/{model.name}"
-    asked = release_for(model, Request("recipe", source, f"{model.metadata.uid}/{now}@{model.metadata.generation}", cut, sentence=sentence))
-    return None if any(release.name == asked.name for release in releases) else asked
+    return release_for(model, Request("recipe", source, f"{model.metadata.uid}/{now}@{model.metadata.generation}", cut, sentence=sentence))
 
 
 def accept(event: CloudEvent, objects: Objects) -> Accepted:
@@ -68,6 +69,8 @@ def accept(event: CloudEvent, objects: Objects) -> Accepted:
     if event.type == FINDING:
         finding = data_of(event, Finding)
         model = _model(objects, finding.namespace, finding.model)
+        if finding.model_uid != model.metadata.uid:
+            return Accepted("recorded", sentence=f"the Model {model.name!r} was made anew since: the finding is about another one")
         way = route(finding, model)
         if way.trigger is None:
             return Accepted("recorded", sentence=way.sentence)
@@ -87,7 +90,12 @@ def accept(event: CloudEvent, objects: Objects) -> Accepted:
 
 
 def _request(event: CloudEvent, trigger: str, cut: datetime, sentence: str) -> Request:
-    made = {"trigger": trigger, "source": event.source, "id": event.id, "cut": aware(cut), "sentence": sentence}
+    try:
+        moment = aware(cut)
+    except OverflowError as error:
+        msg = f"event {event.id!r} of type {event.type}: its cut {cut.isoformat()} is no moment that a calendar in UTC has"
+        raise InvalidInput(msg) from error
+    made = {"trigger": trigger, "source": event.source, "id": event.id, "cut": moment, "sentence": sentence}
     return msgspec.convert({**made, "event": event.data}, Request)
 
 

@@ -60,11 +60,11 @@ def check_quality(records: Records, subject: Subject, record: WindowRecord) -> l
 def check_drift(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> list[Finding]:
     """Test a window's columns, the version's oldest untested window; raises Unavailable where the detector cannot answer.
 
-    A window with broken data is not tested: nothing may be retrained on it.
+    A window whose data spoils it is not tested: nothing may be retrained on it.
     """
     monitoring = subject.model.spec.monitoring
     drift = Drift(failed=BROKEN)
-    if not record.breaks:
+    if not record.spoiled:
         content = records.content(subject.id, subject.version, record.window)
         window = table(subject.reference.schema, content.instances, content.predictions)
         columns, left, right = comparable(subject.reference.schema, subject.reference.table, window)
@@ -98,9 +98,9 @@ def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tu
     judgement = _judgement(subject, record, records.content(subject.id, subject.version, record.window))
     rule = persistence(spec.monitoring.drift.persistence)
     before = records.before(subject.id, subject.version, record.window, rule.windows)
-    history = [other.judgement for other in before if other.judgement is not None and not other.breaks]
+    history = [other.judgement for other in before if other.judgement is not None and not other.spoiled]
     findings = []
-    if judgement is not None and not record.breaks:
+    if judgement is not None and not record.spoiled:
         drifts = [other.drift or Drift() for other in before] + [record.drift or Drift()]
         inputs = lasting(drifts, rule, prediction=False)
         untested = record.drift is None or bool(record.drift.failed)

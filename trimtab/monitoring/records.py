@@ -31,6 +31,11 @@ class WindowRecord(Struct, frozen=True):
     judgement: Judgement | None = None
 
     @property
+    def spoiled(self) -> bool:
+        """Whether its data is too broken to conclude from. Categories that training never saw may be the world's: they spoil nothing."""
+        return any(item.check != "unseen" for item in self.breaks or ())
+
+    @property
     def span_days(self) -> float:
         """The data time between its first and its last row, in days."""
         return (self.end - self.start) / 86_400

@@ -44,7 +44,9 @@ def port(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self
     def called(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         world = self.world
         world.calls += 1
-        trouble = world.troubles.get(world.calls) or ("unavailable" if type(self).__name__ in world.down else None)
+        trouble = world.troubles.get(world.calls)
+        if type(self).__name__ in world.down or any(isinstance(arg, Model) and arg.name in world.silent for arg in args):
+            trouble = trouble or "unavailable"
         if trouble == "crash":
             raise Crash(method.__qualname__)
         if trouble == "unavailable":

@@ -76,34 +76,34 @@ def smoke_fails(world: World) -> None:
 
 
 def gate_rejects(world: World) -> None:
-    world.endings = iter(("candidate", "rejected"))
+    world.endings["m"] = iter(("candidate", "rejected"))
     retrained(world)
 
 
 def bad_data(world: World) -> None:
-    world.endings = iter(("invalidData",))
+    world.endings["m"] = iter(("invalidData",))
     first_version(world)
 
 
 def run_fails_twice(world: World) -> None:
-    world.endings = iter(("fault", "fault", "candidate"))
+    world.endings["m"] = iter(("fault", "fault", "candidate"))
     first_version(world)
 
 
 def run_fails_for_good(world: World) -> None:
-    world.endings = iter(("fault", "fault", "fault"))
+    world.endings["m"] = iter(("fault", "fault", "fault"))
     first_version(world)
 
 
 def run_vanishes(world: World) -> None:
-    world.endings = iter(("vanish", "candidate"))
+    world.endings["m"] = iter(("vanish", "candidate"))
     first_version(world)
 
 
 def cancelled_in_training(world: World) -> None:
-    world.endings = iter(("candidate", "hang"))
+    world.endings["m"] = iter(("candidate", "hang"))
     asked_for(world)
-    world.run(under_way(world, Phase.TRAINING))
+    world.run(lambda: bool(world.runner.runs))
     world.say("cancel", newest(world).name)
     world.run()
 

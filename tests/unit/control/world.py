@@ -19,14 +19,14 @@ from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
 from trimtab.events import CloudEvent, Finding, finding_event
 from trimtab.release import TERMINAL, ActionSpec, Phase, Release, ReleaseAction
-from trimtab.spec import API_VERSION, Bake, Data, Metadata, Model, ModelSpec, Retraining, Rollout
+from trimtab.spec import Bake, Data, Metadata, Model, ModelSpec, Retraining, Rollout
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DATA_START = datetime(2011, 7, 1, tzinfo=UTC)
 SPEC = ModelSpec(
     task="regression",
     data=Data(uri="rows.csv", label="y"),
-    rollout=Rollout(steps=(20, 50), bake=Bake(duration="6h")),
+    rollout=Rollout(steps=(20, 50), bake=Bake(duration="2h")),
     retraining=Retraining(cooldown="1h", max_per_day=24),
 )
 
@@ -50,7 +50,8 @@ class World:
         self.calls = self.made = 0
         self.troubles: dict[int, Trouble] = {}
         self.down: set[str] = set()
-        self.endings: Iterator[Ending] = iter(())
+        self.silent: set[str] = set()
+        self.endings: dict[str, Iterator[Ending]] = {}
         self.behaviours: dict[tuple[str, str], Behaviour] = {}
         self.run_ticks, self.deploy_ticks, self.requests, self.traffic_on = 2, 2, 20_000, True
         self.outage = timedelta(0)
@@ -75,7 +76,7 @@ class World:
 
     def declare(self, name: str = "m", **spec: Any) -> Model:
         """A user applies a Model document."""
-        return self.store.create(Model(API_VERSION, "Model", Metadata(name), replace(SPEC, **spec)))
+        return self.store.create(Model("trimtab.dev/v1alpha1", "Model", Metadata(name), replace(SPEC, **spec)))
 
     def model(self, name: str = "m") -> Model:
         return next(model for model in self.store.all_of(Model) if model.name == name)
@@ -87,8 +88,7 @@ class World:
 
     def say(self, action: Any, release: str) -> None:
         """A person says a word on a Release."""
-        self.made += 1
-        self.store.create(ReleaseAction(Metadata(f"a{self.made}"), ActionSpec(release, action, "ada")))
+        self.store.create(ReleaseAction(Metadata(f"a{self.made + 1}"), ActionSpec(release, action, "ada")))
 
     def releases(self, model: str = "m") -> list[Release]:
         return [release for release in self.store.all_of(Release) if release.spec.model == model]
@@ -97,8 +97,8 @@ class World:
         """A finding of the monitor about the champion."""
         model = self.model(name)
         version = model.status.champion.version if model.status.champion else "1"
-        times = {"window_start": self.data_now, "window_end": self.data_now, "cut": self.data_now}
-        found = Finding(name, "default", model.metadata.uid, version, kind, window, sentence="it is worse", **times)
+        now = self.data_now
+        found = Finding(name, "default", model.metadata.uid, version, kind, window, now, now, now, "it is worse")
         return finding_event(found, "tests/monitor")
 
     # --- time ---
@@ -116,11 +116,15 @@ class World:
             return self.loop.step()
         except Crash:
             self.crashes += 1
-            self.loop = self._new_loop()
-            end = self.now + self.outage
-            while self.now < end:
-                self.tick()
+            self.restart(self.outage)
         return 0.0
+
+    def restart(self, outage: timedelta) -> None:
+        """The loop's process dies, and another one begins after the outage."""
+        end = self.now + outage
+        while self.now < end:
+            self.tick()
+        self.loop = self._new_loop()
 
     def run(self, until: Callable[[], bool] | None = None, ticks: int = 400) -> int:
         """Steps and ticks until the condition holds (that all has ended, if none is given); fails where it never does."""

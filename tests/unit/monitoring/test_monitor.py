@@ -135,6 +135,16 @@ def test_broken_data_is_a_quality_finding_holds_drift_back_and_closes_after_two_
     assert next(finding["open"] for finding in views.findings(monitor, ID)) is False
 
 
+def test_categories_that_training_never_saw_are_told_and_do_not_hide_a_worse_error(
+    monitor: Monitor, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    feed(monitor, [{**row, "site": "south"} for row in calm], generator, noise=3.0)
+    look(monitor)
+    assert {kind for kind, _ in said(sent)} == {"quality", "covariate", "performance"}
+    assert said(sent)[0] == ("quality", 0)
+    assert len(views.state(monitor, ID)["openQuality"]) == 1
+
+
 def test_out_of_order_rows_make_the_same_windows_and_late_ones_are_set_aside(
     monitor: Monitor, calm: Rows, generator: np.random.Generator
 ) -> None:

@@ -21,7 +21,7 @@ from trimtab.release import (
     Verdicted,
 )
 from trimtab.rollout.decide import decide
-from trimtab.spec import API_VERSION, Champion, Data, Metadata, Model, ModelSpec, ModelStatus, Rollout, Version, recipe
+from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, Rollout, Version, recipe
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DATA_NOW = datetime(2011, 7, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def ago(**time: float) -> datetime:
 def model(champion: Champion | None = FIRST, **spec: Any) -> Model:
     """A Model with this champion and these fields of its spec changed."""
     metadata = Metadata("m", uid="model-uid", resource_version="7")
-    return Model(API_VERSION, "Model", metadata, replace(SPEC, **spec), ModelStatus(champion))
+    return Model("trimtab.dev/v1alpha1", "Model", metadata, replace(SPEC, **spec), ModelStatus(champion))
 
 
 OTHER_RECIPE = model(data=Data(uri="other.csv", label="y"))

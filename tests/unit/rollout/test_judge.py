@@ -90,7 +90,7 @@ def test_a_new_step_has_to_be_shown_anew_and_keeps_what_speaks_for_harm() -> Non
         evidence = look(evidence, blocks, ROLLOUT)
     assert judge(evidence, ROLLOUT).says == "notWorse"
     fresh = new_step(evidence)
-    assert judge(fresh, ROLLOUT).says == "hold"
+    assert [guard.says for guard in judge(fresh, ROLLOUT).guards] == ["hold", "hold"]
     assert fresh.errors.harm == evidence.errors.harm
     assert fresh.errors.candidate_n == evidence.errors.candidate_n
 

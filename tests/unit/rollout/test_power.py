@@ -40,7 +40,8 @@ def test_a_margin_without_room_can_never_be_shown(text: str) -> None:
 def test_more_requests_catch_less_harm() -> None:
     found = [detectable(0.01, requests, 0.25) for requests in (1_000, 10_000, 100_000)]
     assert found == sorted(found, reverse=True)
-    assert found[1] < 0.01
+    assert found[0] < 0.06
+    assert found[2] < 0.004
 
 
 def test_a_plan_tells_each_step_and_when_the_deadline_comes_first() -> None:

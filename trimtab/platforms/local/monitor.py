@@ -43,8 +43,8 @@ class MonitorClient:
     def ask(self, model: Model, what: str, **query: str) -> Any:
         """The JSON answer of one of the monitor's questions about a model."""
         path = f"/models/{model.metadata.namespace}/{model.name}/{what}?{urllib.parse.urlencode(query)}"
-        request = urllib.request.Request(self._url + path, headers={"authorization": f"Bearer {self._secret()}"})  # noqa: S310 - our own loopback URL
         try:
+            request = urllib.request.Request(self._url + path, headers={"authorization": f"Bearer {self._secret()}"})  # noqa: S310 - our own
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
                 return json.load(answer)
         except (OSError, urllib.error.URLError, ValueError) as error:

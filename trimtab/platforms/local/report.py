@@ -5,7 +5,6 @@ can be written while things are up and long after they went down.
 """
 
 import logging
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,8 +22,9 @@ from trimtab.monitoring.reference import read_reference
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import labels, moment, rows
 from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.report_shares import Share, served
 from trimtab.platforms.local.state import State
-from trimtab.release import DecisionRecord, Phase, Release
+from trimtab.release import DecisionRecord, Release
 from trimtab.schema import Schema, read_schema
 from trimtab.spec import Model
 
@@ -54,15 +54,6 @@ class Course(Struct, frozen=True):
     prediction: Floats
 
 
-class Share(Struct, frozen=True):
-    """What is served from `start` (data time) on: the champion, and the candidate that gets `weight` percent, if there is one."""
-
-    start: datetime
-    champion: str
-    candidate: str = ""
-    weight: int = 0
-
-
 class Paired(Struct, frozen=True, rename="camel"):
     """A new champion and the one before it on the same rows after the promotion; errors in the metric's own unit."""
 
@@ -76,7 +67,10 @@ class Paired(Struct, frozen=True, rename="camel"):
 
 
 class Story(Struct, frozen=True):
-    """All that a report tells; `decisions` by Release's name, `asked` the Release that a finding asked for, by the finding's place."""
+    """All that a report tells; `decisions` by Release's name, `asked` the Release that a finding asked for, by the finding's place.
+
+    `keys` counts the different rows that were asked about: one that was asked twice is one.
+    """
 
     model: Model
     releases: list[Release]
@@ -84,6 +78,7 @@ class Story(Struct, frozen=True):
     shares: list[Share]
     watermark: datetime | None = None
     traffic: list[VersionTraffic] = []
+    keys: int = 0
     course: Course | None = None
     windows: list[WindowRecord] = []
     findings: list[Finding] = []
@@ -141,39 +136,13 @@ def _watched(story: Story, state: State, store: Store) -> Story:
         story,
         watermark=store.watermark(name),
         traffic=_traffic(store, name),
+        keys=_keys(store, name),
         course=_course(store, name, _schema(state, model)),
         windows=records.recent(name, None, MANY),
         findings=[data_of(event, Finding) for event in events],
         asked={place: by_event[event.id] for place, event in enumerate(events) if event.id in by_event},
         paired=[pair for release in story.releases if (pair := _paired(state, store, name, release)) is not None],
     )
-
-
-def served(releases: Sequence[Release], decisions: dict[str, list[DecisionRecord]], first_cut: datetime | None) -> list[Share]:
-    """Who was served how much of the traffic, from the decisions in the order in which they were made. Pure."""
-    every = sorted(((record.at, place, record) for place, release in enumerate(releases) for record in decisions[release.name]), key=_when)
-    champion, found = "", list[Share]()
-    for _, place, record in every:
-        status = releases[place].status
-        candidate = status.candidate.version if status.candidate else ""
-        before = status.compared_with.version if status.compared_with else ""
-        if record.reason == "ChampionSwapped":
-            champion = candidate
-        elif record.phase in (Phase.WITHDRAWING, Phase.ROLLED_BACK) and champion == candidate and before:
-            champion = before
-        beside = candidate if record.weight and candidate != champion else ""
-        start = record.data_time or first_cut or record.at
-        share = Share(max(start, found[-1].start) if found else start, champion, beside, record.weight if beside else 0)
-        if not champion and not beside:
-            continue
-        if found and (found[-1].champion, found[-1].candidate, found[-1].weight) == (share.champion, share.candidate, share.weight):
-            continue
-        found.append(share)
-    return found
-
-
-def _when(item: tuple[datetime, int, DecisionRecord]) -> tuple[datetime, int, int]:
-    return item[0], item[1], item[2].sequence
 
 
 def _schema(state: State, model: Model) -> Schema:
@@ -202,6 +171,11 @@ def _traffic(store: Store, model: str) -> list[VersionTraffic]:
         VersionTraffic(version, many, many - answered, moment(first) if first else None, moment(last) if last else None)
         for version, many, answered, first, last in found
     ]
+
+
+def _keys(store: Store, model: str) -> int:
+    with store.transaction(reading=True) as connection:
+        return int(connection.scalar(sa.select(sa.func.count(rows.c.key.distinct())).where(rows.c.model == model)) or 0)
 
 
 def _course(store: Store, model: str, schema: Schema) -> Course | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from trimtab.platforms.local.report import Story, idle
+from trimtab.platforms.local.report_shares import reigns
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -53,19 +54,6 @@ def span(story: Story) -> tuple[datetime, datetime] | None:
     return (min(starts), max(ends)) if starts and ends else None
 
 
-def reigns(story: Story, end: datetime) -> list[tuple[str, datetime, datetime]]:
-    """Which version was champion from when to when."""
-    found: list[tuple[str, datetime, datetime]] = []
-    for share, until in zip(story.shares, [*(later.start for later in story.shares[1:]), end], strict=True):
-        if not share.champion:
-            continue
-        if found and found[-1][0] == share.champion:
-            found[-1] = (share.champion, found[-1][1], until)
-        else:
-            found.append((share.champion, share.start, until))
-    return found
-
-
 def blank(height: int) -> "Figure":
     """An empty figure in the report's clothes."""
     from plotly.graph_objects import Figure
@@ -103,8 +91,8 @@ def over_time(figure: "Figure", story: Story, *, bands: bool = True) -> None:
     if whole is None:
         return
     start, end = whole
-    figure.update_xaxes(range=[place(start), place(end)], type="date", showgrid=False)
-    for version, since, until in reigns(story, end) if bands else ():
+    figure.update_xaxes(range=[place(start), place(end + (end - start) / 80)], type="date", showgrid=False)
+    for version, since, until in reigns(story.shares, end) if bands else ():
         since, until = max(since, start), min(until, end)
         if until <= since:
             continue

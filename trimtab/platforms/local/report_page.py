@@ -8,9 +8,9 @@ from pathlib import Path
 
 from trimtab import __version__
 from trimtab.platforms.local.report import Story
-from trimtab.platforms.local.report_canvas import reigns
 from trimtab.platforms.local.report_markup import clock, count, listed, spelled, text
 from trimtab.platforms.local.report_sections import bakes, better, findings, over_time, timeline, verdicts, windows, words
+from trimtab.platforms.local.report_shares import reigns
 from trimtab.release import Phase
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -55,7 +55,7 @@ def headline(story: Story) -> str:
     if champion is None:
         return f"{name} has no champion yet"
     sentence = f"Version {champion.version} of {name} is the champion"
-    held = reigns(story, story.watermark or story.shares[-1].start) if story.shares else []
+    held = reigns(story.shares, story.watermark or story.shares[-1].start) if story.shares else []
     if len(held) < 2 or held[-1][0] != champion.version:
         return sentence
     return f"{sentence}; it took over from version {held[-2][0]} on {held[-1][1]:%Y-%m-%d}"
@@ -63,7 +63,7 @@ def headline(story: Story) -> str:
 
 def lead(story: Story) -> str:
     """What it took: how the Releases ended, how many requests had no prediction, and what the last promotion was good for."""
-    ends = [spelled(release.status.phase) for release in story.begun]
+    ends = [spelled(release.status.phase) if release.terminal else "under way" for release in story.begun]
     sentences = [
         f"{count(len(ends), 'Release')}" + (": " if ends else "") + listed([f"{ends.count(end)} {end}" for end in dict.fromkeys(ends)])
     ]

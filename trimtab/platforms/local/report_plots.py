@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from trimtab.events import FindingKind
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
-from trimtab.platforms.local.report import Share, Story
+from trimtab.platforms.local.report import Story
 from trimtab.platforms.local.report_canvas import BAD, BLUE, GREY, INK, SOFT, blank, followed, over_time, place, shade, span, told
+from trimtab.platforms.local.report_shares import Share
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

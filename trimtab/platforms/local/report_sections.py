@@ -151,19 +151,19 @@ def findings(story: Story) -> str:
     how = "A finding is the monitor's word that something changed for good. Its kind decides what follows."
     if not story.findings:
         return section("findings", "Findings", how, '<p class="empty">The monitor found nothing.</p>')
-    rows = (
-        (
-            f"{clock(finding.window_start, short=True)[:10]} to {clock(finding.window_end, short=True)[:10]}",
-            finding.kind,
-            finding.version,
-            finding.window,
-            followed(story, number),
-            finding.sentence,
-        )
-        for number, finding in enumerate(story.findings)
-    )
     columns = ("Data time", "Kind", "Version", "Window", "What followed", "In words")
-    return section("findings", "Findings", how, table(columns, rows, "Findings"))
+    led, others = ([n for n in range(len(story.findings)) if (n in story.led) == wanted] for wanted in (True, False))
+    body = table(columns, [_finding(story, number) for number in led], "Findings that led to a Release") if led else ""
+    if others:
+        words = f"{count(len(others), 'finding')} that led to no Release"
+        body += f"<details><summary>{words}</summary>{table(columns, [_finding(story, number) for number in others], words)}</details>"
+    return section("findings", "Findings", how, body)
+
+
+def _finding(story: Story, number: int) -> tuple[object, ...]:
+    found = story.findings[number]
+    dates = f"{found.window_start:%Y-%m-%d} to {found.window_end:%Y-%m-%d}"
+    return dates, found.kind, found.version, found.window, followed(story, number), found.sentence
 
 
 def windows(story: Story) -> str:

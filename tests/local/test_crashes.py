@@ -1,0 +1,32 @@
+"""kill -9 of any process in the middle of a canary: the loop ends as if nothing had happened."""
+
+import pytest
+
+from tests.local.laptop import Laptop, interrupt, kill
+
+VICTIMS = ["supervisor", "predictor-load-1", "predictor-load-2", "envoy", "monitor"]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_process_changes_nothing_but_the_time(laptop: Laptop, victim: str) -> None:
+    laptop.up()
+    playing = laptop.play("--rate", "40")
+    try:
+        laptop.run("retrain")
+        laptop.wait("the canary", lambda: (r := laptop.release("person", "Rollout")) and r["weight"] > 0)
+        before = laptop.pid(victim)
+        kill(before)
+        if victim == "supervisor":
+            laptop.wait("the end of what the supervisor started", lambda: not [p for p in laptop.processes() if p.pid != playing.pid], 20)
+            laptop.up()
+        ended = laptop.wait("the promotion", lambda: laptop.release("person", "Promoted", "RolledBack", "Failed", "Inconclusive"), 150)
+        assert ended["phase"] == "Promoted", f"{ended['sentence']}\n{laptop.log()}"
+        assert laptop.pid(victim) != before
+    finally:
+        interrupt(playing)
+    by_person = [release for release in laptop.releases() if release["trigger"] == "person"]
+    assert [release["version"] for release in by_person] == ["2"]
+    assert laptop.ask("status")[0]["champion"] == "2"
+    laptop.chain_is_whole()
+    laptop.down()
+    assert laptop.processes() == []
