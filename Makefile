@@ -44,6 +44,7 @@ lint: $(STAMPS)/local ## format, lint, types and borders
 
 generate: $(STAMPS)/local ## every generated file
 	$(BIN)/python -m pipelines
+	$(BIN)/python docs/generate.py
 
 check-diff: generate ## generated files are fresh
 	git diff --exit-code

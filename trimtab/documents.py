@@ -125,7 +125,7 @@ def _found(raw: Any, path: str) -> str:
     return f"{raw!r:.80}"
 
 
-def _unwrapped(kind: Any) -> Any:
+def unwrapped(kind: Any) -> Any:
     """The type below Annotated and `| None`."""
     while True:
         if get_origin(kind) is Annotated:
@@ -148,7 +148,7 @@ def _described(kind: Any) -> str:
 def _annotation_at(path: str) -> Any:
     kind: Any = Model
     for part in re.findall(r"[^.\[\]]+", path):
-        inner = _unwrapped(kind)
+        inner = unwrapped(kind)
         if isinstance(inner, type) and issubclass(inner, Struct):
             names = dict(zip(inner.__struct_encode_fields__, inner.__struct_fields__, strict=True))
             kind = get_type_hints(inner, include_extras=True).get(names.get(part, ""), Any)
@@ -158,7 +158,7 @@ def _annotation_at(path: str) -> Any:
 
 
 def _type_at(path: str) -> Any:
-    return _unwrapped(_annotation_at(path))
+    return unwrapped(_annotation_at(path))
 
 
 def _fields(kind: Any) -> list[str]:
@@ -167,7 +167,7 @@ def _fields(kind: Any) -> list[str]:
 
 def _allowed(path: str, what: str) -> str:
     kind = _annotation_at(path)
-    inner = _unwrapped(kind)
+    inner = unwrapped(kind)
     if text := _described(kind):
         return text
     if get_origin(inner) is not None and get_args(inner) and str(get_origin(inner)) == "typing.Literal":

@@ -35,22 +35,25 @@ from trimtab.training.model import raw_frame
 from trimtab.training.register import Facts, assemble, register
 
 FIRST_HOUR = 6
-CATEGORIES = ("hour", "weekday")
-NUMBERS = ("workingday", "temp", "hum", "windspeed")
+TEXTS = ("weekday", "weathersit")
+NUMBERS = ("hour", "workingday", "holiday", "temp", "hum", "windspeed")
 SEED = 7
 
 
 def pipeline() -> Any:
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.ensemble import GradientBoostingRegressor
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder
 
-    categories = OneHotEncoder(sparse_output=False)
-    numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    columns = ColumnTransformer([("categories", categories, list(CATEGORIES)), ("numbers", numbers, list(NUMBERS))])
-    return make_pipeline(columns, RandomForestRegressor(60, min_samples_leaf=2, random_state=SEED))
+    hour = OneHotEncoder(sparse_output=False)
+    texts = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    columns = [("hour", hour, ["hour"]), ("texts", texts, list(TEXTS)), ("numbers", SimpleImputer(), list(NUMBERS))]
+    trees = GradientBoostingRegressor(
+        n_estimators=250, max_depth=5, learning_rate=0.06, subsample=0.7, min_samples_leaf=5, random_state=SEED
+    )
+    return make_pipeline(ColumnTransformer(columns), trees)
 
 
 def train(table: Any, spec: ModelSpec, folder: Path) -> None:
@@ -58,11 +61,8 @@ def train(table: Any, spec: ModelSpec, folder: Path) -> None:
     import skops.io
 
     rows = table.slice(0, split(table.num_rows))
-    texts = [name for name in CATEGORIES if name != "hour"]
-    features = [
-        Feature(name, "category", tuple(sorted(rows.column(name).drop_null().unique().to_pylist()))) if name in texts else Feature(name, "number")
-        for name in (*CATEGORIES, *NUMBERS)
-    ]
+    categories = {name: tuple(sorted(rows.column(name).drop_null().unique().to_pylist())) for name in TEXTS}
+    features = [*(Feature(name, "category", found) for name, found in categories.items()), *(Feature(name, "number") for name in NUMBERS)]
     schema = Schema(spec.task, spec.data.label, tuple(features), "skops", spec.data.key, spec.data.time)
     model = pipeline().fit(raw_frame(schema, rows), rows.column(spec.data.label).to_numpy())
     skops.io.dump(model, folder / MODEL_FILES["skops"])

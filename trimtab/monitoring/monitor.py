@@ -4,11 +4,12 @@ A tick does only what is quick. Drift tests (a child process) and pairing (the p
 and every step is written before the next: after a crash the next tick goes on where the records end.
 """
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -108,7 +109,9 @@ class Monitor:
 
     def settle(self) -> None:
         """Wait for the rounds of drift tests and of pairing that are under way."""
-        wait(list(self._rounds.values()))
+        for running in list(self._rounds.values()):
+            with contextlib.suppress(CancelledError):
+                running.result()
 
     def stop(self) -> None:
         """End the detector's process, the rounds under way, and let go of the file."""

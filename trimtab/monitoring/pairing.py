@@ -159,5 +159,3 @@ class Scores:
         with self._store.transaction(reading=True) as connection:
             every, good = connection.execute(question).one()
         return {"scored": int(good), "failed": int(every - good)}
-
-

@@ -39,16 +39,19 @@ def route(finding: Finding, model: Model) -> Route:
 
 
 def _moved(finding: Finding, model: Model) -> Route:
-    """A distribution moved: worth a retrain if it hurts, or if the policy asks for it and the reference knows the seasons."""
+    """A distribution moved: worth a retrain if the policy names drift and it hurts, or the reference knows the seasons."""
+    if "drift" not in model.spec.retraining.on:
+        return Route("watch", "DriftWatched", f"watched only: spec.retraining.on does not name drift: {finding.sentence}")
     if finding.hurts:
         return Route("retrain", "DriftHurts", f"the {finding.kind} distribution moved and the error rose: {finding.sentence}", "drift")
-    asked = "drift" in model.spec.retraining.on
-    if asked and finding.seasons >= LEAST_SEASONS:
-        return Route("retrain", "DriftByPolicy", f"the {finding.kind} distribution moved, and the policy asks: {finding.sentence}", "drift")
-    if asked:
-        known = f"the reference spans {finding.seasons:.1f} of {LEAST_SEASONS:.0f} seasons, so this may be one"
-        sentence = f"watched only: {known}: {finding.sentence}"
-        return Route("watch", "SeasonsUnknown", sentence)
     if finding.hurts is False:
         return Route("watch", "DriftHarmless", f"watched only: labels say that it does not hurt: {finding.sentence}")
-    return Route("watch", "DriftUnlabelled", f"watched only: no label says yet whether it hurts: {finding.sentence}")
+    if finding.seasons >= LEAST_SEASONS:
+        return Route(
+            "retrain",
+            "DriftUnlabelled",
+            f"the {finding.kind} distribution moved, and no label says whether it hurts: {finding.sentence}",
+            "drift",
+        )
+    known = f"the reference spans {finding.seasons:.1f} of {LEAST_SEASONS:.0f} seasons, so this may be one"
+    return Route("watch", "SeasonsUnknown", f"watched only: {known}: {finding.sentence}")

@@ -20,13 +20,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
-from trimtab.release import GuardVerdict, PairedLosses, Verdict
+from trimtab.release import GuardVerdict, PairedLosses
 from trimtab.rollout.eprocess import Floats, log_mean
 from trimtab.rollout.judge import HARM_ALPHA, STEP_ALPHA
-from trimtab.rollout.sentences import compared, verdict_sentence
-from trimtab.spec import Rollout
+from trimtab.rollout.sentences import compared
 from trimtab.units import Margin
-from trimtab.units import margin as margin_of
 
 STAKES: Floats = np.geomspace(0.01, 0.95, 12)
 _BATCHES = (1, 4, 24)
@@ -34,12 +32,6 @@ _LEAST_BATCHES = 8
 _CHUNK = 16
 _HALVINGS = 14
 _WIDEST_RATIO = 8.0
-
-
-def judge_bake(losses: PairedLosses, rollout: Rollout) -> Verdict:
-    """What the pairs that matured during a bake (or a rollout) say, by the rollout's own quality margin."""
-    guard = judge_quality(losses, margin_of(rollout.bake.quality.margin))
-    return Verdict(guard.says, guard.sentence if guard.says == "noData" else verdict_sentence(guard.says, (guard,)), (guard,))
 
 
 def judge_quality(losses: PairedLosses, margin: Margin, tolerance: float = 0.0) -> GuardVerdict:

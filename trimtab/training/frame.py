@@ -31,7 +31,7 @@ def split(rows: int) -> int:
 
 
 def kind_of(column: "pa.Field") -> str:
-    """"number", "text", or "other" (dates, lists, blobs), which is never a feature."""
+    """ "number", "text", or "other" (dates, lists, blobs), which is never a feature."""
     import pyarrow.types as types
 
     found = column.type

@@ -12,7 +12,7 @@ from trimtab.control.intake import accept, release_for
 from trimtab.errors import Conflict
 from trimtab.events import CANDIDATE, NEW_DATA, CloudEvent
 from trimtab.release import CandidateOutcome, Request
-from trimtab.spec import Champion, Data
+from trimtab.spec import Champion, Data, Version
 
 Event = tuple[str, Any]
 PARTS = ("MemoryObjects", "SimulatedRunner", "SimulatedServing", "SimulatedTraffic", "SimulatedRegistry", "SimulatedMonitor")
@@ -86,10 +86,12 @@ def _new_data(world: World, name: str, how: int) -> None:
 
 def _bring_back(world: World, name: str, how: int) -> None:
     model = world.model(name)
-    if model.status.previous is None:
+    previous = model.status.previous
+    if previous is None:
         return
+    version = Version(previous.version, previous.digest)
     try:
-        world.store.create(release_for(model, Request("person", "back", str(how), world.data_now, version=model.status.previous)))
+        world.store.create(release_for(model, Request("person", "back", str(how), world.data_now, version=version)))
     except Conflict:
         assert how
 

@@ -265,6 +265,17 @@ def test_a_tick_stays_quick_while_the_detector_starts(
     assert time.monotonic() - started < 4.0
 
 
+def test_settling_after_the_end_does_not_wait_for_what_was_never_begun(
+    tmp_path: Path, fleet: MemoryFleet, calm: Rows, generator: np.random.Generator
+) -> None:
+    for number in range(20):
+        monitor = Monitor(tmp_path / f"{number}.db", fleet, ScipyDetector(), lambda _: None, replaying=True)
+        monitor.accept(served(calm[:110]), NOW)
+        monitor.tick(NOW)
+        monitor.stop()
+        monitor.settle()
+
+
 def test_one_broken_version_does_not_keep_the_others_from_being_watched(
     tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
 ) -> None:

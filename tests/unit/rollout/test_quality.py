@@ -8,8 +8,7 @@ import pytest
 
 from trimtab.errors import InvalidInput
 from trimtab.release import PairedLosses
-from trimtab.rollout.quality import judge_bake, judge_quality
-from trimtab.spec import Rollout
+from trimtab.rollout.quality import judge_quality
 from trimtab.units import margin
 
 MARGIN = margin("x1.05")
@@ -60,12 +59,11 @@ def test_an_absolute_margin_and_a_tolerance_are_in_units_of_the_loss() -> None:
     assert judge_quality(losses, margin("+2.4"), tolerance=2.0).says == "notWorse"
 
 
-def test_the_bake_reads_its_margin_from_the_rollout() -> None:
-    verdict = judge_bake(pairs(100, 2.0), Rollout())
-    assert verdict.says == "harm"
-    assert verdict.sentence.startswith("the candidate is worse: quality: mean loss of the candidate")
-    assert "allowed x1.05" in verdict.sentence
-    assert judge_bake(PairedLosses(), Rollout()).says == "noData"
+def test_the_sentence_has_both_means_the_ratio_its_interval_and_what_is_allowed() -> None:
+    sentence = judge_quality(PairedLosses((1.0,) * 40, (2.0,) * 40, 2.0), MARGIN).sentence
+    start = "quality: mean loss of the candidate 2, of the champion 1 on the same 40 rows: 2 times the champion's ["
+    assert sentence.startswith(start)
+    assert sentence.endswith("], allowed x1.05")
 
 
 @pytest.mark.parametrize("persistence", [0.0, 0.6, 0.9])

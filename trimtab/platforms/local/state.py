@@ -42,7 +42,7 @@ class State:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process that belongs to this state; `MARK` is how left-overs are recognised."""
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet", "PYTHONUNBUFFERED": "1"}
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONUNBUFFERED": "1"}
         return {**os.environ, **quiet, MARK: str(self.folder)}
 
     def version_folder(self, model: str, version: str) -> Path:
