@@ -6,18 +6,18 @@ from kfp.dsl import Artifact, Dataset, Input, Markdown, Metrics, Model, Output
 from components.image import TRAINING_IMAGE
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def evaluate(
     document: str,
     champion: str,
     compare_only: str,
     tracking_uri: str,
     seed: int,
-    dataset: Input[Dataset],  # type: ignore[valid-type]
-    model: Input[Model],  # type: ignore[valid-type]
-    evaluation: Output[Artifact],  # type: ignore[valid-type]
-    metrics: Output[Metrics],  # type: ignore[valid-type]
-    report: Output[Markdown],  # type: ignore[valid-type]
+    dataset: Input[Dataset],
+    model: Input[Model],
+    evaluation: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[Markdown],
 ) -> None:
     """Score candidate, champion and a model without features on the same newest rows, and hold the candidate against the gates.
 

@@ -6,8 +6,8 @@ from kfp.dsl import Dataset, Output
 from components.image import TRAINING_IMAGE
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
-def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset]) -> str:  # type: ignore[valid-type]
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset]) -> str:
     """Snapshot the rows known at the cut into a file named by its SHA-256, and check that they can be trained on.
 
     Args:

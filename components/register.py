@@ -6,7 +6,7 @@ from kfp.dsl import Artifact, Dataset, Input, Model, Output
 from components.image import TRAINING_IMAGE
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def register(
     name: str,
     release: str,
@@ -15,10 +15,10 @@ def register(
     cut: str,
     compare_only: str,
     tracking_uri: str,
-    dataset: Input[Dataset],  # type: ignore[valid-type]
-    model: Input[Model],  # type: ignore[valid-type]
-    evaluation: Input[Artifact],  # type: ignore[valid-type]
-    outcome: Output[Artifact],  # type: ignore[valid-type]
+    dataset: Input[Dataset],
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    outcome: Output[Artifact],
 ) -> None:
     """Register the candidate in MLflow if its gates passed, and log the run's outcome whatever it is.
 
@@ -38,13 +38,14 @@ def register(
     from pathlib import Path
 
     from trimtab.training import steps
+    from trimtab.training.register import Facts
 
-    facts = steps.Facts(name, release, release_uid, attempt, cut)
+    facts = Facts(name, release, release_uid, attempt, cut)
     paths = Path(dataset.path), Path(model.path), Path(evaluation.path), Path(outcome.path)
     steps.register(facts, compare_only, tracking_uri, *paths)
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def report(
     name: str,
     release: str,
@@ -52,8 +53,8 @@ def report(
     attempt: int,
     cut: str,
     tracking_uri: str,
-    dataset: Input[Dataset],  # type: ignore[valid-type]
-    outcome: Output[Artifact],  # type: ignore[valid-type]
+    dataset: Input[Dataset],
+    outcome: Output[Artifact],
 ) -> None:
     """Log to MLflow that the data cannot be trained on, and why.
 
@@ -70,5 +71,6 @@ def report(
     from pathlib import Path
 
     from trimtab.training import steps
+    from trimtab.training.register import Facts
 
-    steps.report(steps.Facts(name, release, release_uid, attempt, cut), tracking_uri, Path(dataset.path), Path(outcome.path))
+    steps.report(Facts(name, release, release_uid, attempt, cut), tracking_uri, Path(dataset.path), Path(outcome.path))

@@ -6,14 +6,14 @@ from kfp.dsl import Dataset, Input, Model, Output
 from components.image import TRAINING_IMAGE
 
 
-@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def train(
     document: str,
     compare_only: str,
     tracking_uri: str,
     seed: int,
-    dataset: Input[Dataset],  # type: ignore[valid-type]
-    model: Output[Model],  # type: ignore[valid-type]
+    dataset: Input[Dataset],
+    model: Output[Model],
 ) -> None:
     """Fit a model on all but the newest fifth of the snapshot; with compare_only take that registered version instead.
 

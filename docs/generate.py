@@ -106,9 +106,8 @@ def _bounds(meta: Meta | None) -> list[tuple[str, Any]]:
 
 
 def _commands() -> str:
-    lines = [
-        "## Commands\n\nEvery command takes `--json`, `--help` and (where it has a state) `--state FOLDER`.\n\n| command | what it does |\n|---|---|\n"
-    ]
+    intro = "Every command takes `--json`, `--help` and (where it has a state) `--state FOLDER`."
+    lines = [f"## Commands\n\n{intro}\n\n| command | what it does |\n|---|---|\n"]
 
     def walk(command: Any, name: str) -> None:
         if hasattr(command, "commands"):

@@ -17,7 +17,9 @@ def _resources(task: dsl.PipelineTask, cpu: str, memory: str) -> None:
     task.set_retry(num_retries=1, backoff_duration="5s")
 
 
-@dsl.pipeline(name="tabular", description="Snapshot, validate, train, evaluate, gate and register one version of a Model on a table.")
+@dsl.pipeline(  # type: ignore[untyped-decorator]
+    name="tabular", description="Snapshot, validate, train, evaluate, gate and register one version of a Model on a table."
+)
 def tabular(
     document: str,
     name: str,

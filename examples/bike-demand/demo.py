@@ -69,7 +69,8 @@ class Story:
 
     def _promoted(self, releases: list[Release]) -> Release | None:
         self.quiet = SLOW
-        self.pace(releases)
+        busy = self.notebook is not None and self.notebook.process.poll() is None
+        self.pace(releases if not busy else [])
         return next((one for one in releases if one["trigger"] in FOUND and one["phase"] == "Promoted"), None)
 
     def _ended(self, releases: list[Release]) -> Release | None:

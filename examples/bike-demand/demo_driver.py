@@ -194,8 +194,8 @@ class Driver:
             time.sleep(POLL_SECONDS)
 
     def _tell(self, releases: list[Release]) -> None:
-        """Every decision once; Releases that were refused or that another one speaks for are left out."""
-        shown = [release for release in releases if release["phase"] not in ("Pending", "Refused", "Superseded")]
+        """Every decision of the Releases that were admitted, once."""
+        shown = [release for release in releases if any(record["phase"] == "Training" for record in release["decisions"])]
         records = [(record, release["name"]) for release in shown for record in release["decisions"] if record["hash"] not in self._told]
         for record, name in sorted(records, key=lambda pair: (pair[0]["at"], pair[0]["sequence"])):
             self._told.add(record["hash"])

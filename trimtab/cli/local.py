@@ -68,7 +68,6 @@ def _apply(objects: SqliteObjects, model: Model, cut: datetime) -> Model:
 def _start(state: State, ports: dict[str, int]) -> "subprocess.Popen[bytes]":
     options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
     command = [sys.executable, "-m", "trimtab.platforms.local.supervisor", "--state", str(state.folder), *options]
-    state.endpoints_file.unlink(missing_ok=True)
     with (state.logs / "supervisor.log").open("ab") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=state.environment

@@ -42,6 +42,7 @@ class Loop:
         self._clock = clock
         self._began = clock()
         self._faults: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
         self._projected: dict[str, Champion] = {}
 
     def step(self) -> float:
@@ -59,14 +60,19 @@ class Loop:
 
     def _guarded(self, name: str, work: Callable[[], float]) -> float:
         try:
-            return work()
+            due = work()
         except Conflict as error:
             log.info("%s: %s; looking again", name, error)
             return CONFLICT_SECONDS
         except Unavailable as error:
-            log.warning("%s: waiting: %s", name, error)
+            if self._waits.get(name) != str(error):
+                log.warning("%s: waiting: %s", name, error)
+            self._waits[name] = str(error)
         except TrimtabError as error:
             log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
+        else:
+            self._waits.pop(name, None)
+            return due
         return IDLE_SECONDS
 
     # --- Models ---

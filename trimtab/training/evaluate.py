@@ -56,8 +56,8 @@ def evaluate(
 ) -> Evaluation:
     """Score the model in `candidate` on the holdout and write `metrics.json`, `reference.parquet` and `evaluation.json` to `out`.
 
-    The champion, whose version is `against_version`, is scored on the same rows. Rows that the champion was trained on are left out; so are those of the candidate
-    where it is an existing version that is compared `anew`. Which rows a version was trained on is told by its own reference.
+    The champion, whose version is `against_version`, is scored on the same rows. Rows that it was trained on are left out; so are
+    those of the candidate where it is an existing version that is compared `anew`. A version's own reference tells which they are.
     """
     schema = read_schema(candidate)
     first = split(table.num_rows)
@@ -110,7 +110,7 @@ def write_reference(out: Path, table: "pa.Table", schema: Schema, predictions: "
     sample = table.select(list(dict.fromkeys(columns))).take(pa.array(chosen))
     sample = sample.append_column(PREDICTION, pa.array(predictions[chosen].tolist()))
     sample = sample.append_column(HOLDOUT, pa.array(chosen >= split(count)))
-    pq.write_table(sample, out / REFERENCE, compression="zstd")  # type: ignore[no-untyped-call]
+    pq.write_table(sample, out / REFERENCE, compression="zstd")
 
 
 def holdout_start(folder: Path) -> datetime | None:
@@ -121,7 +121,7 @@ def holdout_start(folder: Path) -> datetime | None:
     schema = read_schema(folder)
     if schema.time is None:
         return None
-    reference = pq.read_table(folder / REFERENCE, columns=[schema.time, HOLDOUT])  # type: ignore[no-untyped-call]
+    reference = pq.read_table(folder / REFERENCE, columns=[schema.time, HOLDOUT])
     found = pc.min(reference.filter(reference.column(HOLDOUT)).column(schema.time)).as_py()
     return aware(found) if isinstance(found, datetime) else None
 

@@ -22,7 +22,7 @@ def read_table(path: Path) -> "pa.Table":
     if len(files) != 1:
         msg = f"{path.name!r} holds {len(files)} Parquet files, exactly one is expected"
         raise InvalidInput(msg)
-    return pq.read_table(files[0])  # type: ignore[no-untyped-call]
+    return pq.read_table(files[0])
 
 
 def split(rows: int) -> int:

@@ -67,7 +67,7 @@ def source(connection: Any, uri: str) -> Any:
         msg = f"data.uri: {where!r} is empty"
         raise InvalidInput(msg)
     try:
-        return connection.sql(f"SELECT * FROM {reader}({literal(where)}{options})")
+        return connection.sql(f"SELECT * FROM {reader}({literal(where)}{options})")  # noqa: S608
     except (duckdb.IOException, duckdb.HTTPException) as error:
         if remote:
             msg = f"data.uri {uri!r} could not be read: {first_line(error)}"
@@ -91,7 +91,7 @@ def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
 
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / "snapshot.tmp"
-    pq.write_table(table, draft, compression="zstd", row_group_size=_ROWS_A_GROUP)  # type: ignore[no-untyped-call]
+    pq.write_table(table, draft, compression="zstd", row_group_size=_ROWS_A_GROUP)
     with draft.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     path = folder / f"{digest}.parquet"

@@ -14,7 +14,7 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput
 from trimtab.spec import Data, ModelSpec, Task
 from trimtab.training.frame import classes_of, kind_of, targets
-from trimtab.training.ingest import connect, identifier, read, source
+from trimtab.training.ingest import connect, read, source
 from trimtab.training.validate import validate
 
 if TYPE_CHECKING:

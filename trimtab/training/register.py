@@ -63,7 +63,8 @@ def register(
 ) -> Written:
     """Write the run, register the version folder `made` if there is one, and log `outcome.json`.
 
-    Without `made` the given `outcome` is written as it is; `report` is a page kept beside it. Raises Unavailable where MLflow does not answer.
+    Without `made` the given `outcome` is written as it is; `report` is a page kept beside it. Raises Unavailable where MLflow
+    does not answer.
     """
     connected = tracking.client(tracking_uri)
     with tracking.speaking(f"registering {facts.model!r} for Release {facts.release!r}"):
@@ -153,7 +154,7 @@ def _logged_outcome(connected: Any, run: str) -> Outcome | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(connected.download_artifacts(run, tracking.OUTCOME, folder))
-        return msgspec.json.decode(path.read_bytes(), type=Outcome)  # type: ignore[arg-type, no-any-return]
+        return msgspec.json.decode(path.read_bytes(), type=Outcome)  # type: ignore[no-any-return]
 
 
 def commit() -> str:

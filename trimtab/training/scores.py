@@ -27,12 +27,14 @@ def row_losses(task: Task, labels: "np.ndarray[Any, Any]", predictions: "np.ndar
     import numpy as np
 
     if task == "regression":
-        return np.square(predictions - labels)
+        squared: np.ndarray[Any, Any] = np.square(predictions - labels)
+        return squared
     if task == "binary":
         given = np.where(labels == 1, predictions, 1 - predictions)
     else:
         given = np.take_along_axis(predictions, labels.astype(int)[:, None], axis=1)[:, 0]
-    return -np.log(np.clip(given, _CLIP, 1 - _CLIP))
+    losses: np.ndarray[Any, Any] = -np.log(np.clip(given, _CLIP, 1 - _CLIP))
+    return losses
 
 
 def metrics(task: Task, labels: "np.ndarray[Any, Any]", predictions: "np.ndarray[Any, Any]") -> dict[str, float]:

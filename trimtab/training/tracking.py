@@ -88,7 +88,7 @@ def artifact_root(tracking_uri: str) -> str | None:
 @contextmanager
 def speaking(what: str) -> Iterator[None]:
     """Turn what MLflow raises inside into InvalidInput (it refused) or Unavailable (it did not answer), naming `what` was asked."""
-    import requests
+    import requests  # type: ignore[import-untyped]
     import sqlalchemy.exc
 
     exceptions = mlflow().exceptions

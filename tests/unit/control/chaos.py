@@ -39,14 +39,11 @@ EVENTS: dict[str, st.SearchStrategy[Any]] = {
     "away": st.sampled_from([timedelta(minutes=5), timedelta(hours=3)]),
 }
 THINGS = st.one_of(*(st.tuples(st.just(name), drawn) for name, drawn in EVENTS.items()))
-HAPPENINGS = st.lists(st.tuples(THINGS, st.integers(0, 5)), max_size=14)
-BEHAVIOURS = st.lists(
-    st.sampled_from(
-        [Behaviour(), Behaviour(), Behaviour(errors=0.4), Behaviour(loss=3.0), Behaviour(starts=False), Behaviour(digest_ok=False), Behaviour(smoke_ok=False)]
-    ),
-    max_size=5,
-)
-ENDINGS = st.lists(st.sampled_from(["candidate", "candidate", "rejected", "invalidData", "fault", "vanish", "hang"]), max_size=6)
+HAPPENINGS = st.lists(st.tuples(THINGS, st.integers(0, 5)), min_size=3, max_size=12)
+GOOD = Behaviour()
+BAD = [Behaviour(errors=0.4), Behaviour(loss=3.0), Behaviour(starts=False), Behaviour(digest_ok=False), Behaviour(smoke_ok=False)]
+BEHAVIOURS = st.lists(st.sampled_from([GOOD, GOOD, GOOD, *BAD]), max_size=3)
+ENDINGS = st.lists(st.sampled_from(["candidate", "candidate", "candidate", "rejected", "invalidData", "fault", "vanish", "hang"]), max_size=3)
 
 
 def happen(world: World, name: str, event: Event) -> None:
@@ -106,7 +103,7 @@ def _outage(world: World, name: str, how: int) -> None:
         server.down, server.restarts = how, server.restarts + 1
 
 
-def _rot(world: World, name: str, how: bool) -> None:  # noqa: FBT001 - how it happens
+def _rot(world: World, name: str, how: bool) -> None:
     champion = world.model(name).status.champion
     for version in list(world.serving.site(name).servers)[1:]:
         if champion is None or champion.version != version:

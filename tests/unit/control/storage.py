@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Crash(Exception):  # noqa: N818 - not an error of the loop: its death
+class Crash(Exception):
     """The loop's process dies here."""
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.control.stories import STORIES, Ends
 from tests.unit.control.storage import Trouble
+from tests.unit.control.stories import STORIES, Ends
 from tests.unit.control.world import World
 from trimtab.release import Release
 

@@ -53,7 +53,7 @@ class World:
         self.silent: set[str] = set()
         self.endings: dict[str, Iterator[Ending]] = {}
         self.behaviours: dict[tuple[str, str], Behaviour] = {}
-        self.run_ticks, self.deploy_ticks, self.requests, self.traffic_on = 2, 2, 20_000, True
+        self.run_ticks, self.deploy_ticks, self.requests, self.traffic_on = 2, 2, 5_000, True
         self.outage = timedelta(0)
         self.store, self.objects = Store(self), MemoryObjects(self)
         self.runner, self.registry = SimulatedRunner(self), SimulatedRegistry(self)
@@ -61,6 +61,7 @@ class World:
         self.serving, self.traffic = SimulatedServing(self), SimulatedTraffic(self)
         self.ports = Ports(self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor)
         self.crashes = 0
+        self.ended: set[str] = set()
         self.loop = self._new_loop()
 
     def _new_loop(self) -> Loop:
@@ -167,6 +168,8 @@ class World:
         assert all(record.hash in known for record in release.status.decisions), "the ledger is ahead of the status"
         if release.terminal:
             assert not any(uid == release.metadata.uid for uid, _ in self.runner.runs), "a run is going"
+        if release.terminal and release.name not in self.ended:
+            self.ended.add(release.name)
             self._check_gone(release)
 
     def _check_gone(self, release: Release) -> None:

@@ -67,7 +67,7 @@ class MlflowRegistry:
             with tempfile.TemporaryDirectory() as folder:
                 body = Path(connected.download_artifacts(found.info.run_id, tracking.OUTCOME, folder)).read_bytes()
         try:
-            return msgspec.json.decode(body, type=Outcome)  # type: ignore[arg-type, no-any-return]
+            return msgspec.json.decode(body, type=Outcome)  # type: ignore[no-any-return]
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             msg = f"{tracking.OUTCOME} of run {found.info.run_id!r} is no outcome: {error}"
             raise InvalidInput(msg) from error

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import psutil
 from msgspec import Struct
 
 from trimtab.control.ports import RunRequest
@@ -93,19 +94,17 @@ class LocalRunner:
         if not (folder / ENDED).exists():
             (folder / CANCELLED).touch()
         process = self._started.get(folder)
-        claim = read_claim(folder)
-        if process is not None and process.poll() is None:
-            end_group(process.pid)
-            process.wait()
-        elif (claim or abandon(folder)).pid and claim is not None and alive(claim):
-            end_group(claim.pid)
+        if process is not None:
+            _end(process)
+            return
+        holder = read_claim(folder) or abandon(folder)
+        if alive(holder):
+            end_group(holder.pid)
 
     def close(self) -> None:
         """End every run that this runner started."""
         for process in self._started.values():
-            if process.poll() is None:
-                end_group(process.pid)
-            process.wait()
+            _end(process)
 
     def _folder(self, release_uid: str, attempt: int) -> Path:
         return self._state / "runs" / f"{release_uid}-{attempt}"
@@ -118,7 +117,7 @@ class LocalRunner:
         if claim.pid == 0:
             return "the run was never started: its supervisor ended before"
         said = processes.last_line(folder / LOG)
-        return f"the run's process was killed{f'; its last words: {said}' if said else ''}"
+        return f"the run's process was killed; its last words: {said or 'none'}"
 
 
 def read_claim(folder: Path) -> Claim | None:
@@ -148,8 +147,6 @@ def abandon(folder: Path) -> Claim:
 
 def alive(claim: Claim) -> bool:
     """Whether the very process that claimed the run still runs."""
-    import psutil  # type: ignore[import-untyped]
-
     try:
         process = psutil.Process(claim.pid) if claim.pid else None
         return process is not None and process.create_time() == claim.started and process.status() != psutil.STATUS_ZOMBIE
@@ -159,12 +156,11 @@ def alive(claim: Claim) -> bool:
 
 def end_group(leader: int) -> None:
     """End the process and all its descendants, at the latest after some seconds by SIGKILL."""
-    import psutil
-
     try:
         process = psutil.Process(leader)
         family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
+        log.debug("process %d had ended already", leader)
         return
     for member in family:
         _signal(member, signal.SIGTERM)
@@ -174,9 +170,14 @@ def end_group(leader: int) -> None:
     psutil.wait_procs(stubborn, timeout=_GRACE)
 
 
-def _signal(process: "psutil.Process", number: int) -> None:  # noqa: F821
-    import psutil
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a child and its descendants; a pid that was waited for already is no longer ours."""
+    if process.poll() is None:
+        end_group(process.pid)
+    process.wait()
 
+
+def _signal(process: psutil.Process, number: int) -> None:
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
@@ -185,6 +186,4 @@ def _signal(process: "psutil.Process", number: int) -> None:  # noqa: F821
 
 def own_claim() -> Claim:
     """The claim of this process."""
-    import psutil
-
     return Claim(os.getpid(), psutil.Process().create_time())

@@ -8,11 +8,14 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote
 
 import msgspec
+import psutil
 
 from trimtab.control.ports import RunRequest
 from trimtab.platforms.local.runner import CANCELLED, ENDED, LOG, REQUEST, Ended, claim, own_claim
@@ -78,6 +81,14 @@ def fault_of(log_path: Path, error: Exception) -> str:
     return found[-1].strip() if found else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
+def end(number: int, frame: FrameType | None) -> None:
+    """On a signal: end the running task, which would otherwise live on and might even register a version."""
+    del frame
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(128 + number)
+
+
 def main() -> None:
     """Claim the run, execute it, and say how it ended."""
     parser = argparse.ArgumentParser(description="Execute one training run.")
@@ -85,6 +96,7 @@ def main() -> None:
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    signal.signal(signal.SIGTERM, end)
     mine = own_claim()
     if claim(given.folder, mine) != mine or (given.folder / CANCELLED).exists():
         log.info("the run is not ours: another process claimed it, or it was cancelled")

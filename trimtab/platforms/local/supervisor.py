@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
@@ -71,11 +72,17 @@ class Supervisor:
     """Everything that runs for one state folder."""
 
     def __init__(self, state: State, ports: dict[str, int]) -> None:
-        """`ports` are where gateway, events and mlflow listen; 0 takes a free one."""
+        """`ports` are where gateway, events and mlflow listen; 0 takes the one of the last time, or else a free one."""
         self._state = state
-        self._ports = {name: port or processes.free_port() for name, port in ports.items()}
+        self._ports = {name: port or self._last_port(name) or processes.free_port() for name, port in ports.items()}
         self._stopping = threading.Event()
         self._told: dict[str, object] = {}
+
+    def _last_port(self, name: str) -> int | None:
+        """The port of the last time, so that callers find us again after a restart; None where something else took it."""
+        url = self._state.endpoints.get({"gateway": "inference"}.get(name, name), "")
+        port = urlsplit(url).port
+        return port if port and not processes.port_taken(port) else None
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM; raises InvalidInput where the state is in use or a port is taken."""
