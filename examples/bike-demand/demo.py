@@ -23,7 +23,7 @@ REPORT = OUT / "report.html"
 FROM = "2011-07-01"
 FOUND = ("performance", "concept")
 RETRAINING = ("Training", "Rollout", "Baking")
-QUIET, CANARY, SLOW = 1.0, 0.5, 0.1
+QUIET, CANARY, SLOW = 1.0, 0.5, 0.04
 """The pace, as a share of --rate: while nothing is under way, during a rollout and its bake, and while a run is training."""
 
 
@@ -38,6 +38,7 @@ def begin(driver: Driver, data: Path) -> None:
     OUT.mkdir()
     ports = [word for name in ("gateway", "events", "mlflow") for word in (f"--{name}-port", "0")]
     driver.run("trimtab", "local", "up", DOCUMENT, "--from", FROM, "--state", STATE, *ports)
+    driver.tell(driver.ask("releases"), quiet=True)
 
 
 class Story:
@@ -83,6 +84,7 @@ class Story:
 
     def _submit(self) -> None:
         """The bad candidate is made beside the bake; its Release waits until the one before it has ended."""
+        self.driver.play(DATA, self.rate * SLOW)
         cut = self.driver.played()["data_time"].removesuffix("Z")
         self.notebook = self.driver.start("notebook", "python", HERE / "notebook_model.py", "--state", STATE, "--cut", cut)
 

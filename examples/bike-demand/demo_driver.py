@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 OUT, STATE = Path("demo"), Path("demo/state")
@@ -23,7 +24,7 @@ TERMINAL = ("Promoted", "Rejected", "RolledBack", "Inconclusive", "Failed", "Ref
 POLL_SECONDS, PATIENCE_SECONDS = 1.5, 30.0
 
 Release = dict[str, Any]
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
 class LoopOpen(Exception):
@@ -182,7 +183,7 @@ class Driver:
         self.say(f"... waiting for {what}", "dim")
         while True:
             releases: list[Release] = self.ask("releases")
-            self._tell(releases)
+            self.tell(releases)
             if found := look(releases):
                 return found
             if self.over():
@@ -193,14 +194,15 @@ class Driver:
                 raise LoopOpen(msg)
             time.sleep(POLL_SECONDS)
 
-    def _tell(self, releases: list[Release]) -> None:
+    def tell(self, releases: list[Release], *, quiet: bool = False) -> None:
         """Every decision of the Releases that were admitted, once."""
         shown = [release for release in releases if any(record["phase"] == "Training" for record in release["decisions"])]
         records = [(record, release["name"]) for release in shown for record in release["decisions"] if record["hash"] not in self._told]
         for record, name in sorted(records, key=lambda pair: (pair[0]["at"], pair[0]["sequence"])):
             self._told.add(record["hash"])
             data = (record.get("dataTime") or "")[:10]
-            self.say(f"[{data}] {name}  {record['phase']:<11} {record['weight']:>3}%  {record['sentence']}")
+            if not quiet:
+                self.say(f"[{data}] {name}  {record['phase']:<11} {record['weight']:>3}%  {record['sentence']}")
 
 
 def send_again(driver: Driver, release: Release) -> None:
@@ -239,13 +241,15 @@ def summary(driver: Driver, releases: list[Release], found: dict[str, Any]) -> N
     began = time.time() - driver.elapsed
     first = next(one for one in driver.ask("releases") if one["trigger"] == "recipe")
     for release in (first, *releases):
-        table.add_row(release["cut"][:10], "", release["version"], f"[bold]{release['trigger']}[/]: {release['request']}")
+        table.add_row(release["cut"][:10], "", release["version"], f"[bold]{release['trigger']}[/]: {escape(release['request'])}")
         phase = ""
         for record in release["decisions"]:
             if record["phase"] == phase and record["reason"] not in ("NextStep", "ChampionSwapped", "BakeOver"):
                 continue
             phase = record["phase"]
             after = datetime.fromisoformat(record["at"]).timestamp() - began
-            table.add_row((record.get("dataTime") or "")[:16].replace("T", " "), f"{after:.0f} s", "", f"{phase}: {record['sentence']}")
+            table.add_row(
+                (record.get("dataTime") or "")[:16].replace("T", " "), f"{after:.0f} s", "", escape(f"{phase}: {record['sentence']}")
+            )
     console.print(table)
     console.print(f"{len(found['findings'])} findings in {found['judged']} judged windows\n")

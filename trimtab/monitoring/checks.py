@@ -53,8 +53,7 @@ def check_quality(records: Records, subject: Subject, record: WindowRecord) -> l
             findings.append(broken(subject.where(record), found, _hurts(before)))
     elif len(before) >= CLEAN_WINDOWS - 1 and not any(other.breaks for other in before[len(before) - CLEAN_WINDOWS + 1 :]):
         records.close_quality(subject.id)
-    _say(records, subject, record, "quality", found, findings)
-    return findings
+    return _say(records, subject, record, "quality", found, findings)
 
 
 def check_drift(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> list[Finding]:
@@ -78,8 +77,7 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
         names = lasting(history, rule, prediction=prediction)
         if names:
             findings.append(moved(subject.where(record), drift, names, rule, _hurts(before), prediction=prediction))
-    _say(records, subject, record, "drift", drift, findings)
-    return findings
+    return _say(records, subject, record, "drift", drift, findings)
 
 
 def give_up(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:
@@ -107,8 +105,7 @@ def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tu
         named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
         if named:
             findings.append(worse(subject.where(record), named, judgement, rule, inputs))
-    _say(records, subject, record, "performance", judgement, findings)
-    return True, findings
+    return True, _say(records, subject, record, "performance", judgement, findings)
 
 
 def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judgement | None:
@@ -129,8 +126,17 @@ def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judg
     )
 
 
-def _say(records: Records, subject: Subject, record: WindowRecord, what: str, said: object, findings: list[Finding]) -> None:
-    records.say(subject.id, record, {what: said}, [finding_event(finding, SOURCE) for finding in findings])
+def _say(records: Records, subject: Subject, record: WindowRecord, what: str, said: object, findings: list[Finding]) -> list[Finding]:
+    """Write what was said of the window, and those of the findings that are news; returns these."""
+    fresh = [finding for finding in findings if finding.kind == "quality" or not _told(records, subject, finding)]
+    records.say(subject.id, record, {what: said}, [finding_event(finding, SOURCE) for finding in fresh])
+    return fresh
+
+
+def _told(records: Records, subject: Subject, finding: Finding) -> bool:
+    """Whether the same is told already: what lasts is told again only after as many windows as persistence looks at."""
+    rule = persistence(subject.model.spec.monitoring.drift.persistence)
+    return records.told(subject.id, subject.version, finding.kind, finding.window - rule.windows + 1)
 
 
 def _hurts(history: Sequence[WindowRecord]) -> bool | None:

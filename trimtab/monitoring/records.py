@@ -175,6 +175,12 @@ class Records:
         """All findings of the model, oldest first."""
         return self._events(findings.c.model == model)
 
+    def told(self, model: str, version: str, kind: str, since: int) -> bool:
+        """Whether a finding of that kind was made in the version's window `since` or after it."""
+        ours = (findings.c.model == model) & (findings.c.version == version) & (findings.c.kind == kind) & (findings.c.window >= since)
+        with self._store.transaction(reading=True) as connection:
+            return connection.scalar(sa.select(findings.c.id).where(ours).limit(1)) is not None
+
     def open_quality(self, model: str) -> list[CloudEvent]:
         """The model's quality findings that are open, oldest first."""
         return self._events((findings.c.model == model) & (findings.c.open == 1))

@@ -14,8 +14,8 @@ from trimtab.rollout.judge import HARM_ALPHA
 from trimtab.spec import Rollout
 from trimtab.units import Margin, duration, margin
 
-MEDIAN = 1.25
-"""What an equal candidate takes in the median until it is found not worse, in units of n* (`tests/simulation/judge.py`)."""
+MEDIAN = 1.5
+"""What an equal candidate takes in the median until it is found not worse, in units of n* (1.46 to 1.8 in `tests/simulation/judge.py`)."""
 WITHIN = 4.0
 """The judge's promise: at least four of five equal candidates are found not worse within this many n*."""
 DETECTED = 0.8

@@ -21,7 +21,11 @@ def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
 
     Raises InvalidInput where the model cannot be read, a feature is missing, or the model itself raises on these rows.
     """
+    import numpy as np
+
     schema = read_schema(folder)
+    if table.num_rows == 0:
+        return np.empty((0, len(schema.classes)) if schema.task == "multiclass" else 0)
     path = folder / MODEL_FILES[schema.format]
     return _xgboost(path, schema, table) if schema.format == "xgboost" else _skops(path, schema, table)
 

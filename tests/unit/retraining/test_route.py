@@ -16,12 +16,12 @@ CASES = [
     ("broken data pages, holds and is never trained on", finding("quality", hurts=True, seasons=9), WITH, ("page", None, True, True)),
     ("a worse model is retrained and a person told", finding("performance"), WITHOUT, ("retrain", "performance", True, False)),
     ("a changed concept is retrained", finding("concept"), WITHOUT, ("retrain", "concept", False, False)),
-    ("moved inputs that hurt", finding("covariate", hurts=True), WITHOUT, ("retrain", "drift", False, False)),
-    ("moved predictions that hurt", finding("prediction", hurts=True), WITHOUT, ("retrain", "drift", False, False)),
-    ("moved inputs, harmless", finding("covariate", hurts=False, seasons=9), WITHOUT, ("watch", None, False, False)),
-    ("moved inputs, without labels", finding("covariate"), WITHOUT, ("watch", None, False, False)),
-    ("the policy asks and the reference knows the seasons", finding("covariate", seasons=3), WITH, ("retrain", "drift", False, False)),
-    ("the policy asks, but it may be a season", finding("covariate", seasons=2.9), WITH, ("watch", None, False, False)),
+    ("moved inputs that hurt, and the policy names drift", finding("covariate", hurts=True), WITH, ("retrain", "drift", False, False)),
+    ("moved predictions that hurt", finding("prediction", hurts=True), WITH, ("retrain", "drift", False, False)),
+    ("moved inputs that hurt, but the policy does not name drift", finding("covariate", hurts=True), WITHOUT, ("watch", None, False, False)),
+    ("moved inputs, harmless by the labels", finding("covariate", hurts=False, seasons=9), WITH, ("watch", None, False, False)),
+    ("moved inputs without labels, the seasons are known", finding("covariate", seasons=3), WITH, ("retrain", "drift", False, False)),
+    ("moved inputs without labels, it may be a season", finding("covariate", seasons=2.9), WITH, ("watch", None, False, False)),
 ]
 
 
@@ -35,8 +35,8 @@ def test_what_it_leads_to(found: Finding, on: tuple[str, ...], leads_to: tuple[s
 def test_a_watch_says_why_it_only_watches() -> None:
     reasons = [
         route(finding("covariate", seasons=1.5), model(on=WITH)),
-        route(finding("covariate", hurts=False), model(on=WITHOUT)),
+        route(finding("covariate", hurts=False), model(on=WITH)),
         route(finding("covariate"), model(on=WITHOUT)),
     ]
-    assert [answer.reason for answer in reasons] == ["SeasonsUnknown", "DriftHarmless", "DriftUnlabelled"]
+    assert [answer.reason for answer in reasons] == ["SeasonsUnknown", "DriftHarmless", "DriftWatched"]
     assert "the reference spans 1.5 of 3 seasons" in reasons[0].sentence
