@@ -15,11 +15,11 @@ $(UV):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 $(STAMPS)/local: $(UV) pyproject.toml uv.lock
-	$(UV) sync --quiet --frozen --python $(PYTHON) --extra local
+	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra local
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/detectors: $(UV) pyproject.toml uv.lock
-	UV_PROJECT_ENVIRONMENT=.venv-detectors $(UV) sync --quiet --frozen --python $(PYTHON) --extra detectors --no-dev
+	UV_PROJECT_ENVIRONMENT=.venv-detectors $(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra detectors --no-dev
 	@mkdir -p $(@D) && touch $@
 
 demo: $(STAMPS)/local $(STAMPS)/detectors ## train, serve, drift, retrain, canary, promote, and roll a bad candidate back

@@ -108,6 +108,10 @@ class Laptop:
                 continue
         return found
 
+    def commands(self) -> list[str]:
+        """The command lines of what is alive."""
+        return [" ".join(process.cmdline()) for process in self.processes()]
+
     def play(self, *words: str, data: str = "rows.csv") -> "subprocess.Popen[str]":
         command = [TRIMTAB, "local", "play", data, "--json", "--state", str(self.state), *words]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

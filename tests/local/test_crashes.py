@@ -29,4 +29,4 @@ def test_a_killed_process_changes_nothing_but_the_time(laptop: Laptop, victim: s
     assert laptop.ask("status")[0]["champion"] == "2"
     laptop.chain_is_whole()
     laptop.down()
-    assert laptop.processes() == []
+    assert laptop.commands() == []

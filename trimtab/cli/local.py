@@ -29,9 +29,11 @@ DOWN_WITHIN_SECONDS = 30.0
 
 def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, int], *, foreground: bool, as_json: bool) -> None:
     """Check everything that can be checked, then apply the document, start what does not run, and wait for the first version."""
+    from trimtab.rollout.judge import check_margins
     from trimtab.training.check import check
 
     model = read_model(document)
+    check_margins(model.spec.rollout)
     cut = check(model.spec, parse_time("--from", start))
     state = State(folder)
     state.prepare()

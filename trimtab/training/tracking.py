@@ -3,6 +3,7 @@
 Only here, in `register.py` and in the platforms' registries is MLflow spoken to; no exception of it passes on.
 """
 
+import fcntl
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -75,8 +76,22 @@ def client(tracking_uri: str) -> Any:
     module = mlflow()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with speaking(f"MLflow at {tracking_uri}"):
-        return module.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    with speaking(f"MLflow at {tracking_uri}"), _alone(tracking_uri):
+        made = module.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        made.search_experiments(max_results=1)
+        return made
+
+
+@contextmanager
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """One process at a time where a database is opened: MLflow makes its tables at the first use, and two at once break each other."""
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database == tracking_uri:
+        yield
+        return
+    with Path(f"{database}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def artifact_root(tracking_uri: str) -> str | None:

@@ -43,7 +43,9 @@ HAPPENINGS = st.lists(st.tuples(THINGS, st.integers(0, 5)), min_size=3, max_size
 GOOD = Behaviour()
 BAD = [Behaviour(errors=0.4), Behaviour(loss=3.0), Behaviour(starts=False), Behaviour(digest_ok=False), Behaviour(smoke_ok=False)]
 BEHAVIOURS = st.lists(st.sampled_from([GOOD, GOOD, GOOD, *BAD]), max_size=3)
-ENDINGS = st.lists(st.sampled_from(["candidate", "candidate", "candidate", "rejected", "invalidData", "fault", "vanish", "hang"]), max_size=3)
+ENDINGS = st.lists(
+    st.sampled_from(["candidate", "candidate", "candidate", "rejected", "invalidData", "fault", "vanish", "hang"]), max_size=3
+)
 
 
 def happen(world: World, name: str, event: Event) -> None:

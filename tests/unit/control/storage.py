@@ -18,7 +18,9 @@ from trimtab.spec import Model
 if TYPE_CHECKING:
     from tests.unit.control.world import World
 
-Trouble = Literal["crash", "unavailable", "unavailableAfter"]
+Trouble = Literal["crash", "unavailable", "unavailableAfter"] | Callable[[], object]
+"""What goes wrong at a call: the loop dies, the port fails before or after it did its work, or somebody else acts just before it."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -47,6 +49,8 @@ def port(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self
         trouble = world.troubles.get(world.calls)
         if type(self).__name__ in world.down or any(isinstance(arg, Model) and arg.name in world.silent for arg in args):
             trouble = trouble or "unavailable"
+        if callable(trouble):
+            trouble()
         if trouble == "crash":
             raise Crash(method.__qualname__)
         if trouble == "unavailable":

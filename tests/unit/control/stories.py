@@ -200,7 +200,8 @@ def no_traffic(world: World) -> None:
     """Nobody calls the model: nothing is ever shown, and the rollout's time passes."""
     world.traffic_on = False
     world.wall = timedelta(minutes=1)
-    retrained(world)
+    asked_for(world, rollout=replace(SPEC.rollout, max_duration="20m"))
+    world.run()
 
 
 def route_stuck(world: World) -> None:

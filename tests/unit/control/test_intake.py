@@ -148,7 +148,11 @@ def test_the_sentence_for_an_unknown_model_where_there_is_none() -> None:
 def test_a_model_without_releases_asks_for_its_first_version(world: World) -> None:
     asked = recipe_release(world.model(), [], world.data_now)
     assert asked
-    assert (asked.spec.request.trigger, asked.spec.request.sentence, asked.spec.request.cut) == ("recipe", "the first version", world.data_now)
+    assert (asked.spec.request.trigger, asked.spec.request.sentence, asked.spec.request.cut) == (
+        "recipe",
+        "the first version",
+        world.data_now,
+    )
 
 
 def test_a_changed_recipe_makes_exactly_one_new_release(world: World) -> None:

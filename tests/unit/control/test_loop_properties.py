@@ -74,7 +74,11 @@ def test_every_release_ends_and_leaves_nothing_behind(
     champion = world.model().status.champion
     promoted = [release for release in world.releases() if release.status.phase is Phase.PROMOTED]
     assert champion or not promoted
-    assert [event for event, _ in happenings if event[0] == "otherChampion"] or not champion or champion.release in {p.name for p in world.releases()}
+    assert (
+        [event for event, _ in happenings if event[0] == "otherChampion"]
+        or not champion
+        or champion.release in {p.name for p in world.releases()}
+    )
     named = [(release.spec.request.source, release.spec.request.id) for release in world.releases()]
     assert len(set(named)) == len(named), "an event makes one Release"
 

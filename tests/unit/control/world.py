@@ -19,7 +19,7 @@ from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
 from trimtab.events import CloudEvent, Finding, finding_event
 from trimtab.release import TERMINAL, ActionSpec, Phase, Release, ReleaseAction
-from trimtab.spec import Bake, Data, Metadata, Model, ModelSpec, Retraining, Rollout
+from trimtab.spec import Bake, Data, Metadata, Model, ModelSpec, ModelStatus, Retraining, Rollout
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DATA_START = datetime(2011, 7, 1, tzinfo=UTC)
@@ -77,7 +77,9 @@ class World:
 
     def declare(self, name: str = "m", **spec: Any) -> Model:
         """A user applies a Model document."""
-        return self.store.create(Model("trimtab.dev/v1alpha1", "Model", Metadata(name), replace(SPEC, **spec)))
+        return self.store.create(
+            Model("trimtab.dev/v1alpha1", "Model", Metadata(name), replace(SPEC, **spec), ModelStatus(first_cut=DATA_START))
+        )
 
     def model(self, name: str = "m") -> Model:
         return next(model for model in self.store.all_of(Model) if model.name == name)

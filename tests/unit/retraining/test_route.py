@@ -18,7 +18,7 @@ CASES = [
     ("a changed concept is retrained", finding("concept"), WITHOUT, ("retrain", "concept", False, False)),
     ("moved inputs that hurt, and the policy names drift", finding("covariate", hurts=True), WITH, ("retrain", "drift", False, False)),
     ("moved predictions that hurt", finding("prediction", hurts=True), WITH, ("retrain", "drift", False, False)),
-    ("moved inputs that hurt, but the policy does not name drift", finding("covariate", hurts=True), WITHOUT, ("watch", None, False, False)),
+    ("moved inputs that hurt, but drift is not named", finding("covariate", hurts=True), WITHOUT, ("watch", None, False, False)),
     ("moved inputs, harmless by the labels", finding("covariate", hurts=False, seasons=9), WITH, ("watch", None, False, False)),
     ("moved inputs without labels, the seasons are known", finding("covariate", seasons=3), WITH, ("retrain", "drift", False, False)),
     ("moved inputs without labels, it may be a season", finding("covariate", seasons=2.9), WITH, ("watch", None, False, False)),

@@ -17,7 +17,7 @@ HEADER = ("at", "case_id", "size", "colour", "open", "note", "amount")
 
 def rows(count: int = 400, seed: int = 1) -> list[dict[str, Any]]:
     """One row an hour; `amount` follows size, colour and open, with noise."""
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311
     found = []
     for index in range(count):
         size, colour, is_open = draw.uniform(0, 10), draw.choice(["red", "green", "blue"]), draw.random() < 0.5

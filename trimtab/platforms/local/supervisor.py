@@ -31,10 +31,12 @@ from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import State, write_json
 from trimtab.platforms.local.traffic import EnvoyTraffic
+from trimtab.spec import Model
 
 log = logging.getLogger("trimtab")
 
 PASS_SECONDS = 0.25
+PAGE_WAITS_SECONDS = 60.0
 HOST = "127.0.0.1"
 
 
@@ -76,6 +78,7 @@ class Supervisor:
         self._state = state
         self._ports = {name: port or self._last_port(name) or processes.free_port() for name, port in ports.items()}
         self._stopping = threading.Event()
+        self._began = time.monotonic()
         self._told: dict[str, object] = {}
 
     def _last_port(self, name: str) -> int | None:
@@ -109,11 +112,12 @@ class Supervisor:
         objects = SqliteObjects(state.database)
         events = f"{urls['events']}/events"
         registry = MlflowRegistry(state.tracking_uri, state.artifacts)
-        threading.Thread(target=registry.warm, name="mlflow", daemon=True).start()
+        warming = threading.Thread(target=registry.warm, name="mlflow", daemon=True)
+        warming.start()
         envoy = Envoy(state.folder, self._ports["gateway"])
         envoy.start()
         serving = LocalServing(envoy, Launch(state.folder, events, state.secret_file), registry.fetch)
-        children = [Child("monitor", self._monitor(), state), Child("mlflow", self._mlflow(), state)]
+        children = [Child("monitor", self._monitor(), state)]
         client = MonitorClient(urls["events"], lambda: state.secret)
         runner = LocalRunner(state.folder, state.tracking_uri)
         loop = Loop(Ports(objects, objects, runner, serving, EnvoyTraffic(envoy), registry, client), lambda: datetime.now(UTC))
@@ -126,6 +130,8 @@ class Supervisor:
                 for child in children:
                     child.tend()
                 due = self._pass(loop)
+                if len(children) == 1 and not warming.is_alive() and self._calm(objects):
+                    children.append(Child("mlflow", self._mlflow(), state))
                 self._tell(serving, children)
                 self._stopping.wait(min(due, PASS_SECONDS))
         finally:
@@ -138,6 +144,10 @@ class Supervisor:
                 processes.stop(child.process, 5.0)
             objects.close()
             processes.end_leftovers(state.folder)
+
+    def _calm(self, objects: SqliteObjects) -> bool:
+        """Whether no first version is being made: MLflow's page can wait for that, it is slow to start."""
+        return all(model.status.champion for model in objects.all_of(Model)) or time.monotonic() - self._began > PAGE_WAITS_SECONDS
 
     def _pass(self, loop: Loop) -> float:
         try:

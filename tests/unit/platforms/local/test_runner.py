@@ -1,0 +1,206 @@
+"""Training runs as real processes: started once, seen by whoever looks, ended with all that they started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from tests.unit.training.data import last, model, rows, spec, write
+from trimtab.control.ports import RunRequest
+from trimtab.platforms.local import runner
+from trimtab.platforms.local.runner import LocalRunner
+from trimtab.platforms.local.runner_main import arguments, fault_of
+from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
+from trimtab.spec import Champion, ModelSpec, Version
+
+ABSENT, ACTIVE, ENDED = "absent", "active", "ended"
+
+
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait for the condition; fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come in time"
+        time.sleep(0.05)
+
+
+def request(given: ModelSpec, uid: str = "uid", attempt: int = 1) -> RunRequest:
+    return RunRequest("toy-1", uid, attempt, model(given), last())
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    (tmp_path / "state").mkdir()
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def local(state: Path) -> Iterator[LocalRunner]:
+    found = LocalRunner(state, f"sqlite:///{state / 'mlflow.db'}")
+    yield found
+    found.close()
+
+
+def outcome(state: Path) -> Outcome:
+    found: Outcome = msgspec.json.decode((state / "runs" / "uid-1" / "outcome.json").read_bytes(), type=Outcome)
+    return found
+
+
+def test_a_run_trains_registers_and_leaves_its_outcome(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    asked = request(spec(write(tmp_path / "a.csv", rows())))
+    assert local.state("uid", 1) == (ABSENT, "")
+    local.submit(asked)
+    local.submit(asked)
+    assert local.state("uid", 1) == (ACTIVE, "")
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    assert local.state("uid", 1) == (ENDED, "")
+    assert isinstance(outcome(state), CandidateOutcome)
+    assert (state / "mlartifacts" / "toy").is_dir()
+    local.submit(asked)
+    assert local.state("uid", 1) == (ENDED, "")
+    assert LocalRunner(state, "").state("uid", 1) == (ENDED, "")
+
+
+def test_data_that_cannot_be_trained_on_is_a_run_that_ends_well(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    found = [{**row, "it's": 1} for row in rows()]
+    local.submit(request(spec(write(tmp_path / "it's.csv", found), label="it's")))
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    assert local.state("uid", 1) == (ENDED, "")
+    found_outcome = outcome(state)
+    assert isinstance(found_outcome, InvalidDataOutcome)
+    assert 'there is no column "it\'s"' in found_outcome.checks[0]
+
+
+def test_a_run_that_cannot_reach_mlflow_ends_with_the_sentence(state: Path, tmp_path: Path) -> None:
+    local = LocalRunner(state, f"sqlite:///{tmp_path / 'nowhere' / 'deeper' / 'mlflow.db'}")
+    local.submit(request(spec(write(tmp_path / "a.csv", rows()[:10]))))
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    fault = local.state("uid", 1)[1]
+    assert fault.startswith("Unavailable: "), fault
+    assert "MLflow" in fault
+
+
+def test_cancel_ends_the_run_and_the_task_that_it_is_in(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    local.submit(request(spec(write(tmp_path / "a.csv", rows()))))
+    until(lambda: len(family(state)) >= 2)
+    started = family(state)
+    local.cancel("uid", 1)
+    assert local.state("uid", 1) == (ENDED, "the run was cancelled")
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
+    local.cancel("uid", 1)
+    local.cancel("nobody", 1)
+    assert local.state("nobody", 1) == (ABSENT, "")
+
+
+def family(state: Path) -> list[psutil.Process]:
+    """The run's process and all its descendants."""
+    claim = runner.read_claim(state / "runs" / "uid-1")
+    if claim is None or not psutil.pid_exists(claim.pid):
+        return []
+    leader = psutil.Process(claim.pid)
+    return [leader, *leader.children(recursive=True)]
+
+
+def test_a_run_that_was_killed_has_ended_with_a_fault(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    local.submit(request(spec(write(tmp_path / "a.csv", rows()))))
+    until(lambda: len(family(state)) >= 2)
+    leader, *tasks = family(state)
+    leader.kill()
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    assert local.state("uid", 1)[1].startswith("the run's process was killed; its last words: ")
+    for task in tasks:
+        runner.end_group(task.pid)
+
+
+def test_sigterm_ends_the_task_too(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    local.submit(request(spec(write(tmp_path / "a.csv", rows()))))
+    until(lambda: len(family(state)) >= 2)
+    leader, *tasks = family(state)
+    leader.terminate()
+    until(lambda: local.state("uid", 1)[0] == ENDED, 10)
+    until(lambda: not any(task.is_running() for task in tasks), 5)
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that stands for a run which another supervisor started."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def claimed(state: Path, claim: runner.Claim) -> LocalRunner:
+    """A new supervisor's runner, which finds a run folder with that claim."""
+    folder = state / "runs" / "uid-1"
+    folder.mkdir(parents=True)
+    assert runner.claim(folder, claim) == claim
+    return LocalRunner(state, "")
+
+
+def test_another_supervisor_sees_a_running_run_and_can_cancel_it(state: Path, sleeper: "subprocess.Popen[bytes]") -> None:
+    found = claimed(state, runner.Claim(sleeper.pid, psutil.Process(sleeper.pid).create_time()))
+    assert found.state("uid", 1) == (ACTIVE, "")
+    found.cancel("uid", 1)
+    assert sleeper.wait(10) == -signal.SIGTERM
+    assert found.state("uid", 1) == (ENDED, "the run was cancelled")
+
+
+def test_another_process_with_the_same_pid_is_not_the_run(state: Path, sleeper: "subprocess.Popen[bytes]") -> None:
+    found = claimed(state, runner.Claim(sleeper.pid, psutil.Process(sleeper.pid).create_time() - 1))
+    assert found.state("uid", 1)[0] == ENDED
+    found.cancel("uid", 1)
+    assert sleeper.poll() is None
+
+
+def test_a_process_that_ended_and_was_not_waited_for_is_not_the_run(state: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    claim = runner.Claim(process.pid, psutil.Process(process.pid).create_time())
+    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert claimed(state, claim).state("uid", 1)[0] == ENDED
+    process.wait()
+
+
+def test_a_run_whose_supervisor_died_before_it_started_is_never_started_later(state: Path, tmp_path: Path) -> None:
+    folder = state / "runs" / "uid-1"
+    folder.mkdir(parents=True)
+    (folder / runner.REQUEST).write_bytes(msgspec.json.encode(request(spec(write(tmp_path / "a.csv", rows())))))
+    found = LocalRunner(state, "")
+    assert found.state("uid", 1) == (ENDED, "the run was never started: its supervisor ended before")
+    command = [sys.executable, "-m", "trimtab.platforms.local.runner_main", str(folder), "--tracking-uri", "sqlite://"]
+    assert subprocess.run(command, check=False, capture_output=True, env=dict(os.environ)).returncode == 0
+    assert not (folder / "pipeline").exists()
+    assert found.state("uid", 1)[0] == ENDED
+
+
+def test_a_version_that_lies_in_the_state_folder_is_read_there(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "3").mkdir(parents=True)
+    asked = msgspec.structs.replace(
+        request(spec(tmp_path / "a.csv")), champion=Champion("3", "d" * 64), compare_only=Version("4", "e" * 64)
+    )
+    found = arguments(asked, "sqlite://", tmp_path)
+    assert found["champion"] == f"file://{tmp_path}/toy/3?sha256={'d' * 64}"
+    assert found["compare_only"] == f"mlflow://models/toy/4?sha256={'e' * 64}"
+    assert arguments(request(spec(tmp_path / "a.csv")), "sqlite://", tmp_path)["champion"] == ""
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        pytest.param(
+            "    Traceback\n    trimtab.errors.Unavailable: MLflow is away\n\nskipping", "Unavailable: MLflow is away", id="our own"
+        ),
+        pytest.param("  KeyError: 'a'\n    ValueError: b\nend", "ValueError: b", id="the last of several"),
+        pytest.param("nothing to see", "RuntimeError: the pipeline failed", id="what kfp says, without its further lines"),
+    ],
+)
+def test_fault(tmp_path: Path, log: str, expected: str) -> None:
+    (tmp_path / "log.txt").write_text(log)
+    assert fault_of(tmp_path / "log.txt", RuntimeError("the pipeline failed\nmore")) == expected
