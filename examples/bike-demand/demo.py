@@ -9,12 +9,15 @@ fails on hours that it never saw, is submitted and rolled back. Exit code 0 only
 
 import argparse
 import csv
+import json
 import shutil
 import signal
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
-from demo_driver import OUT, STATE, TERMINAL, Background, Driver, LoopOpen, Release, console, send_again, summary
+from demo_driver import OUT, STATE, TERMINAL, Background, Driver, LoopOpen, Release, console, summary
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE / "model.yaml"
@@ -23,7 +26,7 @@ REPORT = OUT / "report.html"
 FROM = "2011-07-01"
 FOUND = ("performance", "concept")
 RETRAINING = ("Training", "Rollout", "Baking")
-QUIET, CANARY, SLOW = 1.0, 0.5, 0.04
+QUIET, CANARY, SLOW = 1.0, 0.5, 0.01
 """The pace, as a share of --rate: while nothing is under way, during a rollout and its bake, and while a run is training."""
 
 
@@ -100,6 +103,34 @@ def no_promotion(releases: list[Release]) -> str:
 def no_rollback(releases: list[Release]) -> str:
     found = next((one for one in releases if one["trigger"] == "person"), None)
     return f"no rollback: the notebook's model is {found['phase']} ({found['sentence']})" if found else "no rollback: there is no candidate"
+
+
+def send_again(driver: Driver, release: Release) -> None:
+    """Post the finding's event a second time, as a network that repeats itself does; it must make no second Release."""
+    request = driver.ask("why", release["name"])["request"]
+    before = {one["name"] for one in driver.ask("releases")}
+    url = driver.ask("local", "status")["endpoints"]["events"]
+    event = {
+        "specversion": "1.0",
+        "type": "dev.trimtab.finding.v1",
+        "id": request["id"],
+        "source": request["source"],
+        "data": request["event"],
+    }
+    headers = {"content-type": "application/cloudevents+json", "authorization": f"Bearer {(STATE / 'secret').read_text().strip()}"}
+    driver.say(f"$ curl {url} -H 'authorization: Bearer ...' -d '(the finding {request['id'][:8]}... once more)'", "bold")
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode(), headers), timeout=30) as answer:  # noqa: S310
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        msg = f"the duplicate of the finding was refused with {error.code}: {error.read().decode(errors='replace')[:200]}"
+        raise LoopOpen(msg) from error
+    for name in {one["name"] for one in driver.ask("releases")} - before:
+        again = driver.ask("why", name)["request"]
+        if (again["source"], again["id"]) == (request["source"], request["id"]):
+            msg = f"a duplicate made a second Release: {name} beside {release['name']}"
+            raise LoopOpen(msg)
+    driver.say(f"answered {status}; that finding still has one Release: {release['name']}")
 
 
 def conclude(driver: Driver, retrained: Release, bad: Release) -> None:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -203,34 +201,6 @@ class Driver:
             data = (record.get("dataTime") or "")[:10]
             if not quiet:
                 self.say(f"[{data}] {name}  {record['phase']:<11} {record['weight']:>3}%  {record['sentence']}")
-
-
-def send_again(driver: Driver, release: Release) -> None:
-    """Post the finding's event a second time, as a network that repeats itself does; it must make no second Release."""
-    request = driver.ask("why", release["name"])["request"]
-    before = {one["name"] for one in driver.ask("releases")}
-    url = driver.ask("local", "status")["endpoints"]["events"]
-    event = {
-        "specversion": "1.0",
-        "type": "dev.trimtab.finding.v1",
-        "id": request["id"],
-        "source": request["source"],
-        "data": request["event"],
-    }
-    headers = {"content-type": "application/cloudevents+json", "authorization": f"Bearer {(STATE / 'secret').read_text().strip()}"}
-    driver.say(f"$ curl {url} -H 'authorization: Bearer ...' -d '(the finding {request['id'][:8]}... once more)'", "bold")
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode(), headers), timeout=30) as answer:  # noqa: S310
-            status = answer.status
-    except urllib.error.HTTPError as error:
-        msg = f"the duplicate of the finding was refused with {error.code}: {error.read().decode(errors='replace')[:200]}"
-        raise LoopOpen(msg) from error
-    for name in {one["name"] for one in driver.ask("releases")} - before:
-        again = driver.ask("why", name)["request"]
-        if (again["source"], again["id"]) == (request["source"], request["id"]):
-            msg = f"a duplicate made a second Release: {name} beside {release['name']}"
-            raise LoopOpen(msg)
-    driver.say(f"answered {status}; that finding still has one Release: {release['name']}")
 
 
 def summary(driver: Driver, releases: list[Release], found: dict[str, Any]) -> None:

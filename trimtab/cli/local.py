@@ -1,7 +1,5 @@
 """`trimtab local up | down | status`: writes the Model into the state, starts and ends the supervisor, waits and tells."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +17,7 @@ from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.platforms.local import lock
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.processes import port_taken
-from trimtab.platforms.local.state import State, read_json
+from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, read_json
 from trimtab.release import Phase, Release
 from trimtab.spec import Model, ModelStatus
 
@@ -69,6 +67,7 @@ def _apply(objects: SqliteObjects, model: Model, cut: datetime) -> Model:
 
 def _start(state: State, ports: dict[str, int]) -> "subprocess.Popen[bytes]":
     options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
+    (state.folder / PROBLEMS).unlink(missing_ok=True)
     command = [sys.executable, "-m", "trimtab.platforms.local.supervisor", "--state", str(state.folder), *options]
     with (state.logs / "supervisor.log").open("ab") as output:
         return subprocess.Popen(
@@ -86,6 +85,9 @@ def _wait(state: State, model: Model, supervisor: "subprocess.Popen[bytes] | Non
             last = (state.logs / "supervisor.log").read_text(errors="replace").strip().splitlines()[-1:]
             msg = last[0].removeprefix("error: ") if last else "the supervisor ended"
             raise (InvalidInput if supervisor.returncode == 2 else Unavailable)(msg)
+        problem = (read_json(state.folder / PROBLEMS) or {}).get(model.name)
+        if problem:
+            raise InvalidInput(problem)
         releases = [item for item in objects.all_of(Release) if item.spec.model == model.name]
         for release in releases:
             for record in release.status.decisions:
@@ -134,32 +136,43 @@ def take_down(folder: Path, *, as_json: bool) -> None:
     state = State(folder).existing()
     pid = lock.holder(state.lock_file)
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + DOWN_WITHIN_SECONDS
-    while lock.holder(state.lock_file) is not None:
-        if time.monotonic() > deadline:
-            msg = f"the supervisor (process {pid}) did not end within {DOWN_WITHIN_SECONDS:.0f} s"
-            raise Unavailable(msg)
-        time.sleep(0.1)
+        _end(pid)
     if as_json:
         print_json({"ended": pid})
     else:
         print(f"ended process {pid}" if pid else "nothing was running")
 
 
+def _end(pid: int) -> None:
+    """Ask the supervisor to end everything, and wait until it has."""
+    import psutil
+
+    try:
+        supervisor = psutil.Process(pid)
+        supervisor.terminate()
+        supervisor.wait(DOWN_WITHIN_SECONDS)
+    except psutil.TimeoutExpired as error:
+        msg = f"the supervisor (process {pid}) did not end within {DOWN_WITHIN_SECONDS:.0f} s"
+        raise Unavailable(msg) from error
+    except psutil.NoSuchProcess:
+        return
+
+
 def show_processes(folder: Path, *, as_json: bool) -> None:
     """The supervisor, its processes and the end-points."""
     state = State(folder).existing()
     pid = lock.holder(state.lock_file)
-    running: dict[str, Any] = (read_json(state.folder / "processes.json") or {}) if pid else {}
+    running: dict[str, Any] = (read_json(state.folder / PROCESSES) or {}) if pid else {}
     endpoints = state.endpoints if pid else {}
+    problems: dict[str, str] = (read_json(state.folder / PROBLEMS) or {}) if pid else {}
     if as_json:
-        print_json(
-            {"state": str(state.folder), "running": pid is not None, "supervisor": pid, "processes": running, "endpoints": endpoints}
-        )
+        told = {"supervisor": pid, "processes": running, "endpoints": endpoints, "problems": problems}
+        print_json({"state": str(state.folder), "running": pid is not None, **told})
         return
     if pid is None:
         print(f"nothing runs on {state.folder}; `trimtab local up` goes on from it")
         return
     table("Processes", ("PROCESS", "PID"), [("supervisor", pid), *running.items()])
     table("End-points", ("END-POINT", "URL"), endpoints.items())
+    for name, problem in problems.items():
+        print(f"{name}: {problem}")

@@ -1,14 +1,17 @@
 """Gathers what the rules of one Release look at. Reads through ports, decides nothing.
 
-Only what the Release's phase needs is asked for, so that an idle fleet costs nothing.
+Only what the Release's phase needs is asked for, so that an idle fleet costs nothing. While the monitor does not answer, a
+canary is still judged and withdrawn, and takes no further step; what cannot be used as evidence never keeps a Release from ending.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
     TERMINAL,
     ActionSpec,
@@ -31,6 +34,8 @@ from trimtab.rollout.judge import judge, look
 from trimtab.rollout.quality import judge_quality
 from trimtab.spec import Model, recipe
 from trimtab.units import duration, margin
+
+log = logging.getLogger(__name__)
 
 LIMIT = 4
 """How many Releases may be under way at once, over all Models."""
@@ -64,8 +69,9 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     if model is None:
         run = _run(ports, release)[0]
         return Observed(now=now, data_now=now, release=release, model=None, run=run, evidence=status.evidence)
-    moment = data_now(ports, model, now)
+    moment = _moment(ports, release, model, now)
     run, run_fault = _run(ports, release)
+    outcome, outcome_fault = _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
     evidence, verdict = _traffic(ports, release, model)
     return Observed(
@@ -76,8 +82,8 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         recipe=recipe(model.spec),
         admission=_admission(release, releases, model, moment),
         run=run,
-        run_fault=run_fault,
-        outcome=_outcome(ports, release),
+        run_fault=run_fault or outcome_fault,
+        outcome=outcome,
         serving=served,
         serving_fault=fault,
         smoke=_smoke(ports, release, model, served),
@@ -85,8 +91,30 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
         actions=_actions(ports, release),
-        quality_findings=tuple(ports.monitor.open_quality(model)) if status.phase is Phase.ROLLOUT else (),
+        quality_findings=_quality(ports, release, model),
     )
+
+
+def _moment(ports: Ports, release: Release, model: Model, now: datetime) -> datetime:
+    """The data time; where nothing is decided by it and the monitor is silent, that of the admission has to do."""
+    status = release.status
+    try:
+        return data_now(ports, model, now)
+    except Unavailable as error:
+        if status.admitted_data is None or status.promotion or status.phase not in (Phase.ROLLOUT, Phase.WITHDRAWING):
+            raise
+        log.warning("%s: %s", release.name, error)
+        return status.admitted_data
+
+
+def _quality(ports: Ports, release: Release, model: Model) -> tuple[str, ...]:
+    """The open quality findings; a monitor that is silent may have one."""
+    if release.status.phase is not Phase.ROLLOUT:
+        return ()
+    try:
+        return tuple(ports.monitor.open_quality(model))
+    except Unavailable as error:
+        return (f"unknown, for {error}",)
 
 
 def _actions(ports: Ports, release: Release) -> tuple[ActionSpec, ...]:
@@ -109,15 +137,17 @@ def _run(ports: Ports, release: Release) -> tuple[RunState, str]:
     return ports.runner.state(release.metadata.uid, release.status.attempt)
 
 
-def _outcome(ports: Ports, release: Release) -> Outcome | None:
+def _outcome(ports: Ports, release: Release) -> tuple[Outcome | None, str]:
+    """What the run left, and why it cannot be read where it left something else than an outcome."""
     status, request = release.status, release.spec.request
-    if status.phase not in (Phase.TRAINING, Phase.COMPARING):
-        return None
-    if status.attempt:
-        return ports.registry.outcome(release.metadata.uid, status.attempt)
-    if request.version:
-        return CandidateOutcome(request.version.version, request.version.digest)
-    return ports.registry.outcome(release.metadata.uid, 0, request.run) if request.run else None
+    if status.phase not in (Phase.TRAINING, Phase.COMPARING) or not (status.attempt or request.version or request.run):
+        return None, ""
+    if request.version and not status.attempt:
+        return CandidateOutcome(request.version.version, request.version.digest), ""
+    try:
+        return ports.registry.outcome(release.metadata.uid, status.attempt, "" if status.attempt else request.run), ""
+    except InvalidInput as error:
+        return None, str(error)
 
 
 def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[ServedVersion]) -> tuple[bool, str] | None:
@@ -149,5 +179,8 @@ def _bake(ports: Ports, release: Release, model: Model) -> Verdict:
     if status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
         return Verdict()
     losses = ports.monitor.paired(model, status.compared_with.version, status.candidate.version, since)
-    verdict: GuardVerdict = judge_quality(losses, margin(status.rollout.bake.quality.margin))
+    try:
+        verdict: GuardVerdict = judge_quality(losses, margin(status.rollout.bake.quality.margin))
+    except InvalidInput as error:
+        return Verdict("noData", f"what was scored cannot be judged: {error}")
     return Verdict(verdict.says, verdict.sentence, (verdict,))

@@ -37,12 +37,13 @@ class Loop:
     """Looks at all Releases, one pass after the other."""
 
     def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the wall time."""
+        """`clock` gives the wall time. `problems` says, by object, what a person has to mend."""
         self._ports = ports
         self._clock = clock
         self._began = clock()
         self._faults: dict[str, str] = {}
         self._waits: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
         self._projected: dict[str, Champion] = {}
 
     def step(self) -> float:
@@ -69,24 +70,27 @@ class Loop:
                 log.warning("%s: waiting: %s", name, error)
             self._waits[name] = str(error)
         except TrimtabError as error:
-            log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
+            if self.problems.get(name) != str(error):
+                log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
+            self.problems[name] = str(error)
         else:
             self._waits.pop(name, None)
+            self.problems.pop(name, None)
             return due
         return IDLE_SECONDS
 
     # --- Models ---
 
     def _tend(self, model: Model) -> float:
-        """Ask for a Release where the recipe is new, and keep servers and alias as the champion says."""
+        """Keep servers and alias as the champion says, and ask for a Release where the recipe is new."""
         releases = [release for release in self._ports.objects.all_of(Release) if _of(model, release)]
-        asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
-        if asked:
-            self._ports.objects.create(asked)
         self._converge(model, next((release for release in releases if not release.terminal and release.status.deployed), None))
         champion = model.status.champion
         if champion and self._projected.get(model.metadata.uid) != champion:
             self._project(model, champion)
+        asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
+        if asked:
+            self._ports.objects.create(asked)
         return IDLE_SECONDS
 
     def _converge(self, model: Model, active: Release | None) -> None:

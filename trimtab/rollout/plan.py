@@ -15,12 +15,12 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
     """
     champion = model.status.champion
     arms = [Arm(champion, 100)] if champion else []
-    status = active.status if active else None
+    status = active.status if active and active.spec.model_uid == model.metadata.uid else None
     if status is None or status.candidate is None or not status.deployed:
         return ServingPlan(model, tuple(arms))
     candidate = status.candidate
     if champion is None:
-        return ServingPlan(model, (Arm(candidate, status.weight),))
+        return ServingPlan(model, (Arm(candidate, status.weight if status.promotion else 0),))
     if (champion.version, champion.digest) != (candidate.version, candidate.digest):
         return ServingPlan(model, (Arm(champion, 100 - status.weight), Arm(candidate, status.weight)))
     old = status.compared_with

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tests.unit.control.storage import Part, port
 from trimtab.control.ports import RunRequest
+from trimtab.errors import InvalidInput
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome, PairedLosses, RejectedOutcome, RunState
 from trimtab.spec import Champion, Model, Version
 
@@ -85,7 +86,7 @@ class SimulatedRegistry(Part):
     def __init__(self, world: "World") -> None:
         super().__init__(world)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
-        self.by_hand: dict[str, Outcome] = {}
+        self.by_hand: dict[str, Outcome | None] = {}
         self.aliases: dict[str, str] = {}
         self.versions: dict[str, int] = {}
 
@@ -99,7 +100,10 @@ class SimulatedRegistry(Part):
 
     @port
     def outcome(self, release_uid: str, attempt: int, run: str = "") -> Outcome | None:
-        return self.by_hand.get(run) if run else self.outcomes.get((release_uid, attempt))
+        if run and run not in self.by_hand:
+            msg = f"there is no run {run!r}"
+            raise InvalidInput(msg)
+        return self.by_hand[run] if run else self.outcomes.get((release_uid, attempt))
 
     @port
     def project(self, model: str, champion: Champion) -> None:
@@ -117,6 +121,7 @@ class SimulatedMonitor(Part):
         super().__init__(world)
         self.quality: dict[str, list[str]] = {}
         self.knows = True
+        self.clip = 4.0
 
     @port
     def watermark(self, model: Model) -> datetime | None:
@@ -127,7 +132,7 @@ class SimulatedMonitor(Part):
         rows = int((self.world.data_now - since) / timedelta(minutes=1)) if self.knows else 0
         wave = [((7919 * row) % 101) / 101 for row in range(min(rows, 400))]
         one, other = self.world.version(model.name, champion), self.world.version(model.name, candidate)
-        return PairedLosses(tuple(one.loss + part for part in wave), tuple(other.loss + part for part in wave), clip=4.0)
+        return PairedLosses(tuple(one.loss + part for part in wave), tuple(other.loss + part for part in wave), clip=self.clip)
 
     @port
     def open_quality(self, model: Model) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.unit.control.adapters import Ending
 from tests.unit.control.world import SPEC, World
 from trimtab.control.intake import accept, release_for
 from trimtab.events import CANDIDATE, CloudEvent
@@ -31,6 +32,11 @@ def under_way(world: World, phase: Phase, model: str = "m") -> Callable[[], bool
 def at_weight(world: World, weight: int) -> Callable[[], bool]:
     """Whether the newest Release's candidate has this share of the traffic."""
     return lambda: newest(world).status.weight == weight and weight in world.serving.site("m").weights.values()
+
+
+def ends_like(world: World, *endings: Ending) -> None:
+    """The Model's runs end like this, one after the other; all later ones bring a candidate."""
+    world.endings["m"] = iter(endings)
 
 
 def first_version(world: World, **spec: Any) -> None:
@@ -76,32 +82,32 @@ def smoke_fails(world: World) -> None:
 
 
 def gate_rejects(world: World) -> None:
-    world.endings["m"] = iter(("candidate", "rejected"))
+    ends_like(world, "candidate", "rejected")
     retrained(world)
 
 
 def bad_data(world: World) -> None:
-    world.endings["m"] = iter(("invalidData",))
+    ends_like(world, "invalidData")
     first_version(world)
 
 
 def run_fails_twice(world: World) -> None:
-    world.endings["m"] = iter(("fault", "fault", "candidate"))
+    ends_like(world, "fault", "fault", "candidate")
     first_version(world)
 
 
 def run_fails_for_good(world: World) -> None:
-    world.endings["m"] = iter(("fault", "fault", "fault"))
+    ends_like(world, "fault", "fault", "fault")
     first_version(world)
 
 
 def run_vanishes(world: World) -> None:
-    world.endings["m"] = iter(("vanish", "candidate"))
+    ends_like(world, "vanish", "candidate")
     first_version(world)
 
 
 def cancelled_in_training(world: World) -> None:
-    world.endings["m"] = iter(("candidate", "hang"))
+    ends_like(world, "candidate", "hang")
     asked_for(world)
     world.run(lambda: bool(world.runner.runs))
     world.say("cancel", newest(world).name)
@@ -179,6 +185,14 @@ def announced(world: World) -> None:
 
 def announced_nothing(world: World) -> None:
     first_version(world)
+    world.registry.by_hand["run-8"] = None
+    data = {"model": "m", "run": "run-8", "cut": world.data_now.isoformat()}
+    accept(CloudEvent(id="8", source="tests", type=CANDIDATE, data=data), world.store)
+    world.run()
+
+
+def announced_a_run_that_never_was(world: World) -> None:
+    first_version(world)
     data = {"model": "m", "run": "run-8", "cut": world.data_now.isoformat()}
     accept(CloudEvent(id="8", source="tests", type=CANDIDATE, data=data), world.store)
     world.run()
@@ -194,6 +208,22 @@ def held_by_quality(world: World) -> None:
     assert newest(world).status.step == -1
     world.monitor.quality.clear()
     world.run()
+
+
+def monitor_is_silent(world: World) -> None:
+    """The monitor is away from the canary's start until its end: harm is found and acted on without it."""
+    world.version("m", "2").errors = 0.3
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.down.add("SimulatedMonitor")
+    world.run()
+    world.down.clear()
+
+
+def bake_cannot_be_judged(world: World) -> None:
+    """What was scored is no evidence, for the reference gives no scale: the bake ends by its time."""
+    world.monitor.clip = 0.0
+    retrained(world)
 
 
 def no_traffic(world: World) -> None:
@@ -273,6 +303,9 @@ STORIES: dict[str, Ends] = {
     "the previous one is brought back": (brought_back, [(PROMOTED, "Promoted")] * 3, ("1", 3)),
     "a run started by hand": (announced, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
     "a run started by hand without an outcome": (announced_nothing, [(PROMOTED, "Promoted"), (FAILED, "RunUnknown")], ("1", 1)),
+    "a run that never was": (announced_a_run_that_never_was, [(PROMOTED, "Promoted"), (FAILED, "RunUnknown")], ("1", 1)),
+    "harm while the monitor is silent": (monitor_is_silent, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
+    "a bake that cannot be judged": (bake_cannot_be_judged, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
     "a quality finding is open for a while": (held_by_quality, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
     "no traffic": (no_traffic, [(PROMOTED, "Promoted"), (Phase.INCONCLUSIVE, "DeadlinePassed")], ("1", 1)),
     "the route does not follow": (route_stuck, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Unstable")], ("1", 1)),

@@ -76,7 +76,7 @@ def test_source_and_id_together_tell_events_apart(world: World) -> None:
         ("quality", {}, "recorded"),
         ("covariate", {}, "recorded"),
         ("prediction", {"hurts": False, "seasons": 9.0}, "recorded"),
-        ("covariate", {"hurts": True}, "created"),
+        ("covariate", {"hurts": True}, "recorded"),
         ("concept", {}, "created"),
         ("performance", {}, "created"),
     ],
@@ -88,6 +88,13 @@ def test_only_a_finding_that_asks_for_a_retraining_makes_a_release(world: World,
     assert answer.result == result
     assert answer.sentence
     assert len(world.releases()) == (result == "created")
+
+
+def test_a_drift_makes_a_release_where_the_policy_names_it(world: World) -> None:
+    world.edit(retraining=replace(SPEC.retraining, on=("drift",)))
+    found = world.finding(1, "covariate")
+    answer = accept(replace(found, data={**found.data, "hurts": True}), world.store)
+    assert (answer.result, world.releases()[0].spec.request.trigger) == ("created", "drift")
 
 
 def test_a_finding_about_a_model_that_was_deleted_and_made_anew_asks_for_nothing(world: World) -> None:

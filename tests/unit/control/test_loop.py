@@ -1,9 +1,17 @@
 """The loop in a simulated world: every story ends as it should, and leaves nothing behind."""
 
-import pytest
+from datetime import timedelta
 
-from tests.unit.control.stories import STORIES, Ends
-from tests.unit.control.world import World
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.control.stories import STORIES, Ends, asked_for, at_weight, first_version, newest, retrained
+from tests.unit.control.world import SPEC, World
+from trimtab.audit.chain import verify
+from trimtab.control.intake import accept
+from trimtab.control.loop import Loop
+from trimtab.release import Phase
+from trimtab.spec import Rollout
 
 
 @pytest.mark.parametrize("ends", STORIES.values(), ids=STORIES.keys())
@@ -15,3 +23,121 @@ def test_a_story_ends_as_it_should(ends: Ends) -> None:
     found = world.model().status.champion
     assert (found and (found.version, found.generation)) == champion
     world.check_rest()
+
+
+def test_a_canary_waits_while_the_monitor_is_silent_and_goes_on_when_it_speaks() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.down.add("SimulatedMonitor")
+    for _ in range(30):
+        world.step()
+        world.tick()
+    assert (newest(world).status.step, newest(world).status.reason) == (0, "QualityFindingOpen")
+    assert "Monitor" in newest(world).status.sentence
+    world.down.clear()
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
+
+
+def test_the_servers_follow_the_champion_while_the_monitor_is_silent() -> None:
+    """After a start from the stored state the champion serves, whether or not the monitor is up yet."""
+    world = World()
+    first_version(world)
+    world.serving.sites.clear()
+    world.down.add("SimulatedMonitor")
+    world.restart(timedelta(0))
+    world.run(lambda: world.serving.site("m").weights == {"1": 100}, ticks=10)
+
+
+@pytest.mark.parametrize(
+    "part", ["MemoryObjects", "SimulatedRunner", "SimulatedServing", "SimulatedTraffic", "SimulatedRegistry", "SimulatedMonitor"]
+)
+def test_the_loop_outlives_a_port_that_is_silent_for_long_and_asks_for_a_pause(part: str) -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.down.add(part)
+    assert all(world.step() > 0 for _ in range(30))
+    world.down.clear()
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
+
+
+def test_a_model_that_is_deleted_in_a_training_takes_its_run_along() -> None:
+    world = World()
+    world.endings["m"] = iter(("candidate", "hang"))
+    asked_for(world)
+    world.run(lambda: bool(world.runner.runs))
+    world.store.drop(world.model())
+    world.run(lambda: all(release.terminal for release in world.releases()))
+    assert (newest(world).status.phase, newest(world).status.reason) == (Phase.SUPERSEDED, "ModelGone")
+    assert not world.runner.runs
+
+
+def test_the_first_version_of_a_model_made_anew_takes_the_place_of_what_the_old_one_left() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.store.drop(world.model())
+    world.declare()
+    world.run(lambda: len(world.releases()) == 3 and world.quiet())
+    assert [release.status.phase for release in world.releases()] == [Phase.PROMOTED, Phase.SUPERSEDED, Phase.PROMOTED]
+    world.check_rest()
+
+
+def test_a_long_life_keeps_the_last_decisions_in_the_status_and_all_in_the_ledger() -> None:
+    """The reason changes at every look for 100 looks; the status stays small, and both chains are whole."""
+    world = World()
+    asked_for(world, rollout=replace(SPEC.rollout, max_duration="4h"))
+    world.run(at_weight(world, 20))
+    for look in range(100):
+        world.monitor.quality["m"] = ["nulls"] if look % 2 else []
+        world.serving.site("m").stuck = False
+        world.traffic_on = False
+        world.step()
+        world.check()
+        world.tick()
+    kept, records = newest(world).status.decisions, world.store.records(newest(world).name)
+    assert len(kept) == 64
+    assert len(records) > 100
+    assert list(kept) == records[-64:]
+    assert verify(records, kept[-1]) is None
+
+
+def test_two_loops_by_mistake_make_one_champion_and_one_run_each() -> None:
+    """Nothing but the compare-and-swap stands between two loops; whoever loses looks again."""
+    world = World()
+    for number in (7, 40, 90, 111, 160, 190, 230, 301, 350):
+        world.troubles[number] = lambda: Loop(world.ports, lambda: world.now).step()
+    retrained(world)
+    champion = world.model().status.champion
+    assert champion
+    assert (champion.version, champion.generation) == ("2", 2)
+    assert len(world.runner.submitted) == 2
+    world.check_rest()
+
+
+def test_models_wait_for_each_other_where_too_many_are_under_way() -> None:
+    world = World()
+    for name in "abcdef":
+        world.declare(name)
+    world.step()
+    phases = [world.releases(name)[0].status.phase for name in "abcdef"]
+    assert phases == [*[Phase.TRAINING] * 4, *[Phase.PENDING] * 2]
+    world.run()
+    assert all(world.model(name).status.champion for name in "abcdef")
+
+
+def test_the_rollout_is_frozen_and_the_rest_of_the_document_is_not() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.edit(rollout=Rollout(strategy="direct"))
+    world.run()
+    reasons = [record.reason for record in world.store.records(newest(world).name)]
+    assert reasons.count("NextStep") == 2
+    accept(world.finding(2), world.store)
+    world.data_now += timedelta(hours=9)
+    world.run()
+    assert "NextStep" not in [record.reason for record in world.store.records(newest(world).name)]

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import itertools
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -64,7 +65,7 @@ def test_control_continues_the_training_rows_with_their_own_weeks() -> None:
     assert found[: len(training)] == training
     assert len(later) == 6 * 7 * 24
     moments = [datetime.fromisoformat(row["timestamp"]) for row in found]
-    assert all(after - before == timedelta(hours=1) for before, after in zip(moments, moments[1:], strict=False))
+    assert all(after - before == timedelta(hours=1) for before, after in itertools.pairwise(moments))
     assert len({row["hour_id"] for row in found}) == len(found)
     assert all(row["demand"] == f"{at.weekday()}-{at.hour}" for row, at in zip(found, moments, strict=True))
     assert len({row["origin"][:10] for row in later[::168]}) > 1

@@ -34,6 +34,7 @@ from trimtab.release import (
     InvalidDataOutcome,
     Observed,
     Phase,
+    Promotion,
     Refuse,
     RejectedOutcome,
     ServedVersion,
@@ -121,7 +122,11 @@ def observations(draw: st.DrawFn) -> Observed:
     status["candidate"] = candidate
     status["deployed"] = candidate is not None and (status["step"] >= 0 or status["ready"] or draw(st.booleans()))
     status["ready"] = status["smoked"] = status["ready"] and status["deployed"]
-    promotions = {Phase.BAKING: [ALIASED], Phase.ROLLOUT: [None, None, STARTED, SWAPPED], Phase.WITHDRAWING: [None, STARTED, SWAPPED]}
+    promotions: dict[Phase, list[Promotion | None]] = {
+        Phase.BAKING: [ALIASED],
+        Phase.ROLLOUT: [None, None, STARTED, SWAPPED],
+        Phase.WITHDRAWING: [None, STARTED, SWAPPED],
+    }
     status["promotion"] = draw(st.sampled_from(promotions.get(phase, [None]))) if status["deployed"] else None
     if phase is Phase.BAKING:
         status |= {"promotion": ALIASED, "deployed": True}
@@ -129,7 +134,8 @@ def observations(draw: st.DrawFn) -> Observed:
         status["weight"] = 100
     if phase is not Phase.WITHDRAWING and phase not in TERMINAL:
         status["outcome"] = None
-    return see(phase, status, **draw(WORLD))
+    world: dict[str, Any] = draw(WORLD)
+    return see(phase, status, **world)
 
 
 ALWAYS = settings(max_examples=250, derandomize=True, database=None, deadline=None)

@@ -72,6 +72,10 @@ NO_RUN = {
         see(Phase.TRAINING, request=BY_HAND),
         {"act": Act.NOTHING, "reason": "RunUnknown", "ends": Phase.FAILED, "said": "run-7"},
     ),
+    "an announced run that there is none of is one too, and the reason is told": (
+        see(Phase.TRAINING, request=BY_HAND, run_fault="there is no run 'run-7'"),
+        {"reason": "RunUnknown", "ends": Phase.FAILED, "said": "has left no outcome: there is no run"},
+    ),
     "an announced candidate can be compared again": (
         see(Phase.COMPARING, {"attempt": 1}, request=BY_HAND),
         {"act": Act.SUBMIT, "attempt": 1},

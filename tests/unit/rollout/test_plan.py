@@ -33,6 +33,7 @@ PLANS: dict[str, tuple[Champion | None, Release | None, list[tuple[str, int]]]] 
     "after the end there is the champion alone": (CROWNED, at(Phase.PROMOTED, PROMOTING), [("2", 100)]),
     "a first version is deployed dark": (None, at(Phase.ROLLOUT, {"compared_with": None, "step": -1, "weight": 0}), [("2", 0)]),
     "a first version is promoted": (None, at(Phase.ROLLOUT, PROMOTING | {"compared_with": None}), [("2", 100)]),
+    "the champion was taken away in the middle of a canary": (None, at(Phase.ROLLOUT), [("2", 0)]),
     "a first champion has nothing beside it": (CROWNED, at(Phase.ROLLOUT, PROMOTING | {"compared_with": None}), [("2", 100)]),
     "a canary is withdrawn": (FIRST, at(Phase.WITHDRAWING, withdrawal(Phase.ROLLED_BACK, weight=0)), [("1", 100), ("2", 0)]),
     "and dropped": (FIRST, at(Phase.WITHDRAWING, withdrawal(Phase.ROLLED_BACK, weight=0, deployed=False)), [("1", 100)]),
@@ -50,6 +51,12 @@ def test_the_plan(champion: Champion | None, active: Release | None, arms: list[
     assert [(arm.version.version, arm.weight) for arm in plan.arms] == arms
     assert sum(arm.weight for arm in plan.arms) in (0, 100)
     assert len({arm.version.version for arm in plan.arms}) == len(plan.arms)
+
+
+def test_a_release_of_a_model_that_was_made_anew_under_the_same_name_is_not_in_its_plan() -> None:
+    found = model(FIRST)
+    other = replace(found, metadata=replace(found.metadata, uid="another-uid"))
+    assert [arm.version.version for arm in serving_plan(other, at(Phase.ROLLOUT)).arms] == ["1"]
 
 
 def test_the_plan_names_the_digests_to_be_verified() -> None:

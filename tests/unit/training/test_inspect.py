@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_without_times_the_cut_is_now(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_check_says_what_is_wrong(tmp_path: Path, given: dict[str, str], start: datetime | None, sentence: str) -> None:
+def test_check_says_what_is_wrong(tmp_path: Path, given: dict[str, Any], start: datetime | None, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         check(spec(write(tmp_path / "a.csv", rows()), **given), start)
 

@@ -24,7 +24,7 @@ from trimtab.spec import Version
 log = logging.getLogger(__name__)
 
 OUTCOME = "outcome.json"
-_ERROR = re.compile(r"^\s*(?:[\w.]+\.)?(\w+(?:Error|Exception|Unavailable|InvalidInput|Conflict): .+)$", re.MULTILINE)
+_ERROR = re.compile(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception|Unavailable|InvalidInput|Conflict): .+)$", re.MULTILINE)
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",

@@ -13,6 +13,8 @@ from typing import Any
 from trimtab.errors import InvalidInput
 
 MARK = "TRIMTAB_STATE"
+PROCESSES = "processes.json"
+PROBLEMS = "problems.json"
 
 
 class State:

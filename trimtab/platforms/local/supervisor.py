@@ -29,7 +29,7 @@ from trimtab.platforms.local.registry import MlflowRegistry
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
-from trimtab.platforms.local.state import State, write_json
+from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, write_json
 from trimtab.platforms.local.traffic import EnvoyTraffic
 from trimtab.spec import Model
 
@@ -132,7 +132,7 @@ class Supervisor:
                 due = self._pass(loop)
                 if len(children) == 1 and not warming.is_alive() and self._calm(objects):
                     children.append(Child("mlflow", self._mlflow(), state))
-                self._tell(serving, children)
+                self._tell(serving, children, loop)
                 self._stopping.wait(min(due, PASS_SECONDS))
         finally:
             log.info("ending")
@@ -156,10 +156,10 @@ class Supervisor:
             log.warning("waiting: %s", error)
             return 1.0
 
-    def _tell(self, serving: LocalServing, children: list[Child]) -> None:
-        """Write down which processes there are and where each version can be asked, when it has changed."""
+    def _tell(self, serving: LocalServing, children: list[Child], loop: Loop) -> None:
+        """Write down which processes there are, where each version can be asked and what has to be mended, when it has changed."""
         pids = {**{child.name: child.process.pid for child in children}, **serving.pids()}
-        files = {"processes.json": pids, ADDRESSES: serving.addresses()}
+        files = {PROCESSES: pids, ADDRESSES: serving.addresses(), PROBLEMS: dict(loop.problems)}
         for name, content in files.items():
             if self._told.get(name) != content:
                 write_json(self._state.folder / name, content)

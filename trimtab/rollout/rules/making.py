@@ -41,7 +41,8 @@ def no_run(observed: Observed) -> Decision | None:
     if status.phase not in (Phase.TRAINING, Phase.COMPARING) or observed.run != "absent" or observed.outcome:
         return None
     if status.phase is Phase.TRAINING and (request.run or request.version):
-        return withdraw(observed, Phase.FAILED, "RunUnknown", f"the announced run {request.run!r} has left no outcome")
+        fault = f": {observed.run_fault}" if observed.run_fault else ""
+        return withdraw(observed, Phase.FAILED, "RunUnknown", f"the announced run {request.run!r} has left no outcome{fault}")
     attempt = max(status.attempt, 1)
     sentence = f"attempt {attempt}: training on what was known at {request.cut:%Y-%m-%d %H:%M}"
     if status.phase is Phase.COMPARING:
