@@ -121,13 +121,17 @@ class ArmCounts(Frozen, frozen=True):
 
 
 class Block(Frozen, frozen=True):
-    """Both versions' counts between two looks, at one constant weight (percent to the candidate)."""
+    """Both versions' counts between two looks, at one constant weight (percent to the candidate).
+
+    `warm` is False while the candidate's process is fresh: what it answered late then says nothing of how fast it is.
+    """
 
     weight: int
     start: datetime
     end: datetime
     champion: ArmCounts
     candidate: ArmCounts
+    warm: bool = True
 
 
 class PairedLosses(Frozen, frozen=True):
@@ -274,6 +278,7 @@ class ReleaseStatus(Frozen, frozen=True):
     deployed: bool = False
     deployed_at: datetime | None = None
     ready: bool = False
+    ready_since: datetime | None = None
     unready_since: datetime | None = None
     unready_seconds: float = 0.0
     weight_off_since: datetime | None = None

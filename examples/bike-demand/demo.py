@@ -15,6 +15,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 from demo_driver import OUT, STATE, TERMINAL, Background, Driver, LoopOpen, Release, console, summary
@@ -187,7 +188,7 @@ def control(driver: Driver, rate: float) -> None:
         )
 
     try:
-        wrong = driver.wait("the monitor to be fooled", asked, lambda _: "nothing was asked for")
+        wrong = driver.wait("the end of the rows; nothing may ask for a new version", asked, lambda _: "nothing was asked for")
     except LoopOpen:
         if not driver.over():
             raise
@@ -198,22 +199,22 @@ def control(driver: Driver, rate: float) -> None:
     if not found["judged"]:
         msg = f"no window was judged of {found['windows']}: the control says nothing"
         raise LoopOpen(msg)
-    kinds = ", ".join(f"{one['kind']} in window {one['window']}" for one in found["findings"]) or "none"
-    console.print(
-        f"{found['judged']} of {found['windows']} windows were judged; nothing was retrained; findings that are only watched: {kinds}"
-    )
+    kinds = Counter(one["kind"] for one in found["findings"])
+    watched = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
+    console.print(f"{found['judged']} of {found['windows']} windows were judged; findings, all of them only watched: {watched}")
+    console.print(f"report        {REPORT}")
 
 
 def main() -> None:
     """Exit code 0: the loop closed. 1: it did not, and one sentence says where. 130: interrupted; nothing is left running."""
     parser = argparse.ArgumentParser(description="Show the whole loop.")
-    parser.add_argument("--rate", type=float, default=250.0, help="rows a second while nothing is under way")
+    parser.add_argument("--rate", type=float, default=300.0, help="rows a second while nothing is under way")
     parser.add_argument("--limit", type=float, default=400.0, help="seconds after which the demo gives up")
     parser.add_argument("--keep", action="store_true", help="leave everything up at the end")
     parser.add_argument("--control", action="store_true", help="play data in which nothing changes: nothing may be retrained")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    driver, code = Driver(given.limit), 0
+    driver, code = Driver(given.limit, 15.0 if given.control else 30.0), 0
     try:
         begin(driver, CONTROL if given.control else DATA)
         if given.control:

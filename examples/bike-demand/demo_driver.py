@@ -19,7 +19,7 @@ from rich.table import Table
 OUT, STATE = Path("demo"), Path("demo/state")
 TRIMTAB = Path(sys.executable).parent / "trimtab"
 TERMINAL = ("Promoted", "Rejected", "RolledBack", "Inconclusive", "Failed", "Refused", "Superseded", "Cancelled")
-POLL_SECONDS, PATIENCE_SECONDS = 1.5, 30.0
+POLL_SECONDS, TELL_SECONDS = 1.5, 10.0
 
 Release = dict[str, Any]
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
@@ -81,15 +81,16 @@ def _interrupt(process: "subprocess.Popen[Any]") -> None:
 class Driver:
     """Runs commands, plays the rows at a pace that fits what is under way, and tells each decision as it falls."""
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
+    def __init__(self, limit: float, patience: float) -> None:
+        """`limit` bounds everything, `patience` how long something may still come of rows that are all played; seconds."""
+        self.limit, self.patience = limit, patience
         self.started = time.monotonic()
         self.memory = Memory()
         self.memory.start()
         self.rate = 0.0
         self._beside: list[Background] = []
         self._player: Background | None = None
-        self._over = 0.0
+        self._over = self._spoke = 0.0
         self._told: set[str] = set()
 
     @property
@@ -97,6 +98,7 @@ class Driver:
         return time.monotonic() - self.started
 
     def say(self, text: str, style: str = "") -> None:
+        self._spoke = time.monotonic()
         console.print(f"{self.elapsed:6.1f} s  {text}", style=style, markup=False)
 
     def run(self, *words: object, quiet: bool = False) -> str:
@@ -172,7 +174,7 @@ class Driver:
             msg = f"a request was lost: the play broke off: {self._player.last_word()}"
             raise LoopOpen(msg)
         self._over = self._over or time.monotonic()
-        return time.monotonic() - self._over > PATIENCE_SECONDS
+        return time.monotonic() - self._over > self.patience
 
     # --- the Releases
 
@@ -190,7 +192,15 @@ class Driver:
             if self.elapsed > self.limit:
                 msg = f"{missing(releases)}, and the time limit of {self.limit:.0f} s is over"
                 raise LoopOpen(msg)
+            self._progress()
             time.sleep(POLL_SECONDS)
+
+    def _progress(self) -> None:
+        """Now and then how far the play is."""
+        if time.monotonic() - self._spoke > TELL_SECONDS:
+            played = self.played()
+            failed = f", {played['failed']} without a prediction" if played["failed"] else ""
+            self.say(f"[{(played.get('data_time') or '')[:10]}] {played['answered']:,} requests answered{failed}", "dim")
 
     def tell(self, releases: list[Release], *, quiet: bool = False) -> None:
         """Every decision of the Releases that were admitted, once."""

@@ -51,7 +51,7 @@ def pipeline() -> Any:
     texts = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
     columns = [("hour", hour, ["hour"]), ("texts", texts, list(TEXTS)), ("numbers", SimpleImputer(), list(NUMBERS))]
     trees = GradientBoostingRegressor(
-        n_estimators=250, max_depth=4, learning_rate=0.08, subsample=0.7, min_samples_leaf=10, random_state=SEED
+        n_estimators=500, max_depth=3, learning_rate=0.1, subsample=0.7, min_samples_leaf=10, random_state=SEED
     )
     return make_pipeline(ColumnTransformer(columns), trees)
 

@@ -19,9 +19,10 @@ def test_a_killed_process_changes_nothing_but_the_time(laptop: Laptop, victim: s
         if victim == "supervisor":
             laptop.wait("the end of what the supervisor started", lambda: not [p for p in laptop.processes() if p.pid != playing.pid], 20)
             laptop.up()
+        else:
+            laptop.wait("its restart", lambda: laptop.status()["processes"].get(victim, before) != before, 60)
         ended = laptop.wait("the promotion", lambda: laptop.release("person", "Promoted", "RolledBack", "Failed", "Inconclusive"), 150)
         assert ended["phase"] == "Promoted", f"{ended['sentence']}\n{laptop.log()}"
-        assert laptop.pid(victim) != before
     finally:
         interrupt(playing)
     by_person = [release for release in laptop.releases() if release["trigger"] == "person"]

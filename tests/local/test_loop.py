@@ -69,7 +69,7 @@ def test_the_events_end_point_refuses_with_a_sentence_and_keeps_what_it_cannot_j
         "a label without a key": (post(laptop, event("dev.trimtab.label.v1", {"model": "load"})), 400, "key"),
         "an unknown type": (post(laptop, event("com.example.nothing", {})), 400, "com.example.nothing"),
         "an unknown model": (post(laptop, event("dev.trimtab.label.v1", {**label("a"), "model": "cars"})), 404, "cars"),
-        "too large": (post(laptop, event("dev.trimtab.label.v1", {**label("a"), "value": "x" * (2 << 20)})), 413, "1 MiB"),
+        "too large": (post(laptop, event("dev.trimtab.label.v1", {**label("a"), "value": "x" * (2 << 20)})), 413, "1,048,576 bytes"),
     }
     for name, ((status, said), wanted, word) in cases.items():
         assert (status, word in said) == (wanted, True), f"{name}: {status} {said}"

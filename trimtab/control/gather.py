@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
 from trimtab.errors import InvalidInput, Unavailable
@@ -36,6 +37,9 @@ from trimtab.spec import Model, recipe
 from trimtab.units import duration, margin
 
 log = logging.getLogger(__name__)
+
+WARM_UP = timedelta(seconds=3)
+"""How long after a (re)start a candidate's slow answers are left out; that it restarts at all is what rule 13 counts."""
 
 LIMIT = 4
 """How many Releases may be under way at once, over all Models."""
@@ -73,7 +77,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
-    evidence, verdict = _traffic(ports, release, model)
+    evidence, verdict = _traffic(ports, release, model, now)
     return Observed(
         now=now,
         data_now=moment,
@@ -158,7 +162,7 @@ def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[Served
     return ports.serving.smoke(model, status.candidate) if ready else None
 
 
-def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Verdict]:
+def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tuple[Evidence, Verdict]:
     status = release.status
     champion = model.status.champion
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.candidate is None or champion is None:
@@ -167,7 +171,8 @@ def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Ve
         return status.evidence, status.verdict or Verdict()
     threshold = round(duration(status.rollout.guard.slow.threshold) / timedelta(milliseconds=1))
     blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
-    counted = [block for block in blocks if block.weight == status.weight]
+    warm = status.unready_since is None and status.ready_since is not None and now - status.ready_since >= WARM_UP
+    counted = [replace(block, warm=warm) for block in blocks if block.weight == status.weight]
     evidence = look(status.evidence, counted, status.rollout)
     evidence = Evidence(cursor, evidence.errors, evidence.slow)
     return evidence, judge(evidence, status.rollout)

@@ -66,7 +66,10 @@ def check_margins(rollout: Rollout) -> None:
 
 
 def look(evidence: Evidence, blocks: Sequence[Block], rollout: Rollout) -> Evidence:
-    """The evidence after these blocks. The order of the blocks of one look does not matter; the cursor is left alone."""
+    """The evidence after these blocks. The order of the blocks of one look does not matter; the cursor is left alone.
+
+    Errors always count; slow answers only in warm blocks.
+    """
     seen = [block for block in blocks if block.champion.requests or block.candidate.requests]
     if not seen:
         return evidence
@@ -80,8 +83,11 @@ def look(evidence: Evidence, blocks: Sequence[Block], rollout: Rollout) -> Evide
                 getattr(block.candidate, name),
             )
             for block in seen
+            if block.warm or name == "errors"
         ]
-        after[name] = _advance(getattr(evidence, name), counts, margin(getattr(rollout.guard, name).margin), rollout.harm_tolerance)
+        asked = margin(getattr(rollout.guard, name).margin)
+        before = getattr(evidence, name)
+        after[name] = _advance(before, counts, asked, rollout.harm_tolerance) if counts else before
     return replace(evidence, errors=after["errors"], slow=after["slow"])
 
 

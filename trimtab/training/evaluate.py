@@ -62,12 +62,14 @@ def evaluate(
     schema = read_schema(candidate)
     first = split(table.num_rows)
     known = [folder for folder in (champion, candidate if anew else None) if folder is not None]
-    holdout = _unseen(table.slice(first), schema, known)
+    chosen = _unseen(table, first, schema, known)
+    holdout = table.take(chosen)
     labels = targets(schema.task, schema.classes, holdout.column(schema.label))
     training = targets(schema.task, schema.classes, table.slice(0, first).column(schema.label))
     rows = holdout.num_rows
     guess = scores.baseline(schema.task, training, rows, len(schema.classes))
-    mine = predict(candidate, holdout)
+    predictions = predict(candidate, table)
+    mine = predictions[chosen]
     theirs = predict(champion, holdout) if champion is not None else None
     found = Evaluation(
         task=schema.task,
@@ -84,7 +86,7 @@ def evaluate(
     (out / EVALUATION).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
     if rows:
         write_metrics(out, found, scores.row_losses(schema.task, labels, mine))
-    write_reference(out, table, schema, predict(candidate, table), seed)
+    write_reference(out, table, schema, predictions, seed)
     log.info("evaluated on %d rows: %s %.6g", rows, found.primary, found.candidate.get(found.primary, float("nan")))
     return found
 
@@ -126,13 +128,18 @@ def holdout_start(folder: Path) -> datetime | None:
     return aware(found) if isinstance(found, datetime) else None
 
 
-def _unseen(holdout: "pa.Table", schema: Schema, versions: list[Path]) -> "pa.Table":
+def _unseen(table: "pa.Table", first: int, schema: Schema, versions: list[Path]) -> "np.ndarray[Any, Any]":
+    """The numbers of the rows from `first` on that none of the versions was trained on."""
+    import numpy as np
     import pyarrow.compute as pc
 
+    numbers = np.arange(first, table.num_rows)
     starts = [start for start in map(holdout_start, versions) if start is not None]
     if not starts or schema.time is None:
-        return holdout
-    return holdout.filter(pc.greater_equal(holdout.column(schema.time), max(starts)))
+        return numbers
+    late = pc.greater_equal(table.column(schema.time), max(starts)).to_numpy()
+    kept: np.ndarray[Any, Any] = numbers[late[first:]]
+    return kept
 
 
 def _interval(

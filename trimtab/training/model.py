@@ -76,11 +76,12 @@ def load_skops(path: Path) -> Any:
     import skops.io
 
     try:
-        foreign = [name for name in skops.io.get_untrusted_types(file=path) if not name.startswith(_TRUSTED)]
+        found = skops.io.get_untrusted_types(file=path)
+        foreign = [name for name in found if not name.startswith(_TRUSTED)]
         if foreign:
             msg = f"{path.name} of the model in {path.parent.name!r} holds {', '.join(foreign)}: only scikit-learn and NumPy are trusted"
             raise InvalidInput(msg)
-        return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+        return skops.io.load(path, trusted=found)
     except (OSError, ValueError, KeyError) as error:
         msg = f"{path.name} of the model in {path.parent.name!r} cannot be read: {type(error).__name__}"
         raise InvalidInput(msg) from error

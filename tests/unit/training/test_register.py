@@ -69,6 +69,13 @@ def test_registering_twice_makes_one_run_one_version_and_one_outcome(workshop: W
     assert int(run.data.params["rounds"]) > 1
 
 
+def test_the_first_outcome_of_an_attempt_stands(workshop: Workshop) -> None:
+    facts = Facts("toy", "toy-7", "uid-7", 1)
+    first, second = (register(workshop.uri, facts, None, None, InvalidDataOutcome((text,))) for text in ("first", "second"))
+    assert first == second
+    assert first.outcome == InvalidDataOutcome(("first",))
+
+
 def test_a_register_that_died_before_its_outcome_takes_up_its_own_version(workshop: Workshop, client: Any) -> None:
     died = workshop.register("uid-died")
     assert isinstance(died, CandidateOutcome)

@@ -79,7 +79,7 @@ def not_serving(observed: Observed) -> Decision | None:
         return move(observed, Act.SERVE, "Deployed", sentence, deployed=True, deployed_at=observed.now, look_again=0.2)
     served = served_of(observed, status.candidate)
     if served and served.ready and not status.ready:
-        return move(observed, Act.NOTHING, "Ready", f"version {served.version} is ready", ready=True)
+        return move(observed, Act.NOTHING, "Ready", f"version {served.version} is ready", ready=True, ready_since=observed.now)
     if status.ready:
         return None
     if elapsed(status.deployed_at, observed.now) > READY_WITHIN:
@@ -107,7 +107,8 @@ def unstable(observed: Observed) -> Decision | None:
     if not ready and status.unready_since is None:
         return move(observed, Act.SERVE, "Unready", "the candidate stopped being ready", unready_since=observed.now)
     if ready and status.unready_since:
-        return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", unready_since=None, unready_seconds=unready)
+        again = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
+        return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", **again)
     weight = served.weight if served else 0
     if weight != status.weight:
         off = elapsed(status.weight_off_since, observed.now).total_seconds()

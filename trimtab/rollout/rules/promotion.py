@@ -25,11 +25,14 @@ def promote(observed: Observed) -> Decision | None:
         return move(observed, Act.SWAP_CHAMPION, "ChampionSwapped", f"version {status.candidate.version} becomes champion")
     if promotion.since is None:
         since = replace(promotion, since=observed.data_now, since_wall=observed.now)
-        return move(observed, Act.SERVE, "OldKeptWarm", "the previous champion is kept warm at 0%", promotion=since)
+        sentence = "the previous champion is kept warm at 0%" if status.compared_with else "there is no previous champion to keep warm"
+        return move(observed, Act.SERVE, "OldKeptWarm", sentence, promotion=since)
     if not promotion.aliased:
         aliased = replace(promotion, aliased=True)
         return move(observed, Act.SET_ALIAS, "AliasSet", "the registry's alias follows the champion", promotion=aliased)
     sentence = f"version {status.candidate.version} bakes for {rollout_of(observed).bake.duration} of data time"
+    if status.compared_with is None:
+        sentence = f"version {status.candidate.version} serves, and there is nothing to bake it against"
     return move(observed, Act.NOTHING, "Baking", sentence, phase=Phase.BAKING)
 
 
