@@ -80,7 +80,7 @@ class SqliteObjects:
                 item.metadata, uid=str(uuid.uuid4()), generation=1, resource_version="1", creation_timestamp=datetime.now(UTC)
             ),
         )
-        key = (type(item).__name__, item.metadata.namespace, item.metadata.name)
+        key: tuple[str, str, str] = (type(item).__name__, item.metadata.namespace, item.metadata.name)
         with self._transaction() as connection:
             if connection.execute("SELECT 1 FROM objects WHERE kind = ? AND namespace = ? AND name = ?", key).fetchone():
                 msg = f"{key[0]} {item.metadata.name!r} exists already"
@@ -99,7 +99,7 @@ class SqliteObjects:
     def _swap(self, item: Kind, changed: Kind) -> Kind:
         version = int(item.metadata.resource_version or 0) + 1
         written = replace(changed, metadata=replace(changed.metadata, resource_version=str(version)))
-        key = (type(item).__name__, item.metadata.namespace, item.metadata.name)
+        key: tuple[str, str, str] = (type(item).__name__, item.metadata.namespace, item.metadata.name)
         statement = "UPDATE objects SET version = ?, body = ? WHERE kind = ? AND namespace = ? AND name = ? AND version = ?"
         with self._transaction() as connection:
             cursor = connection.execute(statement, (version, msgspec.json.encode(written), *key, version - 1))

@@ -107,7 +107,7 @@ def unstable(observed: Observed) -> Decision | None:
     if not ready and status.unready_since is None:
         return move(observed, Act.SERVE, "Unready", "the candidate stopped being ready", unready_since=observed.now)
     if ready and status.unready_since:
-        again = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
+        again: dict[str, Any] = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
         return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", **again)
     weight = served.weight if served else 0
     if weight != status.weight:
