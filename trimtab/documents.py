@@ -18,6 +18,17 @@ from trimtab.errors import InvalidInput
 from trimtab.spec import Gate, Model
 from trimtab.units import duration, persistence
 
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: only true and false, so that `on:` stays the word it is."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
 _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _COMING = ("ab", "shadow")
 
@@ -40,7 +51,7 @@ def read_model(path: Path) -> Model:
 def parse_model(text: str, where: str = "the document") -> Model:
     """The Model in a YAML or JSON text; `where` names it in errors."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""

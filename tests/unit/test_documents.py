@@ -74,6 +74,10 @@ def test_every_field_but_three_has_a_default() -> None:
     assert model.spec.data.label_delay == "0s"
 
 
+def test_on_is_a_word_and_not_a_truth() -> None:
+    assert parse_model(text(spec="  retraining: {on: [newData]}")).spec.retraining.on == ("newData",)
+
+
 def test_a_relative_path_is_taken_from_the_document_s_folder(tmp_path) -> None:
     (tmp_path / "model.yaml").write_text(text())
     assert read_model(tmp_path / "model.yaml").spec.data.uri == str(tmp_path / "bike.csv")
