@@ -31,10 +31,10 @@ demo-control: $(STAMPS)/local $(STAMPS)/detectors ## the same without any change
 test: lint test-unit test-local ## everything that needs no cluster
 
 test-unit: $(STAMPS)/local $(STAMPS)/detectors ## unit and property tests, and a short run of each simulation
-	$(BIN)/pytest tests/unit tests/simulation
+	$(BIN)/pytest -n 3 --dist worksteal tests/unit tests/simulation
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
-	$(BIN)/pytest tests/local --timeout 300
+	$(BIN)/pytest -n 2 --dist worksteal tests/local
 
 lint: $(STAMPS)/local ## format, lint, types and borders
 	$(BIN)/ruff format --check .
