@@ -52,7 +52,7 @@ class Story:
         self.driver, self.rate, self.quiet = driver, rate, QUIET
         self.notebook: Background | None = None
 
-    def pace(self, releases: list[Release]) -> None:
+    def _pace(self, releases: list[Release]) -> None:
         """Play as fast as what is under way can use: training takes wall time, a canary and a bake take requests."""
         active = next((one for one in releases if one["phase"] not in (*TERMINAL, "Pending")), None)
         share = self.quiet if active is None else CANARY if active["phase"] in ("Rollout", "Baking") else SLOW
@@ -69,22 +69,27 @@ class Story:
         return retrained, driver.wait("the judge's word on the notebook's model", self._ended, no_rollback)
 
     def _baking(self, releases: list[Release]) -> Release | None:
-        self.pace(releases)
-        return next((one for one in releases if one["trigger"] in FOUND and one["phase"] in ("Baking", "Promoted")), None)
+        found = next((one for one in releases if one["trigger"] in FOUND and one["phase"] in ("Baking", "Promoted")), None)
+        if found is None:
+            self._pace(releases)
+        return found
 
     def _promoted(self, releases: list[Release]) -> Release | None:
         self.quiet = SLOW
-        busy = self.notebook is not None and self.notebook.process.poll() is None
-        self.pace(releases if not busy else [])
-        return next((one for one in releases if one["trigger"] in FOUND and one["phase"] == "Promoted"), None)
+        found = next((one for one in releases if one["trigger"] in FOUND and one["phase"] == "Promoted"), None)
+        if found is None and self.notebook and self.notebook.process.poll() is not None:
+            self._pace(releases)
+        return found
 
     def _ended(self, releases: list[Release]) -> Release | None:
-        self.pace(releases)
         found = next((one for one in releases if one["trigger"] == "person"), None)
+        if found and found["phase"] in TERMINAL:
+            return found
+        self._pace(releases)
         if found is None and self.notebook and self.notebook.process.poll():
             msg = f"no rollback: notebook_model.py broke off: {self.notebook.last_word()}"
             raise LoopOpen(msg)
-        return found if found and found["phase"] in TERMINAL else None
+        return None
 
     def _submit(self) -> None:
         """The bad candidate is made beside the bake; its Release waits until the one before it has ended."""
@@ -213,7 +218,8 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave everything up at the end")
     parser.add_argument("--control", action="store_true", help="play data in which nothing changes: nothing may be retrained")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     driver, code = Driver(given.limit, 15.0 if given.control else 30.0), 0
     try:
         begin(driver, CONTROL if given.control else DATA)

@@ -72,10 +72,15 @@ def _command(words: Sequence[object]) -> list[str]:
 
 
 def _interrupt(process: "subprocess.Popen[Any]") -> None:
-    """End a process as Ctrl-C does, unless it has ended."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+    """End a process as Ctrl-C does, unless it has ended; one that does not hear is killed."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Driver:

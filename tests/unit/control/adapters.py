@@ -36,6 +36,7 @@ class SimulatedRunner(Part):
         self.runs: dict[tuple[str, int], Run] = {}
         self.ended: dict[tuple[str, int], str] = {}
         self.submitted: list[tuple[str, int]] = []
+        self.requests: list[RunRequest] = []
 
     @port
     def submit(self, request: RunRequest) -> None:
@@ -44,6 +45,7 @@ class SimulatedRunner(Part):
         if key in self.runs or key in self.ended or self.world.registry.written(*key):
             return
         self.submitted.append(key)
+        self.requests.append(request)
         ending: Ending = "candidate" if request.compare_only else next(self.world.endings.get(request.model.name, iter(())), "candidate")
         self.runs[key] = Run(request, LONG_RUN if ending == "hang" else self.world.run_ticks, ending)
 

@@ -47,6 +47,7 @@ class SimulatedServing(Part):
     def __init__(self, world: "World") -> None:
         super().__init__(world)
         self.sites: dict[str, Site] = {}
+        self.applied: list[ServingPlan] = []
 
     def site(self, model: str) -> Site:
         return self.sites.setdefault(model, Site())
@@ -72,6 +73,7 @@ class SimulatedServing(Part):
         for arm in plan.arms:
             site.servers.setdefault(arm.version.version, Server(self.world.deploy_ticks))
         assert sum(arm.weight for arm in plan.arms) in (0, 100)
+        self.applied.append(plan)
         site.wanted = {arm.version.version: arm.weight for arm in plan.arms}
 
     @port

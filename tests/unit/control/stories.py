@@ -1,4 +1,4 @@
-"""Stories: what happens to a Model in a simulated world, from its declaration until all is quiet, and how each ends.
+"""Stories: what happens to a Model in a simulated world, from its declaration until all is quiet (`storybook.py`: how each ends).
 
 Every story is told once undisturbed (`test_loop.py`), and again with the loop killed or a port silent at one call after the
 other (`test_loop_crashes.py`): it has to end the same way.
@@ -45,10 +45,11 @@ def first_version(world: World, **spec: Any) -> None:
 
 
 def asked_for(world: World, window: int = 1, **spec: Any) -> None:
-    """A first version serves; a finding asks for another one."""
+    """A first version serves; a finding asks for another one, and more data has come when it is heard."""
     first_version(world, **spec)
+    found = world.finding(window)
     world.data_now += timedelta(hours=3)
-    accept(world.finding(window), world.store)
+    accept(found, world.store)
 
 
 def retrained(world: World) -> None:
@@ -272,48 +273,3 @@ def waiting_one_collapses(world: World) -> None:
     world.tick()
     world.store.create(release_for(world.model(), Request("person", "tests", "now", world.data_now)))
     world.run()
-
-
-PROMOTED, ROLLED_BACK, FAILED, REJECTED = Phase.PROMOTED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED
-Ends = tuple[Story, list[tuple[Phase, str]], tuple[str, int] | None]
-STORIES: dict[str, Ends] = {
-    "the first version": (first_version, [(PROMOTED, "Promoted")], ("1", 1)),
-    "a retrained version is promoted": (retrained, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "one that fails online is rolled back": (harmful, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
-    "one that is worse on the rows of the bake": (bake_harm, [(PROMOTED, "Promoted"), (ROLLED_BACK, "BakeHarm")], ("1", 3)),
-    "one with another digest": (wrong_digest, [(PROMOTED, "Promoted"), (FAILED, "CandidateUnusable")], ("1", 1)),
-    "one that cannot start": (cannot_start, [(PROMOTED, "Promoted"), (FAILED, "CandidateUnusable")], ("1", 1)),
-    "one that fails its smoke test": (smoke_fails, [(PROMOTED, "Promoted"), (ROLLED_BACK, "SmokeFailed")], ("1", 1)),
-    "one that a gate stops": (gate_rejects, [(PROMOTED, "Promoted"), (REJECTED, "GateFailed")], ("1", 1)),
-    "bad data": (bad_data, [(REJECTED, "InvalidData")], None),
-    "a run that fails twice": (run_fails_twice, [(PROMOTED, "Promoted")], ("1", 1)),
-    "a run that fails for good": (run_fails_for_good, [(FAILED, "RunFailed")], None),
-    "a run that vanishes": (run_vanishes, [(PROMOTED, "Promoted")], ("1", 1)),
-    "a training is cancelled": (cancelled_in_training, [(PROMOTED, "Promoted"), (Phase.CANCELLED, "CancelledByPerson")], ("1", 1)),
-    "a canary is rolled back": (rolled_back_by_a_person, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 1)),
-    "a bake is rolled back": (rolled_back_in_the_bake, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 3)),
-    "the recipe is edited in a canary": (
-        edited_in_the_canary,
-        [(PROMOTED, "Promoted"), (Phase.SUPERSEDED, "RecipeChanged"), (PROMOTED, "Promoted")],
-        ("3", 2),
-    ),
-    "a person approves": (approved, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "approval is no longer asked for": (approval_given_up, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "another champion in the middle": (another_champion, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 3)),
-    "the previous one is brought back": (brought_back, [(PROMOTED, "Promoted")] * 3, ("1", 3)),
-    "a run started by hand": (announced, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "a run started by hand without an outcome": (announced_nothing, [(PROMOTED, "Promoted"), (FAILED, "RunUnknown")], ("1", 1)),
-    "a run that never was": (announced_a_run_that_never_was, [(PROMOTED, "Promoted"), (FAILED, "RunUnknown")], ("1", 1)),
-    "harm while the monitor is silent": (monitor_is_silent, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
-    "a bake that cannot be judged": (bake_cannot_be_judged, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "a quality finding is open for a while": (held_by_quality, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "no traffic": (no_traffic, [(PROMOTED, "Promoted"), (Phase.INCONCLUSIVE, "DeadlinePassed")], ("1", 1)),
-    "the route does not follow": (route_stuck, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Unstable")], ("1", 1)),
-    "a short outage of the candidate": (short_outage, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
-    "damaged files in the canary": (files_rot_in_the_canary, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
-    "a waiting one collapses into a person's": (
-        waiting_one_collapses,
-        [(PROMOTED, "Promoted"), (PROMOTED, "Promoted"), (Phase.SUPERSEDED, "Collapsed"), (PROMOTED, "Promoted")],
-        ("3", 3),
-    ),
-}

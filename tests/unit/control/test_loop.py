@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.control.stories import STORIES, Ends, asked_for, at_weight, first_version, newest, retrained
-from tests.unit.control.world import SPEC, World
+from tests.unit.control.stories import another_champion, asked_for, at_weight, first_version, newest, retrained
+from tests.unit.control.storybook import STORIES, Ends
+from tests.unit.control.world import SPEC, START, World
 from trimtab.audit.chain import verify
-from trimtab.control.intake import accept
+from trimtab.control.intake import accept, release_for
 from trimtab.control.loop import Loop
-from trimtab.release import Phase
-from trimtab.spec import Rollout
+from trimtab.release import Phase, ReleaseStatus, Request, Verdicted
+from trimtab.spec import Champion, Rollout
 
 
 @pytest.mark.parametrize("ends", STORIES.values(), ids=STORIES.keys())
@@ -141,3 +142,52 @@ def test_the_rollout_is_frozen_and_the_rest_of_the_document_is_not() -> None:
     world.data_now += timedelta(hours=9)
     world.run()
     assert "NextStep" not in [record.reason for record in world.store.records(newest(world).name)]
+
+
+def test_a_run_is_asked_for_with_the_cut_of_its_event_and_with_what_it_is_compared_to() -> None:
+    """Data goes on coming while a Release waits: the run sees nothing after the event's cut."""
+    world = World()
+    another_champion(world)
+    _, trained, compared = world.runner.requests
+    release = newest(world)
+    assert trained.cut == release.spec.request.cut < (release.status.admitted_data or trained.cut)
+    assert (trained.champion and trained.champion.version, trained.compare_only) == ("1", None)
+    assert compared.compare_only == release.status.candidate
+    assert (compared.champion and compared.champion.version, compared.attempt) == ("3", 2)
+    assert compared.cut > trained.cut
+
+
+def test_requests_at_another_weight_than_the_steps_are_no_evidence_for_the_step() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.serving.site("m").stuck = True
+    world.run(lambda: newest(world).status.step == 1)
+    counted = newest(world).status.evidence.errors.candidate_n
+    for _ in range(3):
+        world.step()
+        world.tick()
+    assert newest(world).status.reason == "WaitingForRoute"
+    assert newest(world).status.evidence.errors.candidate_n == counted
+    world.serving.site("m").stuck = False
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
+
+
+def test_a_withdrawal_that_hangs_beside_a_canary_does_not_take_its_traffic() -> None:
+    """An older Release cannot end, for its run cannot be asked about; what is served is the younger one's affair."""
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    older = world.store.create(release_for(world.model(), Request("person", "tests", "older", world.data_now)))
+    hanging = ReleaseStatus(phase=Phase.WITHDRAWING, attempt=1, outcome=Verdicted(Phase.CANCELLED, "CancelledByPerson", "x"))
+    world.store.write_status(replace(older, metadata=replace(older.metadata, creation_timestamp=START), status=hanging))
+    world.down.add("SimulatedRunner")
+    world.serving.applied.clear()
+    for _ in range(9):
+        world.step()
+        world.tick()
+    assert all(len(plan.arms) == 2 for plan in world.serving.applied), "the canary is in every plan"
+    world.down.clear()
+    world.run()
+    assert world.model().status.champion == Champion("2", f"{2:064d}", 2, newest(world).name)

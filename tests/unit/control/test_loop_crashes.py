@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.control.stories import STORIES, Ends
+from tests.unit.control.storybook import STORIES, Ends
 from tests.unit.control.world import SPEC, World
-from trimtab.release import Release
+from trimtab.release import Phase, Release
 from trimtab.spec import Model
 
 Kind = Literal["crash", "unavailable", "unavailableAfter"] | Callable[[World], object]
@@ -21,11 +21,16 @@ STRIDE = 83
 def told(world: World) -> dict[str, Any]:
     """How a story ended: Releases and champion, runs, what is served, and what was decided."""
     releases = [
-        (one.name, one.status.phase, one.status.reason, one.status.attempt, one.status.candidate, one.status.comparisons)
+        (one.name, one.status.phase, _why(one), one.status.attempt, one.status.candidate, one.status.comparisons)
         for one in world.store.all_of(Release)
     ]
     champion = world.model().status.champion
     return {"releases": releases, "champion": champion, "runs": world.runner.submitted, "alias": dict(world.registry.aliases)}
+
+
+def _why(release: Release) -> str:
+    """A Release for which another one speaks may be told so before that one begins, or after."""
+    return "" if release.status.phase is Phase.SUPERSEDED else release.status.reason
 
 
 def undisturbed(ends: Ends) -> tuple[dict[str, Any], int]:

@@ -6,6 +6,7 @@ loop at it (`crash`). After a crash `run` starts a new loop on what is stored, a
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -166,6 +167,8 @@ class World:
     def _check(self, release: Release) -> None:
         records = self.store.records(release.name)
         assert verify(records) is None, verify(records)
+        said = [(record.phase, record.weight, record.reason, record.sentence) for record in records]
+        assert all(one != other for one, other in pairwise(said)), "a decision is recorded once, whatever crashes"
         known = {record.hash for record in records}
         assert all(record.hash in known for record in release.status.decisions), "the ledger is ahead of the status"
         if release.terminal:

@@ -127,7 +127,7 @@ DEPLOY = {
         see(Phase.ROLLOUT, DARK | {"ready": False}, serving=served()[:1]),
         {"reason": "WaitingForReady", "act": Act.SERVE},
     ),
-    "it is ready": (see(Phase.ROLLOUT, DARK | {"ready": False}), {"reason": "Ready", "ready": True, "soon": True}),
+    "it is ready": (see(Phase.ROLLOUT, DARK | {"ready": False}), {"reason": "Ready", "ready": True, "ready_since": NOW, "soon": True}),
     "it is never ready": (
         see(Phase.ROLLOUT, DARK | {"ready": False, "deployed_at": ago(minutes=10, seconds=1)}, serving=served(0, ready=False)),
         {"reason": "NotReady", "ends": Phase.ROLLED_BACK},
@@ -146,7 +146,7 @@ UNSTABLE = {
     "it is gone": (see(Phase.ROLLOUT, serving=served()[:1]), {"reason": "Unready", "unready_since": NOW}),
     "it is ready again and the time is kept": (
         see(Phase.ROLLOUT, {"unready_since": ago(seconds=20), "unready_seconds": 30.0}),
-        {"reason": "ReadyAgain", "unready_since": None, "unready_seconds": 50.0},
+        {"reason": "ReadyAgain", "unready_since": None, "unready_seconds": 50.0, "ready_since": NOW},
     ),
     "60 s in all are too long": (
         see(Phase.ROLLOUT, {"unready_since": ago(seconds=20), "unready_seconds": 40.0}, serving=(DOWN,)),

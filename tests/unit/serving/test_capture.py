@@ -34,7 +34,7 @@ def test_a_request_and_its_answer_are_two_events_of_one_id(monitor, secret_file)
     assert request.id == response.id
     assert request.data == {"instances": [ROW]}
     assert response.data == {"predictions": [1.5]}
-    assert request.source == "http://bike.default/3"
+    assert request.source == "http://bike.default"
     assert request.time is not None
     assert request.extensions == {
         "inferenceservicename": "bike",

@@ -91,7 +91,7 @@ def traffic(envoy, versions):
 
 
 def look(traffic, cursor):
-    return traffic.arms(MODEL, "3", "4", 50, cursor)
+    return traffic.arms(MODEL, "3", "4", 250, cursor)
 
 
 def ask_until(port, version, count):
@@ -112,7 +112,7 @@ def test_errors_and_slow_answers_are_counted_by_version(envoy, versions, traffic
     versions["4"].status = 500
     champion += ask_until(envoy.port, "4", 3)
     versions["4"].status = 200
-    versions["4"].delay = 0.1
+    versions["4"].delay = 0.35
     champion += ask_until(envoy.port, "4", 2)
     [block], state = look(traffic, msgspec.json.decode(msgspec.json.encode(state)))
     assert block.weight == 50
