@@ -1,20 +1,24 @@
 """The stories and how each ends: the Releases' phases and reasons, oldest first, and the champion (version, generation)."""
 
-from tests.unit.control.stories import (
-    Story,
+from tests.unit.control.people import (
     announced,
     announced_a_run_that_never_was,
     announced_nothing,
     another_champion,
     approval_given_up,
     approved,
+    brought_back,
+    cancelled_in_training,
+    edited_in_the_canary,
+    rolled_back_by_a_person,
+    rolled_back_in_the_bake,
+)
+from tests.unit.control.stories import (
+    Story,
     bad_data,
     bake_cannot_be_judged,
     bake_harm,
-    brought_back,
-    cancelled_in_training,
     cannot_start,
-    edited_in_the_canary,
     files_rot_in_the_canary,
     first_version,
     gate_rejects,
@@ -23,8 +27,6 @@ from tests.unit.control.stories import (
     monitor_is_silent,
     no_traffic,
     retrained,
-    rolled_back_by_a_person,
-    rolled_back_in_the_bake,
     route_stuck,
     run_fails_for_good,
     run_fails_twice,

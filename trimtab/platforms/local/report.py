@@ -203,11 +203,13 @@ def _course(store: Store, model: str, schema: Schema) -> Course | None:
 
 
 def _means(places: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: Floats) -> Floats:
-    """The mean of the values at each place, NaN where there are none."""
+    """The mean of the values at each place, NaN where there are less than half as many as usual: half a day is no day."""
     usable, size = ~np.isnan(values), int(places[-1]) + 1
     count = np.bincount(places[usable], minlength=size)
     total = np.bincount(places[usable], weights=values[usable], minlength=size)
-    means: Floats = np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
+    means: Floats = np.divide(
+        total, count, out=np.full(size, np.nan), where=count >= max(1.0, np.median(count[count > 0]) / 2 if count.any() else 1.0)
+    )
     return means
 
 

@@ -21,17 +21,21 @@ def served(releases: Sequence[Release], decisions: dict[str, list[DecisionRecord
     """Who was served how much of the traffic, from the decisions in the order in which they were made. Pure."""
     every = sorted(((record.at, place, record) for place, release in enumerate(releases) for record in decisions[release.name]), key=_when)
     champion, found = "", list[Share]()
+    weights: dict[str, int] = {}
     for _, place, record in every:
         status = releases[place].status
         candidate = status.candidate.version if status.candidate else ""
         before = status.compared_with.version if status.compared_with else ""
         if record.reason == "ChampionSwapped":
             champion = candidate
+            weights.clear()
         elif record.phase in (Phase.WITHDRAWING, Phase.ROLLED_BACK) and champion == candidate and before:
             champion = before
-        beside = candidate if record.weight and candidate != champion else ""
+        if candidate:
+            weights[candidate] = record.weight
+        beside = next((version for version, weight in weights.items() if weight and version != champion), "")
         start = record.data_time or first_cut or record.at
-        share = Share(max(start, found[-1].start) if found else start, champion, beside, record.weight if beside else 0)
+        share = Share(max(start, found[-1].start) if found else start, champion, beside, weights.get(beside, 0))
         if not champion and not beside:
             continue
         if found and (found[-1].champion, found[-1].candidate, found[-1].weight) == (share.champion, share.candidate, share.weight):

@@ -56,6 +56,13 @@ def test_who_is_served_follows_from_the_decisions(records: list[DecisionRecord],
     assert told_of == [(0, "", "1", 100), (1, "1", "", 0), *expected]
 
 
+def test_a_release_that_waits_leaves_the_canary_of_another_alone() -> None:
+    releases = [release(1), release(2, "1"), release(3)]
+    waiting = [decided(3, "AnotherActive", 0, Phase.PENDING)]
+    found = served(releases, {"r1": FIRST, "r2": CANARY[:1], "r3": waiting}, START)
+    assert found[-1] == Share(START + 2 * DAY, "1", "2", 20)
+
+
 def test_a_reign_lasts_from_one_promotion_to_the_next() -> None:
     shares = [Share(START, "", "1", 100), Share(START + DAY, "1"), Share(START + 2 * DAY, "1", "2", 20), Share(START + 3 * DAY, "2")]
     assert reigns(shares, START + 9 * DAY) == [("1", START + DAY, START + 3 * DAY), ("2", START + 3 * DAY, START + 9 * DAY)]

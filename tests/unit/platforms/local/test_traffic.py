@@ -69,7 +69,7 @@ def test_no_request_is_no_block():
 
 @pytest.fixture
 def envoy(tmp_path):
-    envoy = Envoy(tmp_path, free_port(), timeout_seconds=0.4)
+    envoy = Envoy(tmp_path, free_port(), timeout_seconds=1.0)
     envoy.start()
     yield envoy
     envoy.close()
@@ -112,13 +112,13 @@ def test_errors_and_slow_answers_are_counted_by_version(envoy, versions, traffic
     versions["4"].status = 500
     champion += ask_until(envoy.port, "4", 3)
     versions["4"].status = 200
-    versions["4"].delay = 0.35
+    versions["4"].delay = 0.5
     champion += ask_until(envoy.port, "4", 2)
     [block], state = look(traffic, msgspec.json.decode(msgspec.json.encode(state)))
     assert block.weight == 50
     assert block.candidate == ArmCounts(10, 3, 2)
     assert (block.champion.requests, block.champion.errors) == (champion, 0)
-    versions["4"].delay = 0.8
+    versions["4"].delay = 1.5
     ask_until(envoy.port, "4", 1)
     [block], state = look(traffic, state)
     assert block.candidate == ArmCounts(1, 1, 1), "an answer that Envoy timed out is an error and slow"
