@@ -2,12 +2,14 @@
 
 import getpass
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from trimtab.cli.output import moment, print_json, table
 from trimtab.control.intake import release_for
 from trimtab.errors import InvalidInput, Unavailable
+from trimtab.platforms.local import lock
 from trimtab.platforms.local.monitor import MonitorClient
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
@@ -94,6 +96,7 @@ def show_models(folder: Path, *, as_json: bool) -> None:
                 "champion": champion.version if champion else None,
                 "previous": model.status.previous.version if model.status.previous else None,
                 "firstCut": model.status.first_cut,
+                "watermark": _watermark(State(folder), model),
                 "release": newest[0].name if newest else None,
                 "phase": str(newest[0].status.phase) if newest else None,
             }
@@ -103,8 +106,8 @@ def show_models(folder: Path, *, as_json: bool) -> None:
         return
     table(
         "Models",
-        ("MODEL", "TASK", "CHAMPION", "LAST RELEASE", "PHASE"),
-        [(r["name"], r["task"], r["champion"], r["release"], r["phase"]) for r in rows],
+        ("MODEL", "TASK", "CHAMPION", "WATERMARK", "LAST RELEASE", "PHASE"),
+        [(r["name"], r["task"], r["champion"], moment(r["watermark"]), r["release"], r["phase"]) for r in rows],
     )
 
 
@@ -188,13 +191,20 @@ def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, *, as_j
         print(f"asked: {made.name}; `trimtab why {made.name}` tells what comes of it")
 
 
+def _watermark(state: State, model: Model) -> datetime | None:
+    """The Model's watermark, None before the first event and where nothing runs."""
+    if lock.holder(state.lock_file) is None:
+        return None
+    try:
+        return MonitorClient(state.endpoints.get("events", "").removesuffix("/events"), lambda: state.secret).watermark(model)
+    except Unavailable:
+        return None
+
+
 def _ask(objects: SqliteObjects, state: State, model: Model, sentence: str, by: str, version: Version | None) -> Release:
     """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known."""
     known = [release.spec.request.cut for release in objects.all_of(Release) if release.spec.model == model.name]
-    try:
-        watermark = MonitorClient(state.endpoints.get("events", "").removesuffix("/events"), lambda: state.secret).watermark(model)
-    except Unavailable:
-        watermark = None
+    watermark = _watermark(state, model)
     cut = max(moment for moment in (*known, model.status.first_cut, watermark) if moment is not None)
     who = by or getpass.getuser()
     request = Request("person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=sentence, version=version)

@@ -5,6 +5,8 @@ the same event id, so that capture still counts it once. Progress is written as 
 """
 
 import asyncio
+import contextlib
+import signal
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -64,16 +66,22 @@ class Player:
             self.played = Played(rows.digest)
         self.pending = [row for row in self._rows if row.index >= self.played.next_row]
         self._done: set[int] = set()
+        self._stop = asyncio.Event()
         self._started = 0.0
 
     def run(self, tell: Callable[[Played], None]) -> Played:
-        """Play to the end; `tell` hears of progress about every second. Raises Unavailable where the gateway stays silent."""
+        """Play to the end; `tell` hears of progress about every second. Raises Unavailable where the gateway stays silent.
+
+        SIGINT and SIGTERM stop it when what is under way has been answered; then KeyboardInterrupt is raised.
+        """
         try:
             asyncio.run(self._run(tell))
         except* TrimtabError as group:
             raise group.exceptions[0] from None
         finally:
             self._save()
+        if self._stop.is_set():
+            raise KeyboardInterrupt
         self.played.finished = True
         self._save()
         return self.played
@@ -88,6 +96,8 @@ class Player:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS + 1)
         timeout = aiohttp.ClientTimeout(total=15)
         self._started = time.monotonic()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as tasks:
             for _ in range(CONNECTIONS):
                 tasks.create_task(self._work(session, queue))
@@ -98,7 +108,9 @@ class Player:
         told = 0.0
         for number, row in enumerate(self.pending):
             if self._rate:
-                await asyncio.sleep(max(0.0, self._started + number / self._rate - time.monotonic()))
+                await self._pause(max(0.0, self._started + number / self._rate - time.monotonic()))
+            if self._stop.is_set():
+                break
             await queue.put(row)
             if time.monotonic() - told > 1.0:
                 told = time.monotonic()
@@ -107,6 +119,11 @@ class Player:
                 tell(self.played)
         for _ in range(CONNECTIONS):
             await queue.put(None)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the play is stopped."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _work(self, session: Any, queue: "asyncio.Queue[Row | None]") -> None:
         while (row := await queue.get()) is not None:
@@ -153,7 +170,7 @@ class Player:
         played = self.played
         waiting = [row for row in self._rows if row.index >= played.next_label]
         last = self._rows[-1].index
-        while waiting:
+        while waiting and not self._stop.is_set():
             done = played.next_row > last
             now = played.data_time
             due = [row for row in waiting[:LABEL_BATCH] if done or (now and row.time + self._route.label_delay <= now)]
