@@ -85,7 +85,7 @@ def show_models(folder: Path, *, as_json: bool) -> None:
     """List Models with their champion and newest Release."""
     objects = open_objects(folder)
     releases = objects.all_of(Release)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for model in objects.all_of(Model):
         newest = [release for release in releases if release.spec.model == model.name][-1:]
         champion = model.status.champion

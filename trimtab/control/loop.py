@@ -73,6 +73,8 @@ class Loop:
             if self.problems.get(name) != str(error):
                 log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
             self.problems[name] = str(error)
+        except Exception:
+            log.exception("%s: a fault of ours; the others go on", name)
         else:
             self._waits.pop(name, None)
             self.problems.pop(name, None)

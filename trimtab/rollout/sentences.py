@@ -44,4 +44,6 @@ def _number(value: float | None, scale: float = 1.0) -> str:
 
 
 def _interval(verdict: GuardVerdict, scale: float) -> str:
+    if verdict.lower is None and verdict.upper is None:
+        return "(too early for an interval)"
     return f"[{_number(verdict.lower, scale)}, {_number(verdict.upper, scale)}]"

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The loop's process dies here."""
 
 

@@ -65,7 +65,8 @@ def smoke(folder: Path, url: str) -> tuple[bool, str]:
     instances = [{name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()} for row in rows]
     status, answer = _post(url, msgspec.json.encode({"instances": instances}))
     if status is None:
-        return False, f"smoke test: the version did not answer ({answer})"
+        msg = f"smoke test: the version did not answer ({answer})"
+        raise Unavailable(msg)
     if status != http.HTTPStatus.OK:
         return False, f"smoke test: the version answered {status}: {answer:.300}"
     found = list(_flat(msgspec.json.decode(answer)["predictions"]))
