@@ -13,8 +13,8 @@ from tests.local.laptop import DOCUMENT, Laptop, write_rows
 def served_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose state has a first version, with nothing running."""
     folder = tmp_path_factory.mktemp("template")
-    write_rows(folder / "rows.csv", 6000)
-    write_rows(folder / "changed.csv", 6000, changes_at=1200)
+    write_rows(folder / "rows.csv", 6000, changes_at=1200)
+    write_rows(folder / "calm.csv", 6000)
     (folder / "model.yaml").write_text(DOCUMENT.format(approval="automatic"))
     laptop = Laptop(folder)
     try:

@@ -28,12 +28,12 @@ kind: Model
 metadata: {{name: load}}
 spec:
   task: regression
-  data: {{uri: rows.csv, time: at, key: id, label: load, labelDelay: 6h}}
+  data: {{uri: rows.csv, time: at, key: id, label: load, labelDelay: 6h, history: 25d}}
   approval: {approval}
   rollout:
     steps: [20, 50]
     guard: {{errors: {{margin: "+0.10"}}, slow: {{threshold: 2500ms, margin: "+0.20"}}}}
-    bake: {{duration: 48h}}
+    bake: {{duration: 10d}}
   monitoring:
     window: {{rows: 120}}
     drift: {{persistence: 2 of 3}}

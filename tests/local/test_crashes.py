@@ -10,7 +10,7 @@ VICTIMS = ["supervisor", "predictor-load-1", "predictor-load-2", "envoy", "monit
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_killed_process_changes_nothing_but_the_time(laptop: Laptop, victim: str) -> None:
     laptop.up()
-    playing = laptop.play("--rate", "40")
+    playing = laptop.play("--rate", "40", data="calm.csv")
     try:
         laptop.run("retrain")
         laptop.wait("the canary", lambda: (r := laptop.release("person", "Rollout")) and r["weight"] > 0)
