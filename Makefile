@@ -15,7 +15,7 @@ $(UV):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 $(STAMPS)/local: $(UV) pyproject.toml uv.lock
-	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra local
+	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra local --extra controller
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/detectors: $(UV) pyproject.toml uv.lock

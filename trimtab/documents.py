@@ -1,22 +1,22 @@
 """Reading a Model document: from YAML or JSON text to a checked Model, or one sentence that says what is wrong where.
 
 msgspec finds the first fault; this module turns it into the field's path, what was found there, and what is allowed, and
-then checks what no single field can show: combinations that cannot work.
+then asks the rules (`rules.py`) for what no single field can show: combinations that cannot work.
 """
 
 import re
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
+from trimtab.described import unwrapped, words_of
 from trimtab.errors import InvalidInput
-from trimtab.spec import Gate, Model
-from trimtab.units import duration, persistence
+from trimtab.rules import impossible
+from trimtab.spec import Model
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,7 +30,6 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
-_COMING = ("ab", "shadow")
 
 
 def read_model(path: Path) -> Model:
@@ -71,44 +70,6 @@ def parse_model(text: str, where: str = "the document") -> Model:
     return model
 
 
-def impossible(model: Model) -> list[str]:
-    """A sentence for each combination of fields that cannot work."""
-    spec, found = model.spec, []
-    if spec.data.label in spec.data.exclude:
-        found.append(f"spec.data.exclude: names the label {spec.data.label!r}, which is never a feature anyway; name other columns")
-    if spec.data.label in (spec.data.time, spec.data.key):
-        found.append(f"spec.data.label: {spec.data.label!r} is the time or key column as well; a label is a column of its own")
-    if spec.rollout.strategy in _COMING:
-        found.append(f"spec.rollout.strategy: found {spec.rollout.strategy!r}, which is coming; allowed today are 'canary' and 'direct'")
-    if list(spec.rollout.steps) != sorted(set(spec.rollout.steps)) or (spec.rollout.strategy == "canary" and not spec.rollout.steps):
-        found.append(f"spec.rollout.steps: found {list(spec.rollout.steps)}, allowed are growing weights such as [5, 25, 50]")
-    wanted = persistence(spec.monitoring.drift.persistence)
-    if wanted.hits > wanted.windows:
-        found.append(f"spec.monitoring.drift.persistence: found {spec.monitoring.drift.persistence!r}, more hits than windows")
-    if duration(spec.rollout.max_duration).total_seconds() == 0:
-        found.append("spec.rollout.maxDuration: found a duration of zero; a rollout needs time")
-    if spec.monitoring.window.every and duration(spec.monitoring.window.every).total_seconds() == 0:
-        found.append("spec.monitoring.window.every: found a duration of zero")
-    if spec.serving.explainer or spec.serving.template or spec.serving.adopt:
-        field = "explainer" if spec.serving.explainer else "template" if spec.serving.template else "adopt"
-        found.append(f"spec.serving.{field}: is coming and does nothing yet; leave it out")
-    if set(spec.training.search.estimators) != {"xgboost"}:
-        found.append(f"spec.training.search.estimators: found {list(spec.training.search.estimators)}, allowed today is [xgboost]")
-    return found + [sentence for index, gate in enumerate(spec.gates) for sentence in _impossible_gate(index, gate)]
-
-
-def _impossible_gate(index: int, gate: Gate) -> list[str]:
-    found = []
-    bounds = sum((gate.min is not None, gate.max is not None, gate.not_worse_than is not None))
-    if bounds != 1:
-        found.append(f"spec.gates[{index}]: exactly one of min, max and notWorseThan is needed, found {bounds}")
-    if gate.slice or gate.feature:
-        found.append(f"spec.gates[{index}]: gates by slice and by feature are coming; leave slice and feature out")
-    if gate.margin and gate.not_worse_than is None:
-        found.append(f"spec.gates[{index}].margin: only goes with notWorseThan")
-    return found
-
-
 def _sentence(message: str, raw: dict[str, Any]) -> str:
     place = _PLACE.search(message)
     path = place["path"].lstrip(".") if place else ""
@@ -136,26 +97,6 @@ def _found(raw: Any, path: str) -> str:
     return f"{raw!r:.80}"
 
 
-def unwrapped(kind: Any) -> Any:
-    """The type below Annotated and `| None`."""
-    while True:
-        if get_origin(kind) is Annotated:
-            kind = get_args(kind)[0]
-        elif get_origin(kind) in (Union, UnionType):
-            kind = next(arg for arg in get_args(kind) if arg is not type(None))
-        else:
-            return kind
-
-
-def _described(kind: Any) -> str:
-    """What the type's own description says, or nothing."""
-    if get_origin(kind) in (Union, UnionType):
-        return next((text for arg in get_args(kind) if (text := _described(arg))), "")
-    if get_origin(kind) is Annotated:
-        return next((meta.description for meta in kind.__metadata__ if isinstance(meta, msgspec.Meta) and meta.description), "")
-    return ""
-
-
 def _annotation_at(path: str) -> Any:
     kind: Any = Model
     for part in re.findall(r"[^.\[\]]+", path):
@@ -179,7 +120,7 @@ def _fields(kind: Any) -> list[str]:
 def _allowed(path: str, what: str) -> str:
     kind = _annotation_at(path)
     inner = unwrapped(kind)
-    if text := _described(kind):
+    if text := words_of(kind):
         return text
     if get_origin(inner) is not None and get_args(inner) and str(get_origin(inner)) == "typing.Literal":
         return ", ".join(repr(value) for value in get_args(inner))

@@ -1,7 +1,8 @@
 """The Release: one attempt to put a new version in production, and everything its rules look at.
 
 `ReleaseStatus` says what has been decided (the desired state); `Observed` adds what the world shows. Both are frozen
-values: `rollout/decide.py` turns an `Observed` into a `Decision`, and the control loop carries it out.
+values: `rollout/decide.py` turns an `Observed` into a `Decision`, and the control loop carries it out. The sentence below a field
+is its description: in `kubectl explain`, in the CRDs and in the reference (`described.py`).
 """
 
 from datetime import datetime
@@ -10,45 +11,22 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from trimtab.spec import Champion, Metadata, Model, Rollout, Version
-
-
-class Frozen(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A value that never changes once made."""
-
-
-class Phase(StrEnum):
-    """Where a Release is; the order is the order of a good life."""
-
-    PENDING = "Pending"
-    TRAINING = "Training"
-    COMPARING = "Comparing"
-    AWAITING_APPROVAL = "AwaitingApproval"
-    ROLLOUT = "Rollout"
-    BAKING = "Baking"
-    WITHDRAWING = "Withdrawing"
-    PROMOTED = "Promoted"
-    REJECTED = "Rejected"
-    ROLLED_BACK = "RolledBack"
-    INCONCLUSIVE = "Inconclusive"
-    FAILED = "Failed"
-    REFUSED = "Refused"
-    SUPERSEDED = "Superseded"
-    CANCELLED = "Cancelled"
-
-
-TERMINAL = frozenset(
-    {
-        Phase.PROMOTED,
-        Phase.REJECTED,
-        Phase.ROLLED_BACK,
-        Phase.INCONCLUSIVE,
-        Phase.FAILED,
-        Phase.REFUSED,
-        Phase.SUPERSEDED,
-        Phase.CANCELLED,
-    }
-)
+from trimtab.evidence import ArmCounts as ArmCounts
+from trimtab.evidence import Block as Block
+from trimtab.evidence import Evidence as Evidence
+from trimtab.evidence import Frozen as Frozen
+from trimtab.evidence import GuardState as GuardState
+from trimtab.evidence import GuardVerdict as GuardVerdict
+from trimtab.evidence import PairedLosses as PairedLosses
+from trimtab.evidence import Verdict as Verdict
+from trimtab.progress import DecisionRecord as DecisionRecord
+from trimtab.progress import Promotion as Promotion
+from trimtab.progress import ReleaseStatus as ReleaseStatus
+from trimtab.progress import Verdicted as Verdicted
+from trimtab.spec import Metadata, Model, Version
+from trimtab.status import TERMINAL as TERMINAL
+from trimtab.status import Phase as Phase
+from trimtab.status import RunLink as RunLink
 
 Trigger = Literal["person", "performance", "concept", "recipe", "pipeline", "newData", "schedule", "drift"]
 
@@ -61,22 +39,34 @@ class Request(Frozen, frozen=True):
     """
 
     trigger: Trigger
+    """What kind of thing asked."""
     source: str
+    """Where the asking event came from; with the id its identity."""
     id: str
+    """The asking event's id within its source."""
     cut: datetime
+    """Up to when, in data time, the run reads."""
     by: str = ""
+    """The person who asked, where one did."""
     sentence: str = ""
+    """Why it was asked for."""
     run: str = ""
+    """A finished training run that was started by hand: the Release begins at its outcome."""
     version: Version | None = None
+    """A version that served before and is brought back without a run."""
     event: dict[str, Any] = {}
+    """The asking event's data."""
 
 
 class ReleaseSpec(Frozen, frozen=True):
     """What a Release is for; it never changes."""
 
     model: str
+    """The Model's name."""
     model_uid: str
+    """The Model's metadata.uid: a Model made anew under the same name is another one."""
     recipe: str
+    """The hash of task, data, training and gates; where the Model's is another one, the Release is superseded."""
     request: Request
 
 
@@ -109,103 +99,20 @@ Outcome = CandidateOutcome | RejectedOutcome | InvalidDataOutcome
 RunState = Literal["absent", "active", "ended"]
 
 
-# --- evidence (design §7) -------------------------------------------------------------------------------------------
-
-
-class ArmCounts(Frozen, frozen=True):
-    """What one version answered within a block: `errors` are answers without a prediction, `slow` took longer than the threshold."""
-
-    requests: int = 0
-    errors: int = 0
-    slow: int = 0
-
-
-class Block(Frozen, frozen=True):
-    """Both versions' counts between two looks, at one constant weight (percent to the candidate).
-
-    `warm` is False while the candidate's process is fresh: what it answered late then says nothing of how fast it is.
-    """
-
-    weight: int
-    start: datetime
-    end: datetime
-    champion: ArmCounts
-    candidate: ArmCounts
-    warm: bool = True
-
-
-class PairedLosses(Frozen, frozen=True):
-    """Losses of champion and candidate on the same rows, oldest first; `clip` bounds the absolute difference of one row."""
-
-    champion: tuple[float, ...] = ()
-    candidate: tuple[float, ...] = ()
-    clip: float = 1.0
-
-
-class GuardState(Frozen, frozen=True):
-    """What is kept of one guard's evidence between two looks; `rollout/eprocess.py` says what the numbers mean.
-
-    The counts are the whole rollout's. `stratified` are the sums over blocks that the estimate is made of, `learned` the
-    champion's remembered (n, x). `harm` and `step` are log E-values, a row of effects for each difference on the guard's
-    grid: `harm` runs over the whole rollout, `step` starts anew at each step.
-    """
-
-    champion_n: int = 0
-    champion_x: int = 0
-    candidate_n: int = 0
-    candidate_x: int = 0
-    stratified: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    learned: tuple[float, float] = (0.0, 0.0)
-    harm: tuple[float, ...] = ()
-    step: tuple[float, ...] = ()
-
-
-class Evidence(Frozen, frozen=True):
-    """All that the judge remembers of a rollout; `cursor` is where the reading of counters stands."""
-
-    cursor: dict[str, Any] = {}
-    errors: GuardState = GuardState()
-    slow: GuardState = GuardState()
-
-
-class GuardVerdict(Frozen, frozen=True):
-    """What one guard says: how the candidate differs, the anytime-valid interval of it, and the margin it is held against.
-
-    All four are candidate - champion where the margin is absolute, candidate / champion where it is `relative`. A bound is
-    None as long as nothing is known; `lower` reaches the tolerance exactly when the guard says harm, `upper` the margin
-    exactly when it says notWorse (or would, were there no harm).
-    """
-
-    guard: Literal["errors", "slow", "quality"]
-    says: Literal["harm", "notWorse", "hold", "noData"]
-    sentence: str
-    difference: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    margin: float | None = None
-    relative: bool = False
-    champion_n: int = 0
-    candidate_n: int = 0
-
-
-class Verdict(Frozen, frozen=True):
-    """What the judge says of all guards together; harm by one is harm, not worse needs all."""
-
-    says: Literal["harm", "notWorse", "hold", "noData"] = "noData"
-    sentence: str = "no requests were seen yet"
-    guards: tuple[GuardVerdict, ...] = ()
-
-
 # --- what people do -------------------------------------------------------------------------------------------------
 
 
 class ActionSpec(Frozen, frozen=True):
     """A person's word on a Release: what, who and why."""
 
-    release: str
-    action: Literal["approve", "reject", "cancel", "rollback"]
-    user: str
-    reason: str = ""
+    release: Annotated[str, Meta(min_length=1, max_length=253)]
+    """The Release's name."""
+    action: Literal["approve", "reject", "abort", "rollback"]
+    """approve or reject what awaits approval; cancel what has not been promoted; rollback what has."""
+    user: Annotated[str, Meta(min_length=1, max_length=1024)]
+    """Who says so: the name that the API server knows the person by (`kubectl auth whoami`)."""
+    reason: Annotated[str, Meta(max_length=4096)] = ""
+    """Why."""
 
 
 class ReleaseAction(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -215,83 +122,6 @@ class ReleaseAction(Struct, frozen=True, rename="camel", omit_defaults=True):
     spec: ActionSpec
     api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
     kind: Literal["ReleaseAction"] = "ReleaseAction"
-
-
-# --- status ---------------------------------------------------------------------------------------------------------
-
-
-class DecisionRecord(Frozen, frozen=True):
-    """One decision as it is kept: numbered, hashed over its content and the hash of the one before."""
-
-    sequence: int
-    at: datetime
-    data_time: datetime | None
-    phase: Phase
-    reason: str
-    sentence: str
-    weight: int
-    evidence: str
-    previous: str
-    hash: str
-
-
-class Promotion(Frozen, frozen=True):
-    """How far a promotion is; each act may be repeated. Once `started_at` is written there is no way back but the bake's.
-
-    `since` is the data time at which the champion had been swapped, `since_wall` the wall time: the bake counts from them.
-    """
-
-    started_at: datetime
-    since: datetime | None = None
-    since_wall: datetime | None = None
-    aliased: bool = False
-    old_dropped: bool = False
-
-
-class Verdicted(Frozen, frozen=True):
-    """The verdict that a withdrawal carries out: the terminal phase to come, and why."""
-
-    phase: Phase
-    reason: str
-    sentence: str
-
-
-class ReleaseStatus(Frozen, frozen=True):
-    """The desired state and the story so far. Times are wall time unless the name says data.
-
-    `deployed` and `weight` say what shall be served of the candidate; `attempt` which run shall exist.
-    """
-
-    phase: Phase = Phase.PENDING
-    phase_since: datetime | None = None
-    reason: str = ""
-    sentence: str = ""
-    rollout: Rollout | None = None
-    admitted_at: datetime | None = None
-    admitted_data: datetime | None = None
-    compared_with: Champion | None = None
-    comparisons: int = 0
-    attempt: int = 0
-    attempts_failed: int = 0
-    candidate: Version | None = None
-    approved: bool = False
-    deployed: bool = False
-    deployed_at: datetime | None = None
-    ready: bool = False
-    ready_since: datetime | None = None
-    unready_since: datetime | None = None
-    unready_seconds: float = 0.0
-    weight_off_since: datetime | None = None
-    smoked: bool = False
-    step: int = -1
-    weight: int = 0
-    evidence: Evidence = Evidence()
-    verdict: Verdict | None = None
-    bake_verdict: Verdict | None = None
-    promotion: Promotion | None = None
-    outcome: Verdicted | None = None
-    decisions: tuple[DecisionRecord, ...] = ()
-    finished: datetime | None = None
 
 
 class Release(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -312,6 +142,20 @@ class Release(Struct, frozen=True, rename="camel", omit_defaults=True):
     def terminal(self) -> bool:
         """Whether the Release has ended for good."""
         return self.status.phase in TERMINAL
+
+
+class DecisionLog(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Every decision of a Release, first to last: the audit record. It can be added to and not changed."""
+
+    metadata: Metadata
+    model: Annotated[str, Meta(min_length=1, max_length=253)]
+    """The Model's name."""
+    release: Annotated[str, Meta(min_length=1, max_length=253)]
+    """The Release's name."""
+    records: Annotated[tuple[DecisionRecord, ...], Meta(max_length=2000)] = ()
+    """The decisions, first to last; each carries the hash of the one before."""
+    api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
+    kind: Literal["DecisionLog"] = "DecisionLog"
 
 
 # --- what the world shows -------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The Model: what a user declares once, and the little that Trimtab keeps beside it.
 
-These Structs are the single source of the document's names, defaults and bounds; schemas are generated from them, and
-`documents.py` turns what msgspec finds wrong into a sentence. Nothing here reads a file or a clock.
+These Structs are the single source of the document's names, defaults and bounds; CRDs and reference are generated from them (the
+sentence below a field is its description there), and `documents.py` turns what msgspec finds wrong into a sentence. Nothing here
+reads a file or a clock.
 """
 
 import hashlib
@@ -11,108 +12,73 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from trimtab.making import Budget as Budget
+from trimtab.making import Closed as Closed
+from trimtab.making import Column as Column
+from trimtab.making import Data as Data
+from trimtab.making import Gate as Gate
+from trimtab.making import PipelineRef as PipelineRef
+from trimtab.making import Search as Search
+from trimtab.making import Task as Task
+from trimtab.making import Training as Training
+from trimtab.status import Champion as Champion
+from trimtab.status import Condition as Condition
+from trimtab.status import LastRelease as LastRelease
+from trimtab.status import Metadata as Metadata
+from trimtab.status import MonitoringSummary as MonitoringSummary
+from trimtab.status import Version as Version
 from trimtab.units import Duration, MarginText, PersistenceText
+from trimtab.units import Name as Name
 
 API_VERSION = "trimtab.dev/v1alpha1"
 
-Task = Literal["regression", "binary", "multiclass"]
 Strategy = Literal["canary", "ab", "shadow", "direct"]
-Name = Annotated[
-    str,
-    Meta(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", description="a name of at most 40 small letters, digits and hyphens"),
-]
-Column = Annotated[str, Meta(min_length=1, description="a column's name")]
 Weight = Annotated[int, Meta(ge=1, le=99, description="a share of the traffic from 1 to 99 percent")]
 BucketMs = Literal["50ms", "100ms", "250ms", "500ms", "1s", "1000ms", "2500ms"]
-
-
-class Closed(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """A part of the document in which a field that is not known is an error."""
-
-
-class Data(Closed, frozen=True):
-    """Where the rows are, and what their columns mean."""
-
-    uri: Annotated[str, Meta(min_length=1, description="what DuckDB reads: a path, file://, s3://, gs:// or https://; Parquet or CSV")]
-    label: Column
-    time: Column | None = None
-    key: Column | None = None
-    exclude: tuple[Column, ...] = ()
-    history: Duration | None = None
-    label_delay: Duration = "0s"
-
-
-class PipelineRef(Closed, frozen=True):
-    """Which pipeline makes a version."""
-
-    name: str = "tabular"
-    version: str = "1.0.0"
-
-
-class Budget(Closed, frozen=True):
-    """How long a search may look."""
-
-    trials: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    time: Duration = "5m"
-
-
-class Search(Closed, frozen=True):
-    """Which estimators a training run may try."""
-
-    budget: Budget = Budget()
-    estimators: tuple[Literal["xgboost", "random_forest", "linear"], ...] = ("xgboost",)
-
-
-class Training(Closed, frozen=True):
-    """How a version is made."""
-
-    pipeline: PipelineRef = PipelineRef()
-    runner: Literal["kfp", "job"] = "job"
-    search: Search = Search()
-
-
-class Gate(Closed, frozen=True):
-    """One condition that a candidate must meet before anything of it is deployed."""
-
-    metric: str
-    slice: Column | None = None
-    feature: Column | None = None
-    min: float | None = None
-    max: float | None = None
-    not_worse_than: Literal["champion"] | None = None
-    margin: MarginText | None = None
+ObjectName = Annotated[str, Meta(min_length=1, max_length=253)]
 
 
 class Explainer(Closed, frozen=True):
-    """Which explainer is deployed beside the predictor."""
+    """Which explainer is deployed beside the predictor. Coming."""
 
     method: Literal["anchor", "kernel_shap", "tree_shap"] = "anchor"
+    """How a prediction is explained. Coming."""
 
 
 class Serving(Closed, frozen=True):
-    """How a version is served."""
+    """How a version is served on a cluster; on a laptop it changes nothing."""
 
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
-    gateway: str | None = None
+    """How many pods serve the champion."""
+    gateway: Annotated[str, Meta(max_length=317, description="a Gateway as NAMESPACE/NAME")] | None = None
+    """The Gateway that callers come through."""
     protocol: Literal["v1", "v2"] | None = None
-    service_account: str | None = None
+    """The inference protocol; the predictor answers both where it is left out."""
+    service_account: ObjectName | None = None
+    """The ServiceAccount of the predictor's pods, in the Model's namespace."""
     resources: dict[str, Any] = {}
+    """Requests and limits of the predictor's container, as in a Pod."""
     template: dict[str, Any] = {}
+    """Further fields of the InferenceService's predictor. Coming."""
     adopt: bool = False
+    """Whether an InferenceService of the Model's name that is there already is taken over. Coming."""
     explainer: Explainer | None = None
 
 
 class ErrorGuard(Closed, frozen=True):
-    """How much larger the candidate's share of answers without a prediction may be."""
+    """The share of answers without a prediction."""
 
     margin: MarginText = "+0.01"
+    """How much larger than the champion's the candidate's share may be."""
 
 
 class SlowGuard(Closed, frozen=True):
-    """How much larger the candidate's share of slow answers may be; the threshold is one of Envoy's buckets."""
+    """The share of slow answers."""
 
     threshold: BucketMs = "250ms"
+    """From when on an answer is slow; one of Envoy's buckets."""
     margin: MarginText = "+0.02"
+    """How much larger than the champion's the candidate's share may be."""
 
 
 class Guard(Closed, frozen=True):
@@ -123,15 +89,17 @@ class Guard(Closed, frozen=True):
 
 
 class QualityGuard(Closed, frozen=True):
-    """How much larger than the champion's the candidate's mean loss on the same rows may be."""
+    """The mean loss on rows that both versions scored."""
 
     margin: MarginText = "x1.05"
+    """How much larger than the champion's the candidate's mean loss may be."""
 
 
 class Bake(Closed, frozen=True):
-    """How long, in data time, the previous champion is kept warm after a promotion."""
+    """What follows a promotion: the previous champion is kept warm, and comes back where the new one does harm."""
 
     duration: Duration = "48h"
+    """How long, in data time."""
     quality: QualityGuard = QualityGuard()
 
 
@@ -139,9 +107,13 @@ class Rollout(Closed, frozen=True):
     """How a candidate takes over the traffic."""
 
     strategy: Strategy = "canary"
-    steps: tuple[Weight, ...] = (5, 25, 50)
+    """canary: by growing weights, judged at each; direct: at once after a smoke test. ab and shadow are coming."""
+    steps: Annotated[tuple[Weight, ...], Meta(max_length=99)] = (5, 25, 50)
+    """The candidate's weights, each larger than the one before; after the last it is promoted."""
     max_duration: Duration = "2h"
+    """After how long, in wall time, a rollout without a verdict is taken back as Inconclusive."""
     harm_tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Harm is found when the candidate is certainly worse than the champion by more than this share."""
     guard: Guard = Guard()
     bake: Bake = Bake()
 
@@ -150,22 +122,29 @@ class Window(Closed, frozen=True):
     """When the monitor closes a window: after so many rows, or so much data time."""
 
     rows: Annotated[int, Meta(ge=20, le=1_000_000)] = 5000
+    """After how many rows a window closes."""
     every: Duration | None = None
+    """After how much data time a window closes, however few its rows."""
 
 
 class Drift(Closed, frozen=True):
     """What counts as a moved distribution: significant, at least `effect` large, and persistent."""
 
     detector: Literal["tabular"] = "tabular"
+    """Which tests compare a window with the version's reference."""
     effect: Annotated[float, Meta(gt=0)] = 0.2
+    """The least effect that counts: Wasserstein-1 in reference standard deviations for numbers, total variation for categories."""
     persistence: PersistenceText = "2 of 5"
+    """How many of the last windows must have moved."""
 
 
 class Performance(Closed, frozen=True):
     """When an error on matured labels is too large: past the margin of the champion's own validation, or past `floor`."""
 
     margin: MarginText = "x1.1"
+    """How much worse than in the champion's own validation is still good enough."""
     floor: float | None = None
+    """A value that the metric must never be past, whatever the champion's validation was."""
 
 
 class Monitoring(Closed, frozen=True):
@@ -180,7 +159,9 @@ class Breaker(Closed, frozen=True):
     """After so many failures in a row nothing is retrained by itself until `reset` has passed."""
 
     failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    """How many Releases in a row must have ended Rejected, RolledBack or Failed."""
     reset: Duration = "7d"
+    """How long the breaker stays open; a person or a changed recipe passes it."""
 
 
 RetrainOn = Literal["performance", "concept", "drift", "schedule", "newData"]
@@ -189,9 +170,12 @@ RetrainOn = Literal["performance", "concept", "drift", "schedule", "newData"]
 class Retraining(Closed, frozen=True):
     """What may ask for a new version by itself, and how often."""
 
-    on: tuple[RetrainOn, ...] = ("performance", "concept")
+    on: Annotated[tuple[RetrainOn, ...], Meta(max_length=5)] = ("performance", "concept")
+    """What asks for a new version: the error grew; it grew at unchanged inputs; inputs moved; a schedule (coming); new rows came."""
     cooldown: Duration = "24h"
+    """How long, in data time, after a Release the next may begin by itself."""
     max_per_day: Annotated[int, Meta(ge=1, le=1000)] = 2
+    """How many Releases may begin by themselves within a day of data time."""
     breaker: Breaker = Breaker()
 
 
@@ -199,42 +183,19 @@ class ModelSpec(Closed, frozen=True):
     """Everything a user says of a model."""
 
     task: Task
+    """What kind of thing is predicted: a number, one of two classes, or one of several."""
     data: Data
     training: Training = Training()
-    gates: tuple[Gate, ...] = ()
+    gates: Annotated[tuple[Gate, ...], Meta(max_length=64)] = ()
+    """What a candidate must meet before anything of it is deployed; without any, it must be about as good as the champion."""
     approval: Literal["automatic", "manual"] = "automatic"
+    """Whether a person must say yes to a candidate that passed its gates."""
     serving: Serving = Serving()
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
     deletion_policy: Literal["Orphan", "Delete"] = "Orphan"
-
-
-class Metadata(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """An object's name and what the platform adds to it; `resource_version` is what a compare-and-swap compares."""
-
-    name: Name
-    namespace: str = "default"
-    uid: str = ""
-    generation: int = 0
-    resource_version: str = ""
-    creation_timestamp: datetime | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-
-
-class Version(Struct, frozen=True, rename="camel"):
-    """A registered version: its number in the registry, and the SHA-256 of its manifest."""
-
-    version: str
-    digest: str
-
-
-class Champion(Version, frozen=True, rename="camel", omit_defaults=True):
-    """The version that serves; `generation` grows by one with each change and is what the champion lock compares."""
-
-    generation: int = 1
-    release: str = ""
+    """Whether the InferenceService outlives the Model (Orphan) or goes with it (Delete)."""
 
 
 class ModelStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -242,13 +203,23 @@ class ModelStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     champion: Champion | None = None
     previous: Champion | None = None
+    """The champion before; what a rollback brings back."""
     first_cut: datetime | None = None
+    """Up to when, in data time, the first training run reads."""
     breaker_since: datetime | None = None
+    """Since when, in data time, the breaker is open: nothing is retrained by itself."""
     breaker_reset_at: datetime | None = None
+    """When, in data time, the breaker was reset; failures before it count no more."""
+    monitoring: MonitoringSummary | None = None
+    last_release: LastRelease | None = None
+    observed_generation: int = 0
+    """The metadata.generation that this status speaks of."""
+    conditions: tuple[Condition, ...] = ()
+    """What is so of the Model right now; Ready first of all."""
 
 
 class Model(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """The document, as a user writes it and as the platform keeps it."""
+    """A model, declared once: trained, gated, rolled out by canary, watched, and retrained when the world drifts."""
 
     api_version: Literal["trimtab.dev/v1alpha1"]
     kind: Literal["Model"]
@@ -258,8 +229,13 @@ class Model(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unkn
 
     @property
     def name(self) -> str:
-        """The Model's name; the served model, the registered model and the InferenceService carry it too."""
+        """The Model's name; the served model and the InferenceService carry it too."""
         return self.metadata.name
+
+    @property
+    def registered(self) -> str:
+        """The name in the model registry, which knows no namespaces: `name` in namespace default, else `namespace.name`."""
+        return self.name if self.metadata.namespace == "default" else f"{self.metadata.namespace}.{self.name}"
 
 
 def recipe(spec: ModelSpec) -> str:

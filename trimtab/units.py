@@ -1,6 +1,7 @@
 """Durations, margins and persistence as people write them in a Model document.
 
 They stay strings in the document (so that a CRD schema can check them by pattern) and become numbers here, in one place.
+The patterns bound the digits: no duration is longer than some 200 years, which a calendar can be moved by both ways.
 """
 
 import re
@@ -9,10 +10,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-DURATION_PATTERN = r"^[0-9]+(ms|s|m|h|d|w)$"
-MARGIN_PATTERN = r"^([+-][0-9]+(\.[0-9]+)?|x[0-9]+(\.[0-9]+)?)$"
+DURATION_PATTERN = r"^([0-9]{1,8}(ms|s|m)|[0-9]{1,6}h|[0-9]{1,4}[dw])$"
+MARGIN_PATTERN = r"^[-+x][0-9]{1,12}(\.[0-9]{1,12})?$"
 PERSISTENCE_PATTERN = r"^[1-9][0-9]? of [1-9][0-9]?$"
 
+Name = Annotated[
+    str,
+    Meta(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", description="a name of at most 40 small letters, digits and hyphens"),
+]
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="a duration such as 250ms, 90s, 30m, 24h, 180d or 2w")]
 MarginText = Annotated[
     str,

@@ -1,0 +1,150 @@
+"""What a real API server makes of documents: what it takes, what it refuses, with which words, and that a laptop says the same."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.crd_kit import ACTION, DESIGN, LOG, MINIMAL, RELEASE, ROOT, Cluster, changed, installed
+from trimtab.documents import parse_model
+from trimtab.errors import InvalidInput
+from trimtab.platforms.kubernetes.crds import KINDS
+from trimtab.rules import RULES
+
+pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with installed() as own:
+        yield own
+
+
+def bike_demand() -> dict[str, Any]:
+    made = yaml.safe_load((ROOT / "examples" / "bike-demand" / "model.yaml").read_text())
+    return changed(made, "spec.data.uri", "http://rows.example.com/bike.csv")
+
+
+TAKEN = {
+    "the example": bike_demand(),
+    "the design's document without what is coming": yaml.safe_load(DESIGN),
+    "nothing but what has no default": MINIMAL,
+    "an absolute path, such as a volume's": changed(MINIMAL, "spec.data.uri", "/data/rows/*.parquet"),
+    "as many hits as windows": changed(MINIMAL, "spec.monitoring.drift.persistence", "3 of 3"),
+    "more than nine hits of more than nine windows": changed(MINIMAL, "spec.monitoring.drift.persistence", "9 of 10"),
+    "a direct rollout needs no steps": changed(MINIMAL, "spec.rollout", {"strategy": "direct", "steps": []}),
+    "the longest list of steps": changed(MINIMAL, "spec.rollout.steps", list(range(1, 100))),
+    "a bake of no time": changed(MINIMAL, "spec.rollout.bake.duration", "0s"),
+    "no adoption, said": changed(MINIMAL, "spec.serving.adopt", False),
+    "the longest name": changed(MINIMAL, "metadata.name", "b" * 40),
+}
+
+
+@pytest.mark.parametrize("body", TAKEN.values(), ids=TAKEN.keys())
+def test_a_document_that_both_take(cluster: Cluster, body: dict[str, Any]) -> None:
+    said = cluster.tried(body)
+    assert said.code == 0, said.err
+    assert parse_model(json.dumps(body)).name == body["metadata"]["name"]
+
+
+def gates(*made: dict[str, Any]) -> dict[str, Any]:
+    return changed(MINIMAL, "spec.gates", list(made))
+
+
+BROKEN: list[tuple[str, str, dict[str, Any]]] = [
+    ("label-excluded", "spec.data.exclude", changed(MINIMAL, "spec.data.exclude", ["casual", "demand"])),
+    ("label-shared", "spec.data.label", changed(MINIMAL, "spec.data.time", "demand")),
+    ("label-shared", "spec.data.label", changed(MINIMAL, "spec.data.key", "demand")),
+    ("history-zero", "spec.data.history", changed(MINIMAL, "spec.data.history", "00d")),
+    ("estimators-coming", "spec.training.search.estimators", changed(MINIMAL, "spec.training.search.estimators", ["xgboost", "linear"])),
+    ("estimators-coming", "spec.training.search.estimators", changed(MINIMAL, "spec.training.search.estimators", [])),
+    ("gate-bound", "spec.gates[0]", gates({"metric": "rmse"})),
+    ("gate-bound", "spec.gates[1]", gates({"metric": "mae", "max": 3}, {"metric": "rmse", "max": 3, "notWorseThan": "champion"})),
+    ("gate-part-coming", "spec.gates[0]", gates({"metric": "rmse", "max": 3, "slice": "region"})),
+    ("gate-part-coming", "spec.gates[0]", gates({"metric": "attribution_share", "max": 0.6, "feature": "plan"})),
+    ("gate-margin", "spec.gates[0].margin", gates({"metric": "rmse", "max": 3, "margin": "+1"})),
+    ("explainer-coming", "spec.serving.explainer", changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})),
+    ("template-coming", "spec.serving.template", changed(MINIMAL, "spec.serving.template", {"nodeSelector": {"a": "b"}})),
+    ("adopt-coming", "spec.serving.adopt", changed(MINIMAL, "spec.serving.adopt", True)),
+    ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "shadow")),
+    ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "ab")),
+    ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [50, 20])),
+    ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [20, 20, 50])),
+    ("steps-needed", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [])),
+    ("rollout-time", "spec.rollout.maxDuration", changed(MINIMAL, "spec.rollout.maxDuration", "0h")),
+    ("window-time", "spec.monitoring.window.every", changed(MINIMAL, "spec.monitoring.window.every", "0ms")),
+    ("persistence-hits", "spec.monitoring.drift.persistence", changed(MINIMAL, "spec.monitoring.drift.persistence", "10 of 9")),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "body"), BROKEN, ids=[f"{name}-{number}" for number, (name, _, _) in enumerate(BROKEN)])
+def test_a_combination_that_both_refuse_with_the_same_words(cluster: Cluster, name: str, path: str, body: dict[str, Any]) -> None:
+    message = next(rule.message for rule in RULES if rule.name == name)
+    said = cluster.tried(body)
+    assert said.code != 0
+    assert f"{path}: Invalid value:" in said.words
+    assert message in said.words
+    with pytest.raises(InvalidInput) as refused:
+        parse_model(json.dumps(body))
+    assert f"{path}: " in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_every_rule_has_a_document_that_breaks_it() -> None:
+    assert {rule.name for rule in RULES} == {name for name, _, _ in BROKEN}
+    elsewhere = {rule.name for kind in KINDS for rule in kind.rules} - {rule.name for rule in RULES}
+    assert elsewhere == {
+        "name",
+        "uri-whole",
+        "champion-grows",
+        "release-fixed",
+        "ended-stays",
+        "action-fixed",
+        "log-model-fixed",
+        "log-release-fixed",
+        "log-numbered",
+        "log-grows",
+        "log-kept",
+    }, "each of these has a test of its own below"
+
+
+MALFORMED = {
+    "a field that is unknown": (changed(MINIMAL, "spec.data.foo", 1), 'unknown field "spec.data.foo"'),
+    "a task of which nobody heard": (changed(MINIMAL, "spec.task", "ranking"), 'supported values: "regression", "binary", "multiclass"'),
+    "a duration in words": (changed(MINIMAL, "spec.data.history", "180 days"), "spec.data.history in body should match"),
+    "a duration that leaves the calendar": (changed(MINIMAL, "spec.data.history", "99999w"), "spec.data.history in body should match"),
+    "a bare percent as a margin": (changed(MINIMAL, "spec.monitoring.performance.margin", "5%"), "margin in body should match"),
+    "hits in words": (changed(MINIMAL, "spec.monitoring.drift.persistence", "two of five"), "persistence in body should match"),
+    "a weight of everything": (changed(MINIMAL, "spec.rollout.steps", [100]), "should be less than or equal to 99"),
+    "a tolerance of everything": (changed(MINIMAL, "spec.rollout.harmTolerance", 1), "should be less than 1"),
+    "an effect of nothing": (changed(MINIMAL, "spec.monitoring.drift.effect", 0), "should be greater than 0"),
+    "a column without a name": (changed(MINIMAL, "spec.data.time", ""), "should be at least 1 chars long"),
+    "a text where a number belongs": (changed(MINIMAL, "spec.serving.replicas", "two"), "must be of type integer"),
+    "no label": (changed(MINIMAL, "spec.data", {"uri": "s3://a/b.csv"}), "spec.data.label: Required value"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_field_that_both_refuse(cluster: Cluster, body: dict[str, Any], message: str) -> None:
+    said = cluster.tried(body)
+    assert said.code != 0
+    assert message in said.words
+    with pytest.raises(InvalidInput):
+        parse_model(json.dumps(body))
+
+
+def test_a_relative_path_has_no_folder_on_a_cluster(cluster: Cluster) -> None:
+    said = cluster.tried(changed(MINIMAL, "spec.data.uri", "../../build/bike.csv"))
+    assert "spec.data.uri: Invalid value:" in said.words
+    assert "there is no folder that a relative path starts in" in said.words
+
+
+@pytest.mark.parametrize("body", [MINIMAL, RELEASE, ACTION, LOG], ids=lambda body: body["kind"])
+@pytest.mark.parametrize("name", ["b" * 41, "1bikes", "bikes.eu"])
+def test_a_name_that_the_parts_of_trimtab_could_not_carry(cluster: Cluster, body: dict[str, Any], name: str) -> None:
+    said = cluster.tried(changed(body, "metadata.name", name))
+    assert said.code != 0
+    assert "metadata.name: allowed is a name of at most 40 small letters" in said.words

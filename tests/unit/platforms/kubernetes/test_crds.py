@@ -1,0 +1,161 @@
+"""The CRDs are what the nouns say, and every field of theirs is described. What an API server makes of them: tests/cluster/test_crds.py."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from msgspec import Struct
+
+from trimtab.described import sentences
+from trimtab.platforms.kubernetes.crds import FOLDER, KINDS, Kind, crd, documents, main
+from trimtab.platforms.kubernetes.schemas import schema_of
+from trimtab.rules import RULES, Rule
+
+
+def schema(kind: Kind) -> dict[str, Any]:
+    return crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def fields(one: dict[str, Any], path: str = "") -> dict[str, dict[str, Any]]:
+    """Every field of a schema by its path."""
+    found = {}
+    for name, inner in one.get("properties", {}).items():
+        found |= {f"{path}.{name}".lstrip("."): inner} | fields(inner, f"{path}.{name}".lstrip("."))
+    return found | (fields(one["items"], f"{path}[]") if "items" in one else {})
+
+
+@pytest.mark.parametrize("name", documents())
+def test_the_files_are_what_the_nouns_say(name: str) -> None:
+    assert (FOLDER / name).read_text() == documents()[name], "run `make generate`"
+
+
+def test_there_is_a_file_a_kind_and_nothing_else() -> None:
+    assert sorted(path.name for path in FOLDER.glob("*.trimtab.dev.yaml")) == sorted(documents())
+
+
+def test_the_command_writes_them_all(tmp_path: Path) -> None:
+    main(tmp_path / "crds")
+    assert {path.name: path.read_text() for path in (tmp_path / "crds").iterdir()} == documents()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_every_field_has_a_description_that_is_a_sentence(kind: Kind) -> None:
+    for path, one in fields(schema(kind)).items():
+        if path != "metadata":
+            assert re.match(r"^\S.*[.)]$", one.get("description", ""), re.DOTALL), f"{kind.resource.kind}.{path} needs a sentence below it"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_the_server_injects_no_default_and_nothing_is_null(kind: Kind) -> None:
+    for path, one in fields(schema(kind)).items():
+        assert not {"default", "nullable"} & one.keys(), path
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_every_rule_of_a_kind_is_in_its_schema(kind: Kind) -> None:
+    made = schema(kind)
+    places = {"": made} | fields(made) | {f"{path}[]": one["items"] for path, one in fields(made).items() if "items" in one}
+    for rule in kind.rules:
+        said = [one for one in places[rule.on].get("x-kubernetes-validations", []) if one["rule"] == rule.cel]
+        assert [one["message"] for one in said] == [rule.message], rule.name
+        if rule.at:
+            assert said[0]["fieldPath"] == f".{rule.at}"
+            assert rule.at in places[rule.on]["properties"], rule.name
+    kept = [one for place in places.values() for one in place.get("x-kubernetes-validations", [])]
+    assert len(kept) == len(kind.rules)
+
+
+def test_each_rule_of_the_document_is_asked_in_python_too() -> None:
+    model = next(kind for kind in KINDS if kind.resource.kind == "Model")
+    assert set(RULES) <= set(model.rules)
+    assert all(rule.broken for rule in RULES)
+    assert not any(rule.broken for kind in KINDS for rule in kind.rules if rule not in RULES), "what Python can tell belongs to rules.py"
+
+
+def test_rule_names_are_unique_within_a_kind() -> None:
+    for kind in KINDS:
+        assert len({rule.name for rule in kind.rules}) == len(kind.rules)
+
+
+def test_columns_lead_to_fields() -> None:
+    for kind in KINDS:
+        known = fields(schema(kind)).keys() | {"metadata.creationTimestamp"}
+        for column in kind.columns:
+            path = re.sub(r"\[\?.*?\]", "[]", column.path).lstrip(".")
+            assert path in known, f"{kind.resource.kind}: column {column.name}"
+
+
+def test_a_list_of_conditions_is_a_map_by_type() -> None:
+    status = fields(schema(KINDS[0]))["status.conditions"]
+    assert (status["x-kubernetes-list-type"], status["x-kubernetes-list-map-keys"]) == ("map", ["type"])
+    assert "observedGeneration" in status["items"]["properties"]
+
+
+class Base(Struct):
+    """What both have."""
+
+    first: int
+    """The first."""
+
+
+class Small(Base):
+    """One of each."""
+
+    words: tuple[Literal["a", "b"], ...] = ("a",)
+    """Some words."""
+    pair: tuple[float, float] = (0.0, 0.0)
+    """Two numbers."""
+    free: dict[str, Any] = {}
+    """Anything."""
+    labels: dict[str, str] = {}
+    """Words by words."""
+    moment: datetime | None = None
+    """When."""
+
+
+def test_each_type_has_its_schema() -> None:
+    made = schema_of(Small, [Rule("r", "words", "self.size() > 0", "m")])
+    assert made["required"] == ["first"]
+    properties = {name: {key: one[key] for key in one if key != "description"} for name, one in made["properties"].items()}
+    assert properties["first"] == {"type": "integer", "format": "int64"}
+    assert properties["words"] == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a", "b"]},
+        "x-kubernetes-list-type": "atomic",
+        "x-kubernetes-validations": [{"rule": "self.size() > 0", "message": "m"}],
+    }
+    assert properties["pair"]["minItems"] == properties["pair"]["maxItems"] == 2
+    assert properties["free"] == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    assert properties["labels"] == {"type": "object", "additionalProperties": {"type": "string"}}
+    assert properties["moment"] == {"type": "string", "format": "date-time"}
+    assert made["properties"]["words"]["description"] == 'Some words. Default: ["a"].'
+
+
+def test_sentences_of_a_base_are_inherited() -> None:
+    assert sentences(Small)["first"] == "The first."
+
+
+class Odd(Struct):
+    """What no document has."""
+
+    thing: bytes = b""
+
+
+def test_a_type_without_a_schema_is_named() -> None:
+    with pytest.raises(TypeError, match="thing: no schema is known for the type <class 'bytes'>"):
+        schema_of(Odd, [])
+
+
+def test_policies_are_two_and_bound() -> None:
+    folder = FOLDER.parent / "admission"
+    found = [one for path in sorted(folder.glob("release*.yaml")) for one in yaml.safe_load_all(path.read_text())]
+    kinds = [(one["kind"], one["spec"].get("policyName", one["metadata"]["name"])) for one in found]
+    assert kinds == [
+        ("ValidatingAdmissionPolicy", "trimtab-releaseactions"),
+        ("ValidatingAdmissionPolicyBinding", "trimtab-releaseactions"),
+        ("ValidatingAdmissionPolicy", "trimtab-releases"),
+        ("ValidatingAdmissionPolicyBinding", "trimtab-releases"),
+    ]

@@ -1,0 +1,42 @@
+"""What a sentence about an impossible combination says: where, what was found, and what is allowed."""
+
+import pytest
+
+from trimtab.rules import RULES, impossible
+from trimtab.spec import API_VERSION, Data, Gate, Metadata, Model, ModelSpec, Rollout, Serving
+
+DATA = Data(uri="rows.csv", label="demand")
+
+
+def model(name: str = "bikes", namespace: str = "default", **spec: object) -> Model:
+    return Model(API_VERSION, "Model", Metadata(name, namespace), ModelSpec(**{"task": "regression", "data": DATA} | spec))  # type: ignore[arg-type]
+
+
+def test_the_defaults_are_possible() -> None:
+    assert impossible(model()) == []
+
+
+def test_a_sentence_names_place_finding_and_what_is_allowed() -> None:
+    assert impossible(model(rollout=Rollout(steps=(50, 20)))) == [
+        "spec.rollout.steps: found [50,20], allowed are growing weights such as [5, 25, 50]"
+    ]
+
+
+def test_an_item_of_a_list_is_named_by_its_place() -> None:
+    assert impossible(model(gates=(Gate("rmse", max=3), Gate("mae")))) == [
+        "spec.gates[1]: exactly one of min, max and notWorseThan is needed"
+    ]
+
+
+def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
+    said = impossible(model(serving=Serving(adopt=True, template={"a": 1}), rollout=Rollout(strategy="ab", steps=())))
+    assert [sentence.split(":")[0] for sentence in said] == ["spec.serving.template", "spec.serving.adopt", "spec.rollout.strategy"]
+
+
+def test_rules_have_names_of_their_own() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize(("namespace", "registered"), [("default", "bikes"), ("crm", "crm.bikes")])
+def test_the_registry_has_one_name_for_two_namespaces(namespace: str, registered: str) -> None:
+    assert model(namespace=namespace).registered == registered

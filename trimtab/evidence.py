@@ -1,0 +1,121 @@
+"""What the judge remembers of a rollout and what it says of it (design §7).
+
+The sentence below a field is its description: in `kubectl explain`, in the CRDs and in the reference (`described.py`).
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class Frozen(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A value that never changes once made."""
+
+
+class ArmCounts(Frozen, frozen=True):
+    """What one version answered within a block: `errors` are answers without a prediction, `slow` took longer than the threshold."""
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+
+
+class Block(Frozen, frozen=True):
+    """Both versions' counts between two looks, at one constant weight (percent to the candidate).
+
+    `warm` is False while the candidate's process is fresh: what it answered late then says nothing of how fast it is.
+    """
+
+    weight: int
+    start: datetime
+    end: datetime
+    champion: ArmCounts
+    candidate: ArmCounts
+    warm: bool = True
+
+
+class PairedLosses(Frozen, frozen=True):
+    """Losses of champion and candidate on the same rows, oldest first; `clip` bounds the absolute difference of one row."""
+
+    champion: tuple[float, ...] = ()
+    candidate: tuple[float, ...] = ()
+    clip: float = 1.0
+
+
+class GuardState(Frozen, frozen=True):
+    """What is kept of one guard's evidence between two looks; `rollout/eprocess.py` says what the numbers mean.
+
+    The counts are the whole rollout's. `stratified` are the sums over blocks that the estimate is made of, `learned` the
+    champion's remembered (n, x). `harm` and `step` are log E-values, a row of effects for each difference on the guard's
+    grid: `harm` runs over the whole rollout, `step` starts anew at each step.
+    """
+
+    champion_n: int = 0
+    """The champion's requests in the whole rollout."""
+    champion_x: int = 0
+    """How many of them were bad."""
+    candidate_n: int = 0
+    """The candidate's requests in the whole rollout."""
+    candidate_x: int = 0
+    """How many of them were bad."""
+    stratified: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Sums over the blocks that the estimate of the difference is made of."""
+    learned: tuple[float, float] = (0.0, 0.0)
+    """The champion's remembered requests, and how many of them were bad."""
+    harm: tuple[float, ...] = ()
+    """Log E-values against "no worse", over the whole rollout: a row of effects for each difference on the guard's grid."""
+    step: tuple[float, ...] = ()
+    """Log E-values against "worse by the margin", anew at each step: a row of effects for each difference on the guard's grid."""
+
+
+class Evidence(Frozen, frozen=True):
+    """All that the judge remembers of a rollout."""
+
+    cursor: dict[str, Any] = {}
+    """Where the reading of the counters stands."""
+    errors: GuardState = GuardState()
+    """What is known of the answers without a prediction."""
+    slow: GuardState = GuardState()
+    """What is known of the slow answers."""
+
+
+class GuardVerdict(Frozen, frozen=True):
+    """What one guard says: how the candidate differs, the anytime-valid interval of it, and the margin it is held against.
+
+    All four are candidate - champion where the margin is absolute, candidate / champion where it is `relative`. A bound is
+    None as long as nothing is known; `lower` reaches the tolerance exactly when the guard says harm, `upper` the margin
+    exactly when it says notWorse (or would, were there no harm).
+    """
+
+    guard: Literal["errors", "slow", "quality"]
+    """What is compared."""
+    says: Literal["harm", "notWorse", "hold", "noData"]
+    """What follows from it."""
+    sentence: str
+    """The same as a sentence."""
+    difference: float | None = None
+    """The estimate of candidate - champion, or of candidate / champion where the margin is relative."""
+    lower: float | None = None
+    """The lower bound of the difference; it holds at any time of looking."""
+    upper: float | None = None
+    """The upper bound of the difference; it holds at any time of looking."""
+    margin: float | None = None
+    """What the upper bound must be below."""
+    relative: bool = False
+    """Whether difference, bounds and margin are candidate / champion."""
+    champion_n: int = 0
+    """The champion's requests, or rows, that this rests on."""
+    candidate_n: int = 0
+    """The candidate's requests, or rows, that this rests on."""
+
+
+class Verdict(Frozen, frozen=True):
+    """What the judge says of all guards together; harm by one is harm, not worse needs all."""
+
+    says: Literal["harm", "notWorse", "hold", "noData"] = "noData"
+    """harm: take it back. notWorse: go on. hold: look on. noData: nothing was seen."""
+    sentence: str = "no requests were seen yet"
+    """The same as a sentence."""
+    guards: tuple[GuardVerdict, ...] = ()
+    """What each guard says."""

@@ -1,0 +1,265 @@
+"""What no single field of a Model document can show: combinations that cannot work.
+
+One table, held twice: `documents.py` asks each rule's Python wherever a document is read, and the CRD carries its CEL, so that an
+API server refuses the same documents with the same words. A test on a real API server holds the two against each other.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.spec import Data, Drift, Gate, Model, Rollout, Search, Serving, Window
+from trimtab.units import duration, persistence
+
+
+class Rule(Struct, frozen=True):
+    """One combination that cannot work.
+
+    `on` is the path of what the rule looks at, which is `self` in CEL ("[]": each item of a list). `at` is the field within it that
+    is to be mended, if it is one. `cel` is true where all is well, `broken` where it is not. `message` is said after the path and
+    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell.
+    """
+
+    name: str
+    on: str
+    cel: str
+    message: str
+    broken: Callable[[Any], bool] | None = None
+    at: str = ""
+
+
+def _label_excluded(data: Data) -> bool:
+    return data.label in data.exclude
+
+
+def _label_shared(data: Data) -> bool:
+    return data.label in (data.time, data.key)
+
+
+def _no_history(data: Data) -> bool:
+    return _zero(data.history)
+
+
+def _strategy_coming(rollout: Rollout) -> bool:
+    return rollout.strategy not in ("canary", "direct")
+
+
+def _steps_fall(rollout: Rollout) -> bool:
+    return list(rollout.steps) != sorted(set(rollout.steps))
+
+
+def _no_steps(rollout: Rollout) -> bool:
+    return rollout.strategy == "canary" and not rollout.steps
+
+
+def _no_rollout_time(rollout: Rollout) -> bool:
+    return _zero(rollout.max_duration)
+
+
+def _no_window_time(window: Window) -> bool:
+    return _zero(window.every)
+
+
+def _too_many_hits(drift: Drift) -> bool:
+    wanted = persistence(drift.persistence)
+    return wanted.hits > wanted.windows
+
+
+def _explained(serving: Serving) -> bool:
+    return serving.explainer is not None
+
+
+def _templated(serving: Serving) -> bool:
+    return bool(serving.template)
+
+
+def _adopting(serving: Serving) -> bool:
+    return serving.adopt
+
+
+def _other_estimators(search: Search) -> bool:
+    return set(search.estimators) != {"xgboost"}
+
+
+def _not_one_bound(gate: Gate) -> bool:
+    return sum(bound is not None for bound in (gate.min, gate.max, gate.not_worse_than)) != 1
+
+
+def _parted_gate(gate: Gate) -> bool:
+    return bool(gate.slice or gate.feature)
+
+
+def _idle_margin(gate: Gate) -> bool:
+    return gate.margin is not None and gate.not_worse_than is None
+
+
+def _zero(length: str | None) -> bool:
+    return length is not None and not duration(length)
+
+
+def _positive(field: str) -> str:
+    return f"!has(self.{field}) || !self.{field}.matches('^0+[a-z]+$')"
+
+
+_COMING = "allowed is nothing yet: this is coming; leave it out"
+
+RULES = (
+    Rule(
+        name="label-excluded",
+        on="spec.data",
+        at="exclude",
+        cel="!has(self.exclude) || !(self.label in self.exclude)",
+        message="allowed are columns other than the label, which is never a feature anyway",
+        broken=_label_excluded,
+    ),
+    Rule(
+        name="label-shared",
+        on="spec.data",
+        at="label",
+        cel="!(has(self.time) && self.time == self.label) && !(has(self.key) && self.key == self.label)",
+        message="allowed is a column of its own, neither the time nor the key",
+        broken=_label_shared,
+    ),
+    Rule(
+        name="history-zero",
+        on="spec.data",
+        at="history",
+        cel=_positive("history"),
+        message="allowed is a duration above zero; a run needs rows",
+        broken=_no_history,
+    ),
+    Rule(
+        name="estimators-coming",
+        on="spec.training.search",
+        at="estimators",
+        cel="!has(self.estimators) || (self.estimators.size() > 0 && self.estimators.all(name, name == 'xgboost'))",
+        message='allowed today is ["xgboost"]; the others are coming',
+        broken=_other_estimators,
+    ),
+    Rule(
+        name="gate-bound",
+        on="spec.gates[]",
+        cel="[has(self.min), has(self.max), has(self.notWorseThan)].filter(bound, bound).size() == 1",
+        message="exactly one of min, max and notWorseThan is needed",
+        broken=_not_one_bound,
+    ),
+    Rule(
+        name="gate-part-coming",
+        on="spec.gates[]",
+        cel="!has(self.slice) && !has(self.feature)",
+        message="gates by slice and by feature are coming; leave slice and feature out",
+        broken=_parted_gate,
+    ),
+    Rule(
+        name="gate-margin",
+        on="spec.gates[]",
+        at="margin",
+        cel="!has(self.margin) || has(self.notWorseThan)",
+        message="a margin only goes with notWorseThan",
+        broken=_idle_margin,
+    ),
+    Rule(
+        name="explainer-coming",
+        on="spec.serving",
+        at="explainer",
+        cel="!has(self.explainer)",
+        message=_COMING,
+        broken=_explained,
+    ),
+    Rule(
+        name="template-coming",
+        on="spec.serving",
+        at="template",
+        cel="!has(self.template)",
+        message=_COMING,
+        broken=_templated,
+    ),
+    Rule(
+        name="adopt-coming",
+        on="spec.serving",
+        at="adopt",
+        cel="!has(self.adopt) || !self.adopt",
+        message=_COMING,
+        broken=_adopting,
+    ),
+    Rule(
+        name="strategy-coming",
+        on="spec.rollout",
+        at="strategy",
+        cel="!has(self.strategy) || self.strategy in ['canary', 'direct']",
+        message="allowed today are 'canary' and 'direct'; 'ab' and 'shadow' are coming",
+        broken=_strategy_coming,
+    ),
+    Rule(
+        name="steps-grow",
+        on="spec.rollout",
+        at="steps",
+        cel="!has(self.steps) || (self.steps.isSorted() && self.steps.all(one, self.steps.exists_one(other, one == other)))",
+        message="allowed are growing weights such as [5, 25, 50]",
+        broken=_steps_fall,
+    ),
+    Rule(
+        name="steps-needed",
+        on="spec.rollout",
+        at="steps",
+        cel="!has(self.steps) || self.steps.size() > 0 || (has(self.strategy) && self.strategy != 'canary')",
+        message="allowed for a canary are growing weights such as [5, 25, 50], at least one",
+        broken=_no_steps,
+    ),
+    Rule(
+        name="rollout-time",
+        on="spec.rollout",
+        at="maxDuration",
+        cel=_positive("maxDuration"),
+        message="allowed is a duration above zero; a rollout needs time",
+        broken=_no_rollout_time,
+    ),
+    Rule(
+        name="window-time",
+        on="spec.monitoring.window",
+        at="every",
+        cel=_positive("every"),
+        message="allowed is a duration above zero; leave it out to close windows by rows alone",
+        broken=_no_window_time,
+    ),
+    Rule(
+        name="persistence-hits",
+        on="spec.monitoring.drift",
+        at="persistence",
+        cel=(
+            "!has(self.persistence) || !self.persistence.matches('^[0-9]+ of [0-9]+$') || "
+            "int(self.persistence.split(' of ')[0]) <= int(self.persistence.split(' of ')[1])"
+        ),
+        message="more hits than windows; allowed is at most as many",
+        broken=_too_many_hits,
+    ),
+)
+
+
+def impossible(model: Model) -> list[str]:
+    """A sentence for each combination of fields that cannot work: the path, what was found there, and what is allowed."""
+    return [_sentence(rule, path, part) for rule in RULES for path, part in _parts(model, rule.on) if rule.broken and rule.broken(part)]
+
+
+def _parts(root: Any, path: str) -> Iterator[tuple[str, Any]]:
+    here = [("", root)]
+    for word in path.split("."):
+        name = word.removesuffix("[]")
+        here = [(f"{place}.{name}".lstrip("."), getattr(part, _attribute(part, name))) for place, part in here]
+        if word.endswith("[]"):
+            here = [(f"{place}[{index}]", item) for place, items in here for index, item in enumerate(items)]
+    yield from here
+
+
+def _sentence(rule: Rule, path: str, part: Any) -> str:
+    if not rule.at:
+        return f"{path}: {rule.message}"
+    found = msgspec.json.encode(getattr(part, _attribute(part, rule.at))).decode()
+    return f"{path}.{rule.at}: found {found:.80}, {rule.message}"
+
+
+def _attribute(part: Struct, name: str) -> str:
+    """The name in Python of a field of the document."""
+    return dict(zip(part.__struct_encode_fields__, part.__struct_fields__, strict=True))[name]

@@ -1,0 +1,132 @@
+"""What the platform keeps of an object: its metadata, its champion, its conditions, and where a Release is.
+
+These are the parts of Model and Release that no user writes. The sentence below a field is its description: in `kubectl explain`,
+in the CRDs and in the reference (`described.py`).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from trimtab.units import Name
+
+
+class Phase(StrEnum):
+    """Where a Release is; the order is the order of a good life."""
+
+    PENDING = "Pending"
+    TRAINING = "Training"
+    COMPARING = "Comparing"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    ROLLOUT = "Rollout"
+    BAKING = "Baking"
+    WITHDRAWING = "Withdrawing"
+    PROMOTED = "Promoted"
+    REJECTED = "Rejected"
+    ROLLED_BACK = "RolledBack"
+    INCONCLUSIVE = "Inconclusive"
+    FAILED = "Failed"
+    REFUSED = "Refused"
+    SUPERSEDED = "Superseded"
+    CANCELLED = "Cancelled"
+
+
+TERMINAL = frozenset(
+    {
+        Phase.PROMOTED,
+        Phase.REJECTED,
+        Phase.ROLLED_BACK,
+        Phase.INCONCLUSIVE,
+        Phase.FAILED,
+        Phase.REFUSED,
+        Phase.SUPERSEDED,
+        Phase.CANCELLED,
+    }
+)
+
+
+class Metadata(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """An object's name and what the platform adds to it; `resource_version` is what a compare-and-swap compares.
+
+    A cluster keeps more in it than is read here (managedFields and the like): what is unknown is passed over.
+    """
+
+    name: Name
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[dict[str, Any], ...] = ()
+
+
+class Version(Struct, frozen=True, rename="camel"):
+    """A registered version: its number in the registry, and the SHA-256 of its manifest."""
+
+    version: str
+    """The version's number in the registry."""
+    digest: str
+    """The SHA-256 of the version's manifest, in hexadecimal."""
+
+
+class Champion(Version, frozen=True, rename="camel", omit_defaults=True):
+    """The version that serves; `generation` grows by one with each change and is what the champion lock compares."""
+
+    generation: int = 1
+    """Grows by one with each change of champion, back to an earlier version included."""
+    release: str = ""
+    """The Release that promoted it."""
+
+
+class Condition(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One thing that is so, is not so, or is not known of the object, as `kubectl wait --for=condition=…` reads it."""
+
+    type: str
+    """What is spoken of, such as Ready."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it is so."""
+    reason: str
+    """Why, as one constant word for programs."""
+    message: str
+    """Why, as a sentence for people."""
+    last_transition_time: datetime
+    """When the status changed last; a new reason alone does not move it."""
+    observed_generation: int = 0
+    """The object's metadata.generation that was looked at."""
+
+
+class MonitoringSummary(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the monitor says of the version that serves, in short."""
+
+    drift: str = ""
+    """The largest effect of the last window, or the kind of the finding that is open."""
+    sentence: str = ""
+    """The same as a sentence."""
+    watermark: datetime | None = None
+    """The greatest event time that was accepted: how far data time has come."""
+
+
+class LastRelease(Struct, frozen=True, rename="camel"):
+    """The newest Release of a Model."""
+
+    name: str
+    """The Release's name."""
+    phase: Phase
+    """Where it is."""
+
+
+class RunLink(Struct, frozen=True, rename="camel"):
+    """Where the training run of a Release is looked at."""
+
+    kind: str
+    """What runs it, such as Job or KubeflowPipelinesRun."""
+    name: str
+    """The Job's name, or the run's id."""
+    logs: str
+    """The command or the URL that shows its logs."""
