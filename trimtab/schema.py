@@ -20,6 +20,9 @@ METRICS = "metrics.json"
 PREDICTION = "__prediction"
 HOLDOUT = "__holdout"
 MODEL_FILES: dict[str, str] = {"xgboost": "model.json", "skops": "model.skops"}
+# The packages whose types a version may hold: training registers and the predictor loads by the same list.
+TRUSTED = ("sklearn.", "numpy.", "scipy.")
+TRUSTED_NAMES = ", ".join(name.rstrip(".") for name in TRUSTED)
 
 
 T = TypeVar("T")

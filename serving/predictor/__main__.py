@@ -1,10 +1,18 @@
-"""The predictor's command line: `python -m serving.predictor --name bike-demand --version 3 --folder DIR --digest SHA --port 8081`."""
+"""The predictor's command line: `python -m serving.predictor --name bike-demand --version 3 --folder DIR --digest SHA --port 8081`.
+
+An option that is not given is taken from the environment, where a ServingRuntime and an InferenceService put what they know.
+"""
 
 import argparse
+import os
 import sys
+import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from serving.predictor.capture import Capture, Identity
+from serving.predictor.drain import answer_sigterm_before_serving
 from serving.predictor.scorer import load
 from trimtab.errors import InvalidInput
 
@@ -14,10 +22,14 @@ DRAIN_SECONDS = 2.0
 def main() -> int:
     """Load, serve, drain; exit code 2 and one sentence on stderr where the version cannot be served."""
     arguments = _arguments()
+    answer_sigterm_before_serving()
     try:
         scorer = load(arguments.folder, arguments.digest)
         if arguments.capture_url and arguments.secret_file is None:
             msg = "--capture-url needs --secret-file: the monitor takes no events without a bearer secret"
+            raise InvalidInput(msg)
+        if arguments.capture_url and urllib.parse.urlsplit(arguments.capture_url).scheme not in ("http", "https"):
+            msg = f"--capture-url: found {arguments.capture_url!r}, http://HOST:PORT/events or https://HOST:PORT/events is allowed"
             raise InvalidInput(msg)
     except InvalidInput as error:
         print(error, file=sys.stderr)
@@ -37,6 +49,7 @@ def main() -> int:
             host=arguments.host,
             port=arguments.port,
             listen_fd=arguments.listen_fd,
+            drain_seconds=arguments.drain,
         )
     finally:
         if capture is not None:
@@ -45,18 +58,29 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="serving.predictor", description="Serve one verified version of one model by KServe.")
-    parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--version", required=True, help="the version that the files hold")
-    parser.add_argument("--namespace", default="default", help="the model's namespace, for captured events")
-    parser.add_argument("--folder", required=True, type=Path, help="the version's files")
-    parser.add_argument("--digest", required=True, help="SHA-256 of the version's manifest, from another source than the files")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser = argparse.ArgumentParser(
+        prog="serving.predictor",
+        description="Serve one verified version of one model by KServe. What is not given comes from variables like TRIMTAB_CAPTURE_URL.",
+    )
+
+    def add(name: str, default: str | None, told: str, kind: Callable[[str], Any] = str) -> None:
+        given = os.environ.get(f"TRIMTAB_{name.upper().replace('-', '_')}") or default
+        parser.add_argument(f"--{name}", default=given, required=given is None, type=kind, help=told)
+
+    add("name", None, "the model's name")
+    add("version", None, "the version that the files hold")
+    add("namespace", "default", "the model's namespace, for captured events")
+    add("folder", None, "the version's files", Path)
+    add("digest", None, "SHA-256 of the version's manifest, from another source than the files")
+    add("host", "127.0.0.1", "the address to listen on")
+    add("capture-url", "", "where captured CloudEvents go; nothing is captured without")
+    add("capture-queue", "10000", "how many captured events may wait", int)
+    add("drain", "0", "seconds to go on answering, not ready, after SIGTERM", float)
+    # No variable: Kubernetes sets TRIMTAB_PORT to a URL wherever a Service is named trimtab.
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on")
+    secret = os.environ.get("TRIMTAB_SECRET_FILE")
+    parser.add_argument("--secret-file", type=Path, default=secret or None, help="the file with the monitor's bearer secret")
     parser.add_argument("--listen-fd", type=int, help="an inherited socket that listens already, in the place of host and port")
-    parser.add_argument("--capture-url", default="", help="where captured CloudEvents go; nothing is captured without")
-    parser.add_argument("--secret-file", type=Path, help="the file with the monitor's bearer secret")
-    parser.add_argument("--capture-queue", type=int, default=10_000, help="how many captured events may wait")
     return parser.parse_args()
 
 

@@ -79,16 +79,21 @@ def events_of(exchange: Exchange, who: Identity) -> list[dict[str, Any]]:
 
 
 class Counts(Struct, frozen=True):
-    """Events since the start; captured = sent + dropped + queued."""
+    """Events since the start; captured = sent + dropped + queued. `failures` counts sendings that were not taken, not events."""
 
     captured: int
     sent: int
     dropped: int
     queued: int
+    failures: int
 
 
 class Capture:
-    """The bounded queue and the thread that empties it into `url`; the secret is read from its file at each sending."""
+    """The bounded queue and the thread that empties it into `url` (http or https).
+
+    The secret is read from its file at each sending, for a ServiceAccount's token is replaced by a new one every hour. A monitor that
+    refuses it (401, 403) is asked again as one that is down: rights may be granted later.
+    """
 
     def __init__(self, url: str, secret_file: Path, who: Identity, bound: int = 10_000) -> None:
         self._url = urllib.parse.urlsplit(url)
@@ -97,7 +102,7 @@ class Capture:
         self._bound = bound
         self._queue: deque[Exchange] = deque()
         self._bytes = 0
-        self._captured = self._sent = self._dropped = self._queued = 0
+        self._captured = self._sent = self._dropped = self._queued = self._failures = 0
         self._changed = threading.Condition()
         self._closing: float | None = None
         self._connection: http.client.HTTPConnection | None = None
@@ -123,7 +128,7 @@ class Capture:
     def counts(self) -> Counts:
         """The counters, all of one moment."""
         with self._changed:
-            return Counts(self._captured, self._sent, self._dropped, self._queued)
+            return Counts(self._captured, self._sent, self._dropped, self._queued, self._failures)
 
     def close(self, seconds: float) -> None:
         """Send what is queued for at most `seconds`, then drop the rest and end the thread."""
@@ -190,6 +195,8 @@ class Capture:
                     self._sent += count
                     self._queued -= count
                 return
+            with self._changed:
+                self._failures += 1
             if status in REFUSED and len(batch) > 1:
                 self._halve(batch)
                 return
@@ -213,11 +220,15 @@ class Capture:
             for exchange in batch:
                 self._drop(exchange)
 
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        return kind(self._url.hostname or "", self._url.port, timeout=TIMEOUT_SECONDS)
+
     def _post(self, body: bytes) -> int | None:
         """The answer's status, or None where there was no answer."""
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port or 80, timeout=TIMEOUT_SECONDS)
+                self._connection = self._connect()
             secret = self._secret_file.read_text().strip()
             headers = {"Content-Type": BATCH, "Authorization": f"Bearer {secret}"}
             self._connection.request("POST", self._url.path or "/", body, headers)

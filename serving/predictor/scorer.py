@@ -9,9 +9,7 @@ from serving.predictor import lean
 from serving.predictor.protocol import Predictions, Row
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import verify
-from trimtab.schema import MODEL_FILES, Schema, encode, number, read_schema
-
-TRUSTED = ("sklearn.", "numpy.", "scipy.")
+from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, encode, number, read_schema
 
 
 class ModelFailed(TrimtabError):
@@ -92,7 +90,7 @@ def _skops(schema: Schema, path: Path) -> Scorer:
     untrusted = get_untrusted_types(file=path)
     foreign = sorted(name for name in untrusted if not name.startswith(TRUSTED))
     if foreign:
-        msg = f"{path.name} holds the type {foreign[0]!r}; only types of {', '.join(name.rstrip('.') for name in TRUSTED)} are loaded"
+        msg = f"{path.name} holds the type {foreign[0]!r}; only types of {TRUSTED_NAMES} are loaded"
         raise InvalidInput(msg)
     pipeline = load(path, trusted=untrusted)
 

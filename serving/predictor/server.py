@@ -11,6 +11,7 @@ import uvloop
 
 from serving.predictor import lean
 from serving.predictor.capture import Capture
+from serving.predictor.drain import Draining, exit_after
 from serving.predictor.front import Front, Served
 from serving.predictor.scorer import Scorer
 from trimtab.schema import Schema
@@ -20,10 +21,21 @@ GRACE_SECONDS = 2
 SWITCH_SECONDS = 0.0005
 
 
-def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, host: str, port: int, listen_fd: int | None) -> None:
+def serve(
+    *,
+    name: str,
+    version: str,
+    scorer: Scorer,
+    capture: Capture | None,
+    host: str,
+    port: int,
+    listen_fd: int | None,
+    drain_seconds: float = 0.0,
+) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
 
-    With `listen_fd` on that socket, which whoever started us holds open: callers wait in its queue while we are started anew.
+    With `drain_seconds` SIGTERM first fails readiness and goes on answering for that long. With `listen_fd` on that socket, which
+    whoever started us holds open: callers wait in its queue while we are started anew.
     """
     _quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -43,7 +55,10 @@ def serve(*, name: str, version: str, scorer: Scorer, capture: Capture | None, h
             config = self._rest_server.config
             config.host = host
             config.fd = listen_fd
-            config.app = Front(served, kserve_server.app)
+            config.app = draining = Draining(Front(served, kserve_server.app), name, version)
+            config.interface = "asgi3"
+            rest = self._rest_server._server
+            rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
             await super()._serve()
 
     server = Server(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=GRACE_SECONDS)
@@ -92,6 +107,7 @@ def _expose(capture: Capture) -> None:
             yield CounterMetricFamily("trimtab_capture_captured", "Events that were captured", counts.captured)
             yield CounterMetricFamily("trimtab_capture_sent", "Events that the monitor took", counts.sent)
             yield CounterMetricFamily("trimtab_capture_dropped", "Events that were given up", counts.dropped)
+            yield CounterMetricFamily("trimtab_capture_failures", "Sendings that the monitor did not take", counts.failures)
             yield GaugeMetricFamily("trimtab_capture_queued", "Events that wait to be sent", counts.queued)
 
     REGISTRY.register(Captured())

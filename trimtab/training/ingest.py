@@ -1,12 +1,15 @@
 """The snapshot: exactly the rows that a run may know at its cut, in a file named by its content.
 
-DuckDB reads whatever `data.uri` names. A row's label counts only where the row's time is at most cut - labelDelay: a later row
-is left out, because at the cut its label was not known. Equal rows give equal bytes, so the file's SHA-256 says which data
-a version was made from.
+DuckDB reads whatever `data.uri` names; a file behind http:// or https:// is downloaded first. A row's label counts only where
+the row's time is at most cut - labelDelay: a later row is left out, because at the cut its label was not known. Equal rows give
+equal bytes, so the file's SHA-256 says which data a version was made from.
 """
 
 import hashlib
 import logging
+import shutil
+import tempfile
+import weakref
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,7 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import aware
 from trimtab.spec import Data
+from trimtab.training.remote import download, is_remote, shown
 from trimtab.units import duration
 
 if TYPE_CHECKING:
@@ -53,18 +57,19 @@ def connect() -> Any:
 
 
 def source(connection: Any, uri: str) -> Any:
-    """The rows behind `uri` as a DuckDB relation.
+    """The rows behind `uri` as a DuckDB relation; what had to be downloaded is on disk for as long as the connection lives.
 
     Raises InvalidInput where there is no such file or it is no table, Unavailable where a remote place does not answer.
     """
     import duckdb
 
-    where = location(uri)
+    where = str(download(uri, _folder_of(connection))) if is_remote(uri) else location(uri)
+    named = shown(uri) if is_remote(uri) else where
     remote = "://" in where
     reader = "read_parquet" if where.lower().split("?")[0].endswith(PARQUET) else "read_csv"
     options = "" if reader == "read_parquet" else ", sample_size = -1"
     if not remote and Path(where).is_file() and Path(where).stat().st_size == 0:
-        msg = f"data.uri: {where!r} is empty"
+        msg = f"data.uri: {named!r} is empty"
         raise InvalidInput(msg)
     try:
         return connection.sql(f"SELECT * FROM {reader}({literal(where)}{options})")  # noqa: S608
@@ -75,8 +80,14 @@ def source(connection: Any, uri: str) -> Any:
         msg = f"data.uri: no file matches {where!r}"
         raise InvalidInput(msg) from error
     except duckdb.Error as error:
-        msg = f"data.uri: {where!r} is not a table in CSV or Parquet: {first_line(error)}"
+        msg = f"data.uri: {named!r} is not a table in CSV or Parquet: {first_line(error)}"
         raise InvalidInput(msg) from error
+
+
+def _folder_of(connection: Any) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="trimtab-data-"))
+    weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
@@ -126,7 +137,7 @@ def read(data: Data, cut: datetime | None) -> "tuple[pa.Table, int]":
             table = connection.sql(f"SELECT * EXCLUDE (__tie) FROM kept WHERE {known} ORDER BY {order}").to_arrow_table()  # noqa: S608
             total = int(connection.execute("SELECT count(*) FROM kept").fetchone()[0])
         except duckdb.Error as error:
-            msg = f"data.uri {data.uri!r} could not be read: {first_line(error)}"
+            msg = f"data.uri {shown(data.uri)!r} could not be read: {first_line(error)}"
             raise InvalidInput(msg) from error
     return table.combine_chunks(), total - table.num_rows
 
@@ -137,7 +148,7 @@ def check_columns(data: Data, columns: list[str]) -> None:
     named |= {f"data.exclude[{index}]": name for index, name in enumerate(data.exclude)}
     for field, name in named.items():
         if name is not None and name not in columns:
-            msg = f"{field}: there is no column {name!r} in {data.uri!r}; its columns are {', '.join(map(repr, columns))}"
+            msg = f"{field}: there is no column {name!r} in {shown(data.uri)!r}; its columns are {', '.join(map(repr, columns))}"
             raise InvalidInput(msg)
 
 

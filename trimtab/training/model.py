@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.errors import InvalidInput
-from trimtab.schema import MODEL_FILES, Schema, read_schema
+from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, read_schema
 from trimtab.training.fit import feature_types
 from trimtab.training.frame import matrix, targets
 from trimtab.training.lean import xgboost
@@ -12,8 +12,6 @@ from trimtab.training.lean import xgboost
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-_TRUSTED = ("sklearn.", "numpy.", "scipy.sparse.")
 
 
 def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
@@ -72,14 +70,14 @@ def raw_frame(schema: Schema, table: "pa.Table") -> Any:
 
 
 def load_skops(path: Path) -> Any:
-    """The scikit-learn pipeline in `path`; raises InvalidInput where it holds a type from outside scikit-learn and NumPy."""
+    """The scikit-learn pipeline in `path`; raises InvalidInput where it holds a type from outside the trusted packages."""
     import skops.io
 
     try:
         found = skops.io.get_untrusted_types(file=path)
-        foreign = [name for name in found if not name.startswith(_TRUSTED)]
+        foreign = [name for name in found if not name.startswith(TRUSTED)]
         if foreign:
-            msg = f"{path.name} of the model in {path.parent.name!r} holds {', '.join(foreign)}: only scikit-learn and NumPy are trusted"
+            msg = f"{path.name} of the model in {path.parent.name!r} holds {', '.join(foreign)}: only types of {TRUSTED_NAMES} are loaded"
             raise InvalidInput(msg)
         return skops.io.load(path, trusted=found)
     except (OSError, ValueError, KeyError) as error:

@@ -84,8 +84,8 @@ def evaluate(
     return found
 
 
-def register(facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, model: Path, evaluation: Path, out: Path) -> None:
-    """Register the version if its gates passed, log the run's outcome to MLflow, and write it to `out`."""
+def register(facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, model: Path, evaluation: Path, out: Path) -> str:
+    """Register the version if its gates passed, log the run's outcome to MLflow, and write it to `out`; returns the MLflow run's id."""
     from trimtab.training import register as step
     from trimtab.training.evaluate import EVALUATION
     from trimtab.training.gate import rejection
@@ -105,16 +105,18 @@ def register(facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, 
             outcome = CandidateOutcome(known.version, known.digest, found.candidate, found.compared_with)
         written = step.register(tracking_uri, facts, found, made, outcome, evaluation / REPORT)
     out.write_bytes(msgspec.json.encode(written.outcome))
+    return written.run
 
 
-def report(facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> None:
-    """End a run whose data cannot be trained on: log the outcome with the sentences of `ingest` to MLflow, and write it to `out`."""
+def report(facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> str:
+    """End a run whose data cannot be trained on: log `ingest`'s sentences to MLflow, write them to `out`; returns the MLflow run's id."""
     from trimtab.training import register as step
 
     checks = msgspec.json.decode((dataset / CHECKS).read_bytes(), type=tuple[str, ...])
     facts = msgspec.structs.replace(facts, dataset=_digest(dataset))
     written = step.register(tracking_uri, facts, None, None, InvalidDataOutcome(checks))
     out.write_bytes(msgspec.json.encode(written.outcome))
+    return written.run
 
 
 def _model(document: str) -> Model:

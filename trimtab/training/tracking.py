@@ -5,6 +5,7 @@ Only here, in `register.py` and in the platforms' registries is MLflow spoken to
 
 import fcntl
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,7 @@ def download(tracking_uri: str, name: str, version: str, folder: Path) -> Path:
 
 def client(tracking_uri: str) -> Any:
     """MLflow's client for a server (http://…) or a database (sqlite:///…)."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     module = mlflow()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

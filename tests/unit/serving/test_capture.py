@@ -141,6 +141,29 @@ def test_a_wrong_secret_is_tried_again_until_the_file_is_right(monitor, secret_f
     capture.close(1)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_a_refusal_that_may_pass_is_counted_and_tried_again(monitor, secret_file, status):
+    monitor.status = status
+    capture = Capture(monitor.url, secret_file, WHO)
+    capture.take([ROW], [1.0], 100)
+    until(lambda: capture.counts().failures >= 2)
+    assert (capture.counts().queued, capture.counts().dropped) == (2, 0)
+    monitor.status = 202
+    until(lambda: capture.counts().sent == 2)
+    assert len(monitor.events) == 2
+    capture.close(1)
+
+
+def test_a_secret_that_is_not_there_yet_is_waited_for(monitor, secret_file):
+    secret_file.unlink()
+    capture = Capture(monitor.url, secret_file, WHO)
+    capture.take([ROW], [1.0], 100)
+    until(lambda: capture.counts().failures >= 1)
+    secret_file.write_text(SECRET)
+    until(lambda: capture.counts().sent == 2)
+    capture.close(1)
+
+
 def test_closing_sends_what_is_queued(monitor, secret_file):
     capture = Capture(monitor.url, secret_file, WHO)
     for _ in range(300):

@@ -1,3 +1,5 @@
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -13,11 +15,14 @@ V2 = "/v2/models/bike/infer"
 
 
 def start(folder, digest, log_path, *more):
+    return launch(log_path, "--name", "bike", "--version", "3", "--folder", folder, "--digest", digest, *more)
+
+
+def launch(log_path, *arguments, **environment):
     port = free_port()
-    command = [sys.executable, "-m", "serving.predictor", "--name", "bike", "--version", "3"]
-    command += ["--folder", str(folder), "--digest", digest, "--port", str(port), *map(str, more)]
+    command = [sys.executable, "-m", "serving.predictor", "--port", str(port), *map(str, arguments)]
     with log_path.open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}), port
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}), port
 
 
 class Running:
@@ -139,6 +144,7 @@ def test_metrics_count_answers_by_code_and_captured_events_add_up(running):
     for code in ("200", "400"):
         name = f'trimtab_requests_total{{code="{code}",version="3"}}'
         assert after[name] == before[name] + 1
+    assert "trimtab_capture_failures_total" in after
     parts = [after[f"trimtab_capture_{part}"] for part in ("sent_total", "dropped_total", "queued")]
     assert after["trimtab_capture_captured_total"] == sum(parts)
 
@@ -175,3 +181,57 @@ def test_capture_without_a_secret_is_one_sentence_and_exit_code_2(tmp_path):
     process, _ = start(tmp_path / "v", tiny_model(tmp_path / "v"), tmp_path / "log", "--capture-url", "http://127.0.0.1:1/events")
     assert process.wait(30) == 2
     assert (tmp_path / "log").read_text().startswith("--capture-url needs --secret-file")
+
+
+def test_capture_to_no_http_url_is_one_sentence_and_exit_code_2(tmp_path):
+    digest = tiny_model(tmp_path / "v")
+    process, _ = start(tmp_path / "v", digest, tmp_path / "log", "--capture-url", "monitor:8090/events", "--secret-file", tmp_path / "s")
+    assert process.wait(30) == 2
+    assert (tmp_path / "log").read_text().startswith("--capture-url: found 'monitor:8090/events'")
+
+
+def test_on_a_cluster_the_environment_says_what_is_served_and_a_pod_leaves_without_losing_a_request(tmp_path):
+    digest = tiny_model(tmp_path / "v")
+    (tmp_path / "secret").write_text(SECRET)
+    monitor = TinyMonitor()
+    known = {"NAME": "bike", "VERSION": "3", "NAMESPACE": "rides", "FOLDER": tmp_path / "v", "DIGEST": digest, "HOST": "0.0.0.0"}
+    known |= {
+        "CAPTURE_URL": monitor.url,
+        "SECRET_FILE": tmp_path / "secret",
+        "DRAIN": "3",
+        "CAPTURE_QUEUE": "",
+        "PORT": "tcp://10.0.0.1:80",
+    }
+    process, port = launch(tmp_path / "log", **{f"TRIMTAB_{name}": str(value) for name, value in known.items()})
+    until(lambda: answers(port, "/v2/models/bike/ready"), 60)
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+    def ask():
+        kept.request("POST", V1, json.dumps({"instances": [ROW]}))
+        answer = kept.getresponse()
+        answer.read()
+        return answer.status, answer.getheader("connection")
+
+    assert ask() == (200, None)
+    process.terminate()
+    until(lambda: not answers(port, "/v2/models/bike/ready"), 2)
+    for path in ("/v2/health/ready", "/v1/models/bike"):
+        assert call(port, "GET", path)[0] == 503
+    assert call(port, "GET", "/v2/models/bike/ready")[2] == {"error": "version '3' of 'bike' is stopping"}
+    assert call(port, "GET", "/v2/health/live")[0] == 200
+    assert [ask() for _ in range(50)] == [(200, "close")] * 50
+    assert process.poll() is None
+    assert process.wait(10) == 0
+    assert len(monitor.events) == 2 * 51
+    assert {event.extensions["namespace"] for event in monitor.events} == {"rides"}
+    assert (tmp_path / "log").read_text() == ""
+    monitor.close()
+
+
+def test_a_second_sigterm_ends_the_draining(tmp_path):
+    process, port = start(tmp_path / "v", tiny_model(tmp_path / "v"), tmp_path / "log", "--drain", 60)
+    until(lambda: answers(port, "/v2/models/bike/ready"), 60)
+    process.terminate()
+    until(lambda: not answers(port, "/v2/models/bike/ready"), 2)
+    process.terminate()
+    assert process.wait(10) == 0

@@ -118,7 +118,7 @@ def test_a_pipeline_with_foreign_types_is_not_loaded(tmp_path: Path) -> None:
     import skops.io
 
     skops.io.dump(Foreign(), tmp_path / "model.skops")
-    with pytest.raises(InvalidInput, match=r"holds .*Foreign: only scikit-learn and NumPy are trusted"):
+    with pytest.raises(InvalidInput, match=r"holds .*Foreign: only types of sklearn, numpy, scipy are loaded"):
         load_skops(tmp_path / "model.skops")
 
 

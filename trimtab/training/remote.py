@@ -1,0 +1,101 @@
+"""A single file behind http:// or https://, brought here before DuckDB reads it.
+
+DuckDB's own reader of URLs is an extension that it downloads on first use: in a cluster without a way out there is none.
+"""
+
+import http.client
+import logging
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from trimtab.errors import InvalidInput, Unavailable
+
+log = logging.getLogger(__name__)
+
+SCHEMES = ("http", "https")
+MAX_BYTES = 4 << 30
+TIMEOUT_SECONDS = 30.0
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+_CHUNK = 1 << 20
+_AGAIN = (408, 425, 429)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` is one that `download` brings."""
+    return urlsplit(uri).scheme in SCHEMES
+
+
+def shown(uri: str) -> str:
+    """The URI for a sentence: without what may be a secret, which is its query, fragment and user."""
+    parts = urlsplit(uri)
+    if parts.scheme not in SCHEMES:
+        return uri
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
+
+
+def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float, ...] = PAUSES) -> Path:
+    """The file behind `uri`, in `folder` under its own name; at most `limit` bytes, tried again after each of `pauses` (seconds).
+
+    Raises InvalidInput where the server refuses, the URI is a pattern or the file is too large; Unavailable where nobody answers.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(uri).path).rsplit("/", 1)[-1]).lstrip(".") or "data.csv"
+    if "*" in urlsplit(uri).path:
+        msg = f"data.uri {shown(uri)!r}: a pattern cannot be listed over HTTP; the URI of a single file is allowed"
+        raise InvalidInput(msg)
+    if "@" in urlsplit(uri).netloc:
+        msg = f"data.uri {shown(uri)!r} names a user; a URI that holds what it needs in its query (a signed one), or nothing, is allowed"
+        raise InvalidInput(msg)
+    path = folder / name
+    why, cause = "", Exception()
+    for pause in (*pauses, None):
+        try:
+            _bring(uri, path, limit)
+            log.info("downloaded %s: %d bytes", shown(uri), path.stat().st_size)
+            return path
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code < 500 and error.code not in _AGAIN:
+                refused = f"the server answers {error.code} {error.reason}"
+                msg = f"data.uri {shown(uri)!r}: {refused}: is the URI right, and may it be read from here?"
+                raise InvalidInput(msg) from error
+            why, cause = f"the server answers {error.code} {error.reason}", error
+        except (ValueError, http.client.InvalidURL) as error:
+            msg = f"data.uri {shown(uri)!r} is no URL that can be asked: {type(error).__name__}"
+            raise InvalidInput(msg) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            why, cause = f"no whole answer: {str(reason) or type(reason).__name__}", error
+        if pause is not None:
+            log.warning("%s: %s; once more in %g s", shown(uri), why, pause)
+            time.sleep(pause)
+    msg = f"data.uri {shown(uri)!r} could not be read: {why}"
+    raise Unavailable(msg) from cause
+
+
+def _bring(uri: str, path: Path, limit: int) -> None:
+    request = urllib.request.Request(uri, headers={"User-Agent": "trimtab", "Accept-Encoding": "identity"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as stream:  # noqa: S310
+        expected = answer.headers.get("Content-Length")
+        if expected is not None and int(expected) > limit:
+            _too_large(uri, limit)
+        if expected is None and not answer.chunked:
+            msg = "the answer does not say how long it is, so a part of it could not be told from the whole"
+            raise http.client.HTTPException(msg)
+        size = 0
+        while chunk := answer.read(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                _too_large(uri, limit)
+            stream.write(chunk)
+    if expected is not None and size != int(expected):
+        msg = f"{size} of {expected} bytes came"
+        raise http.client.HTTPException(msg)
+
+
+def _too_large(uri: str, limit: int) -> None:
+    msg = f"data.uri {shown(uri)!r} is larger than {limit} bytes: name a smaller file, or files in an object store"
+    raise InvalidInput(msg)
