@@ -135,10 +135,11 @@ class Laptop:
     def chain_is_whole(self) -> None:
         from trimtab.audit.chain import verify
         from trimtab.platforms.local.objects import SqliteObjects
+        from trimtab.release import Release
 
         objects = SqliteObjects(self.state / "state.db")
-        for release in self.releases():
-            assert verify(objects.records(release["name"])) is None
+        for release in objects.all_of(Release):
+            assert verify(objects.records(release)) is None
 
     def end(self) -> None:
         """Whatever a failed test left; by pid."""

@@ -20,6 +20,10 @@ local = typer.Typer(help="The whole loop on this machine: real parts, no cluster
 app.add_typer(local, name="local")
 
 StateFolder = Annotated[Path, typer.Option("--state", help="The state folder.", envvar="TRIMTAB_STATE_FOLDER")]
+Namespace = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", help="A namespace of the cluster that kubectl talks to; without it the state folder is meant."),
+]
 STATE = Path(".trimtab")
 
 
@@ -113,31 +117,37 @@ def report(
 
 
 @app.command()
-def status(state: StateFolder = STATE, as_json: AsJson = False) -> None:
+def status(state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False) -> None:
     """The Models: champion, watermark, last Release."""
     from trimtab.cli.releases import show_models
 
-    show_models(state, as_json=as_json)
+    show_models(state, namespace, as_json=as_json)
 
 
 @app.command()
 def releases(
     state: StateFolder = STATE,
+    namespace: Namespace = None,
     model: Annotated[str | None, typer.Option(help="Only this Model's.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """All Releases, oldest first."""
     from trimtab.cli.releases import show_releases
 
-    show_releases(state, model, as_json=as_json)
+    show_releases(state, namespace, model, as_json=as_json)
 
 
 @app.command()
-def why(release: Annotated[str, typer.Argument(help="A Release's name.")], state: StateFolder = STATE, as_json: AsJson = False) -> None:
+def why(
+    release: Annotated[str, typer.Argument(help="A Release's name.")],
+    state: StateFolder = STATE,
+    namespace: Namespace = None,
+    as_json: AsJson = False,
+) -> None:
     """Every decision of a Release with its evidence, in sentences."""
     from trimtab.cli.releases import explain
 
-    explain(release, state, as_json=as_json)
+    explain(release, state, namespace, as_json=as_json)
 
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
@@ -145,19 +155,33 @@ By = Annotated[str, typer.Option("--by", help="Who says it; else the user of thi
 
 
 @app.command()
-def approve(release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, as_json: AsJson = False) -> None:
+def approve(
+    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+) -> None:
     """Say yes to a Release that awaits approval."""
     from trimtab.cli.releases import act
 
-    act("approve", release, reason, by, state, as_json=as_json)
+    act("approve", release, reason, by, state, namespace, as_json=as_json)
 
 
 @app.command()
-def reject(release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, as_json: AsJson = False) -> None:
+def reject(
+    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+) -> None:
     """Say no to a Release that has not been promoted."""
     from trimtab.cli.releases import act
 
-    act("reject", release, reason, by, state, as_json=as_json)
+    act("reject", release, reason, by, state, namespace, as_json=as_json)
+
+
+@app.command()
+def abort(
+    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+) -> None:
+    """Take a Release back that has not been promoted, without saying that its candidate is bad."""
+    from trimtab.cli.releases import act
+
+    act("abort", release, reason, by, state, namespace, as_json=as_json)
 
 
 @app.command()
@@ -166,12 +190,13 @@ def retrain(
     reason: Reason = "",
     by: By = "",
     state: StateFolder = STATE,
+    namespace: Namespace = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a new version, trained on all that is known now."""
     from trimtab.cli.releases import ask_to_retrain
 
-    ask_to_retrain(model, reason, by, state, as_json=as_json)
+    ask_to_retrain(model, reason, by, state, namespace, as_json=as_json)
 
 
 @app.command()
@@ -180,9 +205,10 @@ def rollback(
     reason: Reason = "",
     by: By = "",
     state: StateFolder = STATE,
+    namespace: Namespace = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a candidate back, or bring a Model's previous champion back."""
     from trimtab.cli.releases import roll_back
 
-    roll_back(target, reason, by, state, as_json=as_json)
+    roll_back(target, reason, by, state, namespace, as_json=as_json)

@@ -1,28 +1,19 @@
 """What a person asks of Models and Releases, and what they say to them."""
 
-import getpass
 import uuid
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from trimtab.cli.output import moment, print_json, table
+from trimtab.cli.place import Place, place
 from trimtab.control.intake import release_for
-from trimtab.errors import InvalidInput, Unavailable
-from trimtab.platforms.local import lock
-from trimtab.platforms.local.monitor import MonitorClient
-from trimtab.platforms.local.objects import SqliteObjects
-from trimtab.platforms.local.state import State
+from trimtab.control.ports import Objects
+from trimtab.errors import InvalidInput
 from trimtab.release import ActionSpec, Phase, Release, ReleaseAction, Request
 from trimtab.spec import Metadata, Model, Version
 
 
-def open_objects(folder: Path) -> SqliteObjects:
-    """The objects of an existing state folder."""
-    return SqliteObjects(State(folder).existing().database)
-
-
-def find_model(objects: SqliteObjects, name: str | None) -> Model:
+def find_model(objects: Objects, name: str | None) -> Model:
     """The named Model, or the only one; raises InvalidInput with the names there are."""
     models = objects.all_of(Model)
     if name is None and len(models) == 1:
@@ -35,7 +26,7 @@ def find_model(objects: SqliteObjects, name: str | None) -> Model:
     return found
 
 
-def find_release(objects: SqliteObjects, name: str) -> Release:
+def find_release(objects: Objects, name: str) -> Release:
     """The Release of that name, or the only one that begins with it; raises InvalidInput with the newest names."""
     releases = objects.all_of(Release)
     matching = [release for release in releases if release.name == name] or [
@@ -68,9 +59,10 @@ def summary(release: Release) -> dict[str, Any]:
     }
 
 
-def show_releases(folder: Path, model: str | None, *, as_json: bool) -> None:
+def show_releases(folder: Path, namespace: str | None, model: str | None, *, as_json: bool) -> None:
     """List Releases, oldest first."""
-    objects = open_objects(folder)
+    here = place(folder, namespace)
+    objects = here.objects
     found = [release for release in objects.all_of(Release) if model is None or release.spec.model == model]
     rows = [summary(release) for release in found]
     if as_json:
@@ -81,9 +73,10 @@ def show_releases(folder: Path, model: str | None, *, as_json: bool) -> None:
     table("Releases", columns, lines)
 
 
-def show_models(folder: Path, *, as_json: bool) -> None:
+def show_models(folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """List Models with their champion and newest Release."""
-    objects = open_objects(folder)
+    here = place(folder, namespace)
+    objects = here.objects
     releases = objects.all_of(Release)
     rows: list[dict[str, Any]] = []
     for model in objects.all_of(Model):
@@ -96,7 +89,7 @@ def show_models(folder: Path, *, as_json: bool) -> None:
                 "champion": champion.version if champion else None,
                 "previous": model.status.previous.version if model.status.previous else None,
                 "firstCut": model.status.first_cut,
-                "watermark": _watermark(State(folder), model),
+                "watermark": here.watermark(model),
                 "release": newest[0].name if newest else None,
                 "phase": str(newest[0].status.phase) if newest else None,
             }
@@ -111,11 +104,12 @@ def show_models(folder: Path, *, as_json: bool) -> None:
     )
 
 
-def explain(name: str, folder: Path, *, as_json: bool) -> None:
+def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Tell a Release's story: who asked, what was decided when and why, with the judge's numbers."""
-    objects = open_objects(folder)
+    here = place(folder, namespace)
+    objects = here.objects
     release = find_release(objects, name)
-    records = objects.records(release.name)
+    records = objects.records(release)
     if as_json:
         status = release.status
         story = {"request": release.spec.request, "verdict": status.verdict, "bakeVerdict": status.bake_verdict}
@@ -132,9 +126,10 @@ def explain(name: str, folder: Path, *, as_json: bool) -> None:
             print(f"     evidence: {guard.sentence}")
 
 
-def act(action: str, name: str, reason: str, by: str, folder: Path, *, as_json: bool) -> None:
+def act(action: str, name: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Say a word on a Release; refused where it can no longer change anything."""
-    objects = open_objects(folder)
+    here = place(folder, namespace)
+    objects = here.objects
     release = find_release(objects, name)
     phase = release.status.phase
     if release.terminal:
@@ -146,66 +141,58 @@ def act(action: str, name: str, reason: str, by: str, folder: Path, *, as_json: 
     if action == "reject" and release.status.promotion:
         msg = f"{release.name} is promoted already; use `trimtab rollback {release.name}`"
         raise InvalidInput(msg)
-    _say(objects, release, action, reason, by)
+    _say(here, release, action, reason, by)
     if as_json:
         print_json({"release": release.name, "action": action})
     else:
         print(f"{action}: said to {release.name}; `trimtab why {release.name}` tells what comes of it")
 
 
-def _say(objects: SqliteObjects, release: Release, action: Any, reason: str, by: str) -> None:
+def _say(here: Place, release: Release, action: Any, reason: str, by: str) -> None:
     metadata = Metadata(name=f"{action}-{uuid.uuid4().hex[:12]}", namespace=release.metadata.namespace)
-    objects.create(ReleaseAction(metadata, ActionSpec(release.name, action, by or getpass.getuser(), reason)))
+    here.objects.create(ReleaseAction(metadata, ActionSpec(release.name, action, here.who(by), reason)))
 
 
-def roll_back(target: str, reason: str, by: str, folder: Path, *, as_json: bool) -> None:
+def roll_back(target: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Roll back a Release under way; for a Model without one, ask for its previous champion."""
-    objects = open_objects(folder)
+    here = place(folder, namespace)
+    objects = here.objects
     model = next((item for item in objects.all_of(Model) if item.name == target), None)
     if model is None:
-        act("rollback", target, reason, by, folder, as_json=as_json)
+        act("rollback", target, reason, by, folder, namespace, as_json=as_json)
         return
     under_way = [r for r in objects.all_of(Release) if r.spec.model == model.name and r.status.phase in (Phase.ROLLOUT, Phase.BAKING)]
     if under_way:
-        act("rollback", under_way[0].name, reason, by, folder, as_json=as_json)
+        act("rollback", under_way[0].name, reason, by, folder, namespace, as_json=as_json)
         return
     previous = model.status.previous
     if previous is None:
         msg = f"{model.name} has no previous champion to bring back"
         raise InvalidInput(msg)
     why = reason or "the previous champion is wanted back"
-    made = _ask(objects, State(folder), model, why, by, previous)
+    made = _ask(here, model, why, by, previous)
     if as_json:
         print_json(summary(made))
     else:
         print(f"asked: {made.name} brings version {previous.version} back")
 
 
-def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, *, as_json: bool) -> None:
+def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Create a person's Release, with what is known now as its cut."""
-    objects = open_objects(folder)
-    made = _ask(objects, State(folder), find_model(objects, name), reason or "a person wants a new version", by, None)
+    here = place(folder, namespace)
+    objects = here.objects
+    made = _ask(here, find_model(objects, name), reason or "a person wants a new version", by, None)
     if as_json:
         print_json(summary(made))
     else:
         print(f"asked: {made.name}; `trimtab why {made.name}` tells what comes of it")
 
 
-def _watermark(state: State, model: Model) -> datetime | None:
-    """The Model's watermark, None before the first event and where nothing runs."""
-    if lock.holder(state.lock_file) is None:
-        return None
-    try:
-        return MonitorClient(state.endpoints.get("events", "").removesuffix("/events"), lambda: state.secret).watermark(model)
-    except Unavailable:
-        return None
-
-
-def _ask(objects: SqliteObjects, state: State, model: Model, sentence: str, by: str, version: Version | None) -> Release:
+def _ask(here: Place, model: Model, sentence: str, by: str, version: Version | None) -> Release:
     """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known."""
+    objects, watermark = here.objects, here.watermark(model)
     known = [release.spec.request.cut for release in objects.all_of(Release) if release.spec.model == model.name]
-    watermark = _watermark(state, model)
     cut = max(moment for moment in (*known, model.status.first_cut, watermark) if moment is not None)
-    who = by or getpass.getuser()
+    who = here.who(by)
     request = Request("person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=sentence, version=version)
     return objects.create(release_for(model, request))

@@ -33,6 +33,7 @@ from trimtab.release import (
 from trimtab.retraining.govern import govern
 from trimtab.rollout.judge import judge, look
 from trimtab.rollout.quality import judge_quality
+from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, recipe
 from trimtab.units import duration, margin
 
@@ -105,6 +106,8 @@ def _moment(ports: Ports, release: Release, model: Model, now: datetime) -> date
     try:
         return data_now(ports, model, now)
     except Unavailable as error:
+        if leaving(model):
+            return status.admitted_data or now
         if status.admitted_data is None or status.promotion or status.phase not in (Phase.ROLLOUT, Phase.WITHDRAWING):
             raise
         log.warning("%s: %s", release.name, error)
@@ -113,7 +116,7 @@ def _moment(ports: Ports, release: Release, model: Model, now: datetime) -> date
 
 def _quality(ports: Ports, release: Release, model: Model) -> tuple[str, ...]:
     """The open quality findings; a monitor that is silent may have one."""
-    if release.status.phase is not Phase.ROLLOUT:
+    if release.status.phase is not Phase.ROLLOUT or leaving(model):
         return ()
     try:
         return tuple(ports.monitor.open_quality(model))
@@ -181,7 +184,7 @@ def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tup
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:
     status = release.status
     since = status.promotion.since if status.promotion and not status.promotion.old_dropped else None
-    if status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
+    if leaving(model) or status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
         return Verdict()
     losses = ports.monitor.paired(model, status.compared_with.version, status.candidate.version, since)
     try:

@@ -21,6 +21,7 @@ from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from trimtab.release import Act, Decision, DecisionRecord, Observed, Phase, Release, ServingPlan
 from trimtab.rollout.decide import decide
 from trimtab.rollout.plan import serving_plan
+from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Champion, Model, ModelStatus
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,12 @@ class Loop:
     """Looks at all Releases, one pass after the other."""
 
     def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the wall time. `problems` says, by object, what a person has to mend."""
+        """`clock` gives the wall time. By object (`namespace/name`), `problems` says what a person has to mend, `waits` what does not answer."""
         self._ports = ports
         self._clock = clock
         self._began = clock()
         self._faults: dict[str, str] = {}
-        self._waits: dict[str, str] = {}
+        self.waits: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self._projected: dict[str, Champion] = {}
 
@@ -53,11 +54,19 @@ class Loop:
     def _pass(self) -> float:
         due = IDLE_SECONDS
         for model in self._ports.objects.all_of(Model):
-            self._guarded(model.name, lambda model=model: self._tend(model))  # type: ignore[misc]
+            self.tend(model)
         for release in self._ports.objects.all_of(Release):
             if not release.terminal:
-                due = min(due, self._guarded(release.name, lambda release=release: self._live(release)))  # type: ignore[misc]
+                due = min(due, self.live(release))
         return due
+
+    def tend(self, model: Model) -> float:
+        """One look at a Model; returns the seconds after which the next is due."""
+        return self._guarded(key_of(model), lambda: self._tend(model))
+
+    def live(self, release: Release) -> float:
+        """One look at a Release that has not ended; returns the seconds after which the next is due."""
+        return self._guarded(key_of(release), lambda: self._live(release))
 
     def _guarded(self, name: str, work: Callable[[], float]) -> float:
         try:
@@ -66,9 +75,9 @@ class Loop:
             log.info("%s: %s; looking again", name, error)
             return CONFLICT_SECONDS
         except Unavailable as error:
-            if self._waits.get(name) != str(error):
+            if self.waits.get(name) != str(error):
                 log.warning("%s: waiting: %s", name, error)
-            self._waits[name] = str(error)
+            self.waits[name] = str(error)
         except TrimtabError as error:
             if self.problems.get(name) != str(error):
                 log.error("%s: %s", name, error)  # noqa: TRY400 - the sentence is the message
@@ -76,7 +85,7 @@ class Loop:
         except Exception:
             log.exception("%s: a fault of ours; the others go on", name)
         else:
-            self._waits.pop(name, None)
+            self.waits.pop(name, None)
             self.problems.pop(name, None)
             return due
         return IDLE_SECONDS
@@ -84,7 +93,9 @@ class Loop:
     # --- Models ---
 
     def _tend(self, model: Model) -> float:
-        """Keep servers and alias as the champion says, and ask for a Release where the recipe is new."""
+        """Keep servers and alias as the champion says, and ask for a Release where the recipe is new; what is leaving is left alone."""
+        if leaving(model):
+            return IDLE_SECONDS
         releases = [release for release in self._ports.objects.all_of(Release) if _of(model, release)]
         self._converge(model, next((release for release in releases if not release.terminal and release.status.deployed), None))
         champion = model.status.champion
@@ -98,8 +109,10 @@ class Loop:
     def _converge(self, model: Model, active: Release | None) -> None:
         plan = serving_plan(model, active)
         served = {(one.version, one.weight) for one in self._ports.serving.observe(model)}
-        if served == {(arm.version.version, arm.weight) for arm in plan.arms}:
+        if served == {(arm.version.version, arm.weight) for arm in plan.arms} and self._ports.serving.settled(plan):
             return
+        if active and active.status.deployed and active.status.candidate:
+            self._ports.registry.sign(model, active.status.candidate, active.metadata.uid)
         self._apply(plan, active)
 
     def _apply(self, plan: ServingPlan, active: Release | None) -> None:
@@ -112,7 +125,7 @@ class Loop:
             self._faults[active.metadata.uid] = str(error)
 
     def _project(self, model: Model, champion: Champion) -> None:
-        self._ports.registry.project(model.name, champion)
+        self._ports.registry.project(model.registered, champion)
         self._projected[model.metadata.uid] = champion
 
     # --- Releases ---
@@ -149,7 +162,7 @@ class Loop:
         told = ("phase", "step", "weight", "reason")
         if any(getattr(before, name) != getattr(after, name) for name in told):
             evidence = msgspec.json.encode((observed.evidence, observed.verdict, observed.bake_verdict, observed.outcome), order="sorted")
-            head = self._ports.ledger.head(release.name)
+            head = self._ports.ledger.head(release)
             record = append(
                 head,
                 at=observed.now,
@@ -162,7 +175,7 @@ class Loop:
             )
             if head and head not in before.decisions and _decided(head) == _decided(record):
                 record = head
-            self._ports.ledger.append(release.spec.model, release.name, record)
+            self._ports.ledger.append(release, record)
             after = replace(after, decisions=(*after.decisions, record)[-KEPT_DECISIONS:])
             log.info("%s: %s: %s", release.name, decision.reason, decision.sentence)
         return self._ports.objects.write_status(replace(release, status=after))
@@ -209,6 +222,11 @@ class Loop:
 def _decided(record: DecisionRecord) -> tuple[Phase, str, str, int]:
     """What a record says, but for when: one that a crash kept from the status is not written a second time."""
     return record.phase, record.reason, record.sentence, record.weight
+
+
+def key_of(item: Model | Release) -> str:
+    """How an object is called in `problems` and `waits`."""
+    return f"{item.metadata.namespace}/{item.metadata.name}"
 
 
 def _of(model: Model, release: Release) -> bool:

@@ -37,10 +37,10 @@ class Objects(Protocol):
 class Ledger(Protocol):
     """The audit store of decisions: append-only, and ahead of the status: what it holds was decided."""
 
-    def head(self, release: str) -> DecisionRecord | None:
+    def head(self, release: Release) -> DecisionRecord | None:
         """The last decision of the Release, or None."""
 
-    def append(self, model: str, release: str, record: DecisionRecord) -> None:
+    def append(self, release: Release, record: DecisionRecord) -> None:
         """Keep the record; repeating the same record is no error."""
 
 
@@ -86,6 +86,9 @@ class Serving(Protocol):
         fetched or does not have the digest it should have.
         """
 
+    def settled(self, plan: ServingPlan) -> bool:
+        """Whether nothing is left to do for a plan with whose weights the route agrees: roles, replicas or resources may differ."""
+
     def smoke(self, model: Model, version: Version) -> tuple[bool, str]:
         """Whether recorded reference rows get the recorded predictions through the served protocol, and a sentence."""
 
@@ -104,7 +107,10 @@ class Registry(Protocol):
         """The outcome that the attempt's run (or the named `run`) wrote, or None."""
 
     def project(self, model: str, champion: Champion) -> None:
-        """Make the registry's alias `champion` point at the champion."""
+        """Make the registry's alias `champion` of the registered model point at the champion."""
+
+    def sign(self, model: Model, version: Version, release_uid: str) -> None:
+        """Vouch for a version that passed its gates, so that servers may take it; nothing where the platform has no key, or it was done."""
 
     def fetch(self, model: str, version: Version) -> Path:
         """A folder with the version's files, verified against its digest; raises InvalidInput where they differ."""

@@ -91,6 +91,7 @@ class SimulatedRegistry(Part):
         self.by_hand: dict[str, Outcome | None] = {}
         self.aliases: dict[str, str] = {}
         self.versions: dict[str, int] = {}
+        self.signed: set[tuple[str, str, str]] = set()
 
     def register(self, model: str) -> Version:
         """A new version of a Model."""
@@ -110,6 +111,10 @@ class SimulatedRegistry(Part):
     @port
     def project(self, model: str, champion: Champion) -> None:
         self.aliases[model] = champion.version
+
+    @port
+    def sign(self, model: Model, version: Version, release_uid: str) -> None:
+        self.signed.add((model.name, version.version, release_uid))
 
     @port
     def fetch(self, model: str, version: Version) -> Path:

@@ -22,7 +22,7 @@ EVENTS: dict[str, st.SearchStrategy[Any]] = {
     "announce": st.sampled_from(["good", "nothing"]),
     "newData": st.integers(1, 2),
     "bringBack": st.integers(1, 2),
-    "say": st.sampled_from(["approve", "reject", "cancel", "rollback"]),
+    "say": st.sampled_from(["approve", "reject", "abort", "rollback"]),
     "recipe": st.sampled_from(["rows.csv", "more.csv", "less.csv"]),
     "approval": st.sampled_from(["manual", "automatic"]),
     "rollout": st.sampled_from([{"strategy": "direct"}, {"steps": (90,)}, {"max_duration": "1m"}]),

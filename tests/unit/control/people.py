@@ -14,7 +14,7 @@ def cancelled_in_training(world: World) -> None:
     ends_like(world, "candidate", "hang")
     asked_for(world)
     world.run(lambda: bool(world.runner.runs))
-    world.say("cancel", newest(world).name)
+    world.say("abort", newest(world).name)
     world.run()
 
 

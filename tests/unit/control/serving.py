@@ -77,6 +77,10 @@ class SimulatedServing(Part):
         site.wanted = {arm.version.version: arm.weight for arm in plan.arms}
 
     @port
+    def settled(self, plan: ServingPlan) -> bool:
+        return bool(plan.arms) or not self.site(plan.model.name).servers
+
+    @port
     def smoke(self, model: Model, version: Version) -> tuple[bool, str]:
         good = self.world.version(model.name, version.version).smoke_ok
         return good, "32 rows agree" if good else "row 3 differs"

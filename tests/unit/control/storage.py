@@ -150,13 +150,12 @@ class MemoryObjects(Part):
         return self.world.store.write_status(item)
 
     @port
-    def head(self, release: str) -> DecisionRecord | None:
-        return next(reversed(self.world.store.records(release)), None)
+    def head(self, release: Release) -> DecisionRecord | None:
+        return next(reversed(self.world.store.records(release.name)), None)
 
     @port
-    def append(self, model: str, release: str, record: DecisionRecord) -> None:
-        assert release.startswith(model[:29])
-        self.world.store.append(release, record)
+    def append(self, release: Release, record: DecisionRecord) -> None:
+        self.world.store.append(release.name, record)
 
 
 def _key(item: Any) -> tuple[str, str, str]:

@@ -53,7 +53,7 @@ STORIES: dict[str, Ends] = {
     "a run that fails twice": (run_fails_twice, [(PROMOTED, "Promoted")], ("1", 1)),
     "a run that fails for good": (run_fails_for_good, [(FAILED, "RunFailed")], None),
     "a run that vanishes": (run_vanishes, [(PROMOTED, "Promoted")], ("1", 1)),
-    "a training is cancelled": (cancelled_in_training, [(PROMOTED, "Promoted"), (Phase.CANCELLED, "CancelledByPerson")], ("1", 1)),
+    "a training is cancelled": (cancelled_in_training, [(PROMOTED, "Promoted"), (Phase.CANCELLED, "AbortedByPerson")], ("1", 1)),
     "a canary is rolled back": (rolled_back_by_a_person, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 1)),
     "a bake is rolled back": (rolled_back_in_the_bake, [(PROMOTED, "Promoted"), (ROLLED_BACK, "RolledBackByPerson")], ("1", 3)),
     "the recipe is edited in a canary": (

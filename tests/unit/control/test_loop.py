@@ -181,7 +181,7 @@ def test_a_withdrawal_that_hangs_beside_a_canary_does_not_take_its_traffic() -> 
     asked_for(world)
     world.run(at_weight(world, 20))
     older = world.store.create(release_for(world.model(), Request("person", "tests", "older", world.data_now)))
-    hanging = ReleaseStatus(phase=Phase.WITHDRAWING, attempt=1, outcome=Verdicted(Phase.CANCELLED, "CancelledByPerson", "x"))
+    hanging = ReleaseStatus(phase=Phase.WITHDRAWING, attempt=1, outcome=Verdicted(Phase.CANCELLED, "AbortedByPerson", "x"))
     world.store.write_status(replace(older, metadata=replace(older.metadata, creation_timestamp=START), status=hanging))
     world.down.add("SimulatedRunner")
     world.serving.applied.clear()

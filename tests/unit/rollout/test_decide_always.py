@@ -105,7 +105,7 @@ WORLD = st.fixed_dictionaries(
         "verdict": VERDICT,
         "bake_verdict": VERDICT,
         "quality_findings": st.sampled_from([(), (), ("nulls",)]),
-        "actions": st.sampled_from([(), (), (), person("approve"), person("cancel"), person("reject"), person("rollback")]),
+        "actions": st.sampled_from([(), (), (), person("approve"), person("abort"), person("reject"), person("rollback")]),
         "data_now": LATER.map(lambda passed: DATA_NOW + passed),
     }
 )

@@ -107,11 +107,11 @@ STOPPED = {
         {"reason": "RecipeChanged", "ends": Phase.SUPERSEDED, "weight": 5},
     ),
     "a person cancels a waiting one": (
-        see(Phase.PENDING, actions=person("cancel")),
-        {"ends": Phase.CANCELLED, "said": "ada asked to cancel"},
+        see(Phase.PENDING, actions=person("abort")),
+        {"ends": Phase.CANCELLED, "said": "ada asked to abort"},
     ),
     "a person cancels a training": (
-        see(Phase.TRAINING, run="active", actions=person("cancel", "typo")),
+        see(Phase.TRAINING, run="active", actions=person("abort", "typo")),
         {"said": "typo", "ends": Phase.CANCELLED},
     ),
     "a person rejects where approval is asked": (
@@ -148,7 +148,7 @@ STOPPED = {
 PAST = {"phase_since": ago(days=30)}
 FORWARD = {
     "a changed recipe": see(Phase.ROLLOUT, PROMOTING, model=OTHER_RECIPE, serving=served(100)),
-    "a cancel": see(Phase.ROLLOUT, PROMOTING, actions=person("cancel"), serving=served(100)),
+    "an abort": see(Phase.ROLLOUT, PROMOTING, actions=person("abort"), serving=served(100)),
     "a reject": see(Phase.ROLLOUT, PROMOTING, actions=person("reject"), serving=served(100)),
     "a rollback": see(Phase.ROLLOUT, PROMOTING, actions=person("rollback"), serving=served(100)),
     "a deadline": see(Phase.ROLLOUT, PROMOTING | PAST, serving=served(100)),
@@ -175,7 +175,7 @@ def test_once_the_promotion_has_started_it_goes_forward_whatever_comes(observed:
     check(observed, {"reason": "ChampionSwapped", "act": Act.SWAP_CHAMPION, "phase": Phase.ROLLOUT, "outcome": None})
 
 
-@pytest.mark.parametrize("what", ["cancel", "reject"])
+@pytest.mark.parametrize("what", ["abort", "reject"])
 def test_the_bake_knows_no_cancel_and_no_reject(what: str) -> None:
     check(see(Phase.BAKING, actions=person(what)), {"reason": "Baking", "phase": Phase.BAKING})
 
@@ -183,7 +183,7 @@ def test_the_bake_knows_no_cancel_and_no_reject(what: str) -> None:
 @pytest.mark.parametrize("phase", sorted(TERMINAL))
 def test_what_has_ended_stays_as_it_is(phase: Phase) -> None:
     status = {"reason": "Why", "sentence": "because", "finished": ago(days=1), "deployed": True, "weight": 50}
-    loud = see(phase, status, model=OTHER_RECIPE, actions=person("cancel"), verdict=Verdict("harm", "x"), run="active")
+    loud = see(phase, status, model=OTHER_RECIPE, actions=person("abort"), verdict=Verdict("harm", "x"), run="active")
     decision = check(loud, {"act": Act.NOTHING})
     assert decision.status == loud.release.status
 
@@ -202,7 +202,7 @@ def test_a_withdrawal_hears_nobody_any_more() -> None:
 
 def test_a_person_who_cancels_is_told_apart_from_one_of_another_release() -> None:
     """The gathering filters by Release; the newest word of a kind is the one that is told."""
-    words = (*person("cancel", "first"), *person("cancel", "second"))
+    words = (*person("abort", "first"), *person("abort", "second"))
     assert decide(see(Phase.TRAINING, actions=words)).sentence.endswith("second")
 
 

@@ -30,7 +30,7 @@ MADE = CandidateOutcome("2", "b" * 64)
 
 EARLIER = {
     "what has ended, before what is withdrawn": (
-        see(Phase.REJECTED, withdrawal(Phase.REJECTED), actions=person("cancel")),
+        see(Phase.REJECTED, withdrawal(Phase.REJECTED), actions=person("abort")),
         {"phase": Phase.REJECTED, "act": Act.NOTHING},
     ),
     "a withdrawal, before a Model that is gone": (
@@ -41,10 +41,10 @@ EARLIER = {
         see(Phase.WITHDRAWING, withdrawal(Phase.CANCELLED) | LATE),
         {"reason": "Why", "ends": Phase.CANCELLED},
     ),
-    "a changed recipe, before a cancel": (see(Phase.ROLLOUT, model=OTHER_RECIPE, actions=person("cancel")), {"ends": Phase.SUPERSEDED}),
-    "a cancel, before a deadline": (see(Phase.ROLLOUT, LATE, actions=person("cancel")), {"ends": Phase.CANCELLED}),
-    "a cancel, before a reject": (see(Phase.AWAITING_APPROVAL, actions=(*person("cancel"), *person("reject"))), {"ends": Phase.CANCELLED}),
-    "a cancel, before harm": (see(Phase.ROLLOUT, actions=person("cancel"), verdict=HARM), {"ends": Phase.CANCELLED}),
+    "a changed recipe, before a cancel": (see(Phase.ROLLOUT, model=OTHER_RECIPE, actions=person("abort")), {"ends": Phase.SUPERSEDED}),
+    "a cancel, before a deadline": (see(Phase.ROLLOUT, LATE, actions=person("abort")), {"ends": Phase.CANCELLED}),
+    "a cancel, before a reject": (see(Phase.AWAITING_APPROVAL, actions=(*person("abort"), *person("reject"))), {"ends": Phase.CANCELLED}),
+    "a cancel, before harm": (see(Phase.ROLLOUT, actions=person("abort"), verdict=HARM), {"ends": Phase.CANCELLED}),
     "a deadline, before the governor": (see(Phase.PENDING, LATE, admission=Refuse("BreakerOpen", "x")), {"ends": Phase.INCONCLUSIVE}),
     "a deadline, before a candidate that is ready at last": (
         see(Phase.TRAINING, LATE | {"attempt": 1}, run="ended", outcome=MADE),
@@ -102,7 +102,7 @@ EARLIER = {
     ),
     "the route, before the next step": (see(Phase.ROLLOUT, serving=served(0), verdict=GOOD), {"reason": "WaitingForRoute", "step": 0}),
     "a promotion that has started, before its champion is locked out": (
-        see(Phase.ROLLOUT, PROMOTING, model=model(CROWNED), serving=served(100), actions=person("cancel")),
+        see(Phase.ROLLOUT, PROMOTING, model=model(CROWNED), serving=served(100), actions=person("abort")),
         {"reason": "OldKeptWarm"},
     ),
     "a person, before the judge of the bake": (

@@ -1,4 +1,4 @@
-"""The port `Monitor` as a client of the monitor's own process, asked over loopback with the bearer secret."""
+"""The port `Monitor` as a client of the monitor's own process, asked over HTTP with a bearer secret or token."""
 
 import json
 import urllib.error
@@ -46,7 +46,23 @@ class MonitorClient:
         try:
             request = urllib.request.Request(self._url + path, headers={"authorization": f"Bearer {self._secret()}"})  # noqa: S310 - our own
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-                return json.load(answer)
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            msg = f"the monitor did not answer {what!r}: {error.code}: {_sentence(error)}"
+            raise Unavailable(msg) from error
         except (OSError, urllib.error.URLError, ValueError) as error:
             msg = f"the monitor did not answer {what!r}: {error}"
             raise Unavailable(msg) from error
+        if not isinstance(found, (dict, list)):
+            msg = f"the monitor did not answer {what!r}: whoever listens at {self._url} is no monitor"
+            raise Unavailable(msg)
+        return found
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    """What the monitor says of its refusal."""
+    with error:
+        try:
+            return str(json.loads(error.read(4096))["error"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return error.reason

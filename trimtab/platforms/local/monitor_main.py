@@ -1,7 +1,6 @@
 """The monitor's process on a laptop: puts store, fleet, caged detector and the sink of Releases together and listens.
 
-Findings and other asking events become Releases right here, in the same database that the control loop reads: creating one is
-atomic on its name, so that it does not matter who creates it.
+Findings and other asking events become Releases right here, in the same database that the control loop reads.
 """
 
 import argparse
@@ -11,16 +10,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from trimtab.control.intake import UnknownModel, accept
-from trimtab.errors import InvalidInput
-from trimtab.events import CloudEvent
-from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
-from trimtab.monitoring.ports import SinkAnswer
 from trimtab.monitoring.server import make_app
 from trimtab.platforms.local.fleet import LocalFleet
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
+from trimtab.platforms.releases import release_emit, release_sink
 
 CAGE = ".venv-detectors"
 
@@ -41,20 +38,10 @@ def main() -> None:
     state = State(given.state).existing()
     objects = SqliteObjects(state.database)
 
-    def sink(event: CloudEvent) -> SinkAnswer:
-        try:
-            answer = accept(event, objects)
-        except UnknownModel as error:
-            return SinkAnswer("unknown", str(error))
-        except InvalidInput as error:
-            return SinkAnswer("refused", str(error))
-        return SinkAnswer("duplicate" if answer.result == "duplicate" else "accepted", answer.sentence)
-
-    def emit(event: CloudEvent) -> None:
-        accept(event, objects)
-
-    monitor = Monitor(state.monitor_database, LocalFleet(state, objects), TabularDrift(detector_python()), emit, replaying=True)
-    web.run_app(make_app(monitor, state.secret, sink), host="127.0.0.1", port=given.port, print=None, access_log=None)
+    detector = TabularDrift(caged(detector_python()))
+    monitor = Monitor(state.monitor_database, LocalFleet(state, objects), detector, release_emit(objects), replaying=True)
+    app = make_app(monitor, SecretGate(state.secret), release_sink(objects))
+    web.run_app(app, host="127.0.0.1", port=given.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

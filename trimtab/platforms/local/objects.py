@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from trimtab.control.ports import Kind
 from trimtab.errors import Conflict, InvalidInput, Unavailable
-from trimtab.release import DecisionRecord
+from trimtab.release import DecisionRecord, Release
 from trimtab.spec import Model
 
 _SCHEMA = """
@@ -108,30 +108,37 @@ class SqliteObjects:
                 raise Conflict(msg)
         return written
 
-    def append(self, model: str, release: str, record: DecisionRecord) -> None:
+    def append(self, release: Release, record: DecisionRecord) -> None:
         """Keep the record; repeating the same record is no error, another one with its number is."""
+        model, name = release.spec.model, _ledger_name(release)
         with self._transaction() as connection:
-            found = connection.execute("SELECT hash FROM ledger WHERE release = ? AND sequence = ?", (release, record.sequence)).fetchone()
+            found = connection.execute("SELECT hash FROM ledger WHERE release = ? AND sequence = ?", (name, record.sequence)).fetchone()
             if found is None:
-                row = (model, release, record.sequence, record.hash, msgspec.json.encode(record))
+                row = (model, name, record.sequence, record.hash, msgspec.json.encode(record))
                 connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?)", row)
             elif found[0] != record.hash:
-                msg = f"decision {record.sequence} of {release!r} is in the ledger already, with another content"
+                msg = f"decision {record.sequence} of {name!r} is in the ledger already, with another content"
                 raise Conflict(msg)
 
-    def head(self, release: str) -> DecisionRecord | None:
+    def head(self, release: Release) -> DecisionRecord | None:
         """The last decision of a Release, or None."""
         found = self.records(release)
         return found[-1] if found else None
 
-    def records(self, release: str) -> list[DecisionRecord]:
+    def records(self, release: Release) -> list[DecisionRecord]:
         """All decisions of a Release, first to last."""
-        rows = self._connection.execute("SELECT body FROM ledger WHERE release = ? ORDER BY sequence", (release,)).fetchall()
+        query = "SELECT body FROM ledger WHERE release = ? ORDER BY sequence"
+        rows = self._connection.execute(query, (_ledger_name(release),)).fetchall()
         return [msgspec.json.decode(body, type=DecisionRecord) for (body,) in rows]
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _ledger_name(release: Release) -> str:
+    namespace = release.metadata.namespace
+    return release.name if namespace == "default" else f"{namespace}/{release.name}"
 
 
 def _decode(kind: type[Kind], body: bytes, version: int) -> Kind:

@@ -27,7 +27,10 @@ PATIENCE_SECONDS = 60.0
 
 
 class Route(Struct, frozen=True):
-    """Where a played row goes: the model's predict URL, the events URL with its secret, and how late its label comes."""
+    """Where a played row goes: the model's predict URL, the events URL with its secret, and how late its label comes.
+
+    `host` is the name that a shared gateway knows the model by.
+    """
 
     namespace: str
     model: str
@@ -35,6 +38,7 @@ class Route(Struct, frozen=True):
     events: str
     secret: str
     label_delay: timedelta
+    host: str = ""
 
 
 class Played(Struct):
@@ -151,6 +155,7 @@ class Player:
         import aiohttp
 
         headers = {"ce-id": f"play-{self.played.digest[:12]}-{row.index}", "content-type": "application/json"}
+        headers |= {"host": self._route.host} if self._route.host else {}
         body = msgspec.json.encode({"instances": [row.instance]})
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

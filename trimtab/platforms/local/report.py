@@ -114,7 +114,7 @@ def idle(release: Release) -> bool:
 def read_story(state: State, objects: SqliteObjects, model: Model) -> Story:
     """Everything that the state knows of a Model."""
     releases = [item for item in objects.all_of(Release) if item.spec.model_uid == model.metadata.uid]
-    decisions = {release.name: objects.records(release.name) for release in releases}
+    decisions = {release.name: objects.records(release) for release in releases}
     story = Story(model, releases, decisions, served(releases, decisions, model.status.first_cut))
     if not state.monitor_database.exists():
         return story

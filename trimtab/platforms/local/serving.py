@@ -15,8 +15,9 @@ from trimtab.control.ports import ServingPlan
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.envoy_config import cluster_name
-from trimtab.platforms.local.serving_files import smoke, version_folder
+from trimtab.platforms.local.serving_files import version_folder
 from trimtab.platforms.local.serving_process import Launch, Predictor
+from trimtab.platforms.smoke import smoke
 from trimtab.release import ServedVersion
 from trimtab.spec import Model, Version
 
@@ -84,6 +85,10 @@ class LocalServing:
                 self._leaving.pop(name, None)
             self._plans[model.name] = plan
             self._reconcile()
+
+    def settled(self, plan: ServingPlan) -> bool:
+        """Versions and weights are all that a laptop's plan says."""
+        return plan.model.name in self._plans
 
     def tend(self) -> None:
         """Restart what has died, give traffic to what got ready, end what has left the plan. Faults are logged and met again next time."""

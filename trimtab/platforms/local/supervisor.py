@@ -25,12 +25,12 @@ from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.fleet import ADDRESSES
 from trimtab.platforms.local.monitor import MonitorClient
 from trimtab.platforms.local.objects import SqliteObjects
-from trimtab.platforms.local.registry import MlflowRegistry
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, write_json
 from trimtab.platforms.local.traffic import EnvoyTraffic
+from trimtab.platforms.registry import MlflowRegistry
 from trimtab.spec import Model
 
 log = logging.getLogger("trimtab")
@@ -159,7 +159,11 @@ class Supervisor:
     def _tell(self, serving: LocalServing, children: list[Child], loop: Loop) -> None:
         """Write down which processes there are, where each version can be asked and what has to be mended, when it has changed."""
         pids = {**{child.name: child.process.pid for child in children}, **serving.pids()}
-        files = {PROCESSES: pids, ADDRESSES: serving.addresses(), PROBLEMS: dict(loop.problems)}
+        files = {
+            PROCESSES: pids,
+            ADDRESSES: serving.addresses(),
+            PROBLEMS: {name.removeprefix("default/"): said for name, said in loop.problems.items()},
+        }
         for name, content in files.items():
             if self._told.get(name) != content:
                 write_json(self._state.folder / name, content)

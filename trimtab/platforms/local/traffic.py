@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.platforms.counting import accounted, since, went_back
 from trimtab.platforms.local.envoy import Admin, Envoy
 from trimtab.platforms.local.envoy_config import Route, cluster_name
 from trimtab.release import ArmCounts, Block
@@ -68,16 +69,13 @@ def advance(last: Cursor | None, here: Cursor) -> tuple[list[Block], Cursor]:
     """
     if last is None:
         return [], here
-    champion, candidate = (_since(old, new) for old, new in zip(last.counts, here.counts, strict=True))
+    champion, candidate = (since(old, new) for old, new in zip(last.counts, here.counts, strict=True))
     requests = champion.requests + candidate.requests
     if not _comparable(last, here):
         same = last.node == here.node and (last.champion, last.candidate) == (here.champion, here.candidate)
         return [], msgspec.structs.replace(here, lost=last.lost + (max(requests, 0) if same else 0))
-    accounted = tuple(
-        ArmCounts(new.requests, new.errors, old.slow + arm.slow)
-        for old, new, arm in zip(last.counts, here.counts, (champion, candidate), strict=True)
-    )
-    following = msgspec.structs.replace(here, counts=accounted, lost=last.lost)
+    remembered = tuple(accounted(old, new, arm) for old, new, arm in zip(last.counts, here.counts, (champion, candidate), strict=True))
+    following = msgspec.structs.replace(here, counts=remembered, lost=last.lost)
     if requests == 0:
         return [], following
     return [Block(here.weight, last.at, here.at, champion, candidate)], following
@@ -117,9 +115,4 @@ def _comparable(last: Cursor, here: Cursor) -> bool:
         return False
     if (last.champion, last.candidate, last.slow_ms) != (here.champion, here.candidate, here.slow_ms):
         return False
-    return all(new.requests >= old.requests and new.errors >= old.errors for old, new in zip(last.counts, here.counts, strict=True))
-
-
-def _since(old: ArmCounts, new: ArmCounts) -> ArmCounts:
-    requests = new.requests - old.requests
-    return ArmCounts(requests, new.errors - old.errors, min(max(new.slow - old.slow, 0), max(requests, 0)))
+    return not any(went_back(old, new) for old, new in zip(last.counts, here.counts, strict=True))

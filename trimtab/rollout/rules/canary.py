@@ -90,7 +90,8 @@ def not_serving(observed: Observed) -> Decision | None:
 def unstable(observed: Observed) -> Decision | None:
     """13. Was ready, and is not any more for too long, too often, or not with the weight that it should have.
 
-    Below those bounds it only takes note and waits, which must not keep harm (15) from being acted on.
+    Below those bounds it only takes note and waits, which must not keep harm (15) from being acted on. A first version takes no traffic
+    from anyone: KServe gives it all as soon as it is ready.
     """
     status = status_of(observed)
     if status.promotion:
@@ -110,7 +111,7 @@ def unstable(observed: Observed) -> Decision | None:
         again: dict[str, Any] = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
         return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", **again)
     weight = served.weight if served else 0
-    if weight != status.weight:
+    if weight != status.weight and status.compared_with:
         off = elapsed(status.weight_off_since, observed.now).total_seconds()
         if off >= UNSTABLE_SECONDS:
             sentence = f"the route gives the candidate {weight}% instead of {status.weight}% for {off:.0f} s"

@@ -14,7 +14,7 @@ from trimtab.release import (
     ServedVersion,
     Verdicted,
 )
-from trimtab.spec import Champion, Rollout, Version
+from trimtab.spec import Champion, Model, Rollout, Version
 
 
 def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, **changes: Any) -> Decision:
@@ -42,9 +42,15 @@ def status_of(observed: Observed) -> ReleaseStatus:
     return observed.release.status
 
 
+def leaving(model: Model) -> bool:
+    """Whether the Model was deleted and only waits until what is out of its Release was withdrawn."""
+    return model.metadata.deletion_timestamp is not None
+
+
 def gone(observed: Observed) -> bool:
-    """Whether the Model is gone; one that was made anew under the same name is another Model."""
-    return observed.model is None or observed.model.metadata.uid != observed.release.spec.model_uid
+    """Whether the Model is gone or leaving; one that was made anew under the same name is another Model."""
+    model = observed.model
+    return model is None or model.metadata.uid != observed.release.spec.model_uid or leaving(model)
 
 
 def champion_of(observed: Observed) -> Champion | None:

@@ -61,8 +61,8 @@ def cancelled(observed: Observed) -> Decision | None:
     """4. A person took it back."""
     if status_of(observed).promotion:
         return None
-    if asked := asked_for(observed, "cancel"):
-        return withdraw(observed, Phase.CANCELLED, "CancelledByPerson", asked)
+    if asked := asked_for(observed, "abort"):
+        return withdraw(observed, Phase.CANCELLED, "AbortedByPerson", asked)
     if asked := asked_for(observed, "reject"):
         return withdraw(observed, Phase.REJECTED, "RejectedByPerson", asked)
     if asked := asked_for(observed, "rollback"):

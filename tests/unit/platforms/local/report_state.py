@@ -59,12 +59,14 @@ class Writer:
     def release(self, request: Request, status: ReleaseStatus, decisions: Sequence[tuple[int, Phase, str, str, int]]) -> Release:
         """`decisions` are (hours since START, phase, reason, sentence, weight)."""
         name = f"bikes-{request.id[:10]}"
+        spec = ReleaseSpec("bikes", self._model.metadata.uid, recipe(self._model.spec), request)
+        told = Release(Metadata(name=name), spec)
         records = []
         for number, (hours, phase, reason, sentence, weight) in enumerate(decisions):
             self._wall += timedelta(seconds=3)
             at = START + hours * HOUR
-            records.append(DecisionRecord(number, self._wall, at, phase, reason, sentence, weight, "e", "p", f"{name}-{number}"))
-            self._objects.append("bikes", name, records[-1])
+            records.append(DecisionRecord(number, self._wall, phase, reason, sentence, weight, "e", "p", f"{name}-{number}", at))
+            self._objects.append(told, records[-1])
         finished = self._wall if records and records[-1].phase in (Phase.PROMOTED, Phase.ROLLED_BACK) else None
         last = records[-1]
         status = replace(
@@ -76,7 +78,6 @@ class Writer:
             finished=finished,
             weight=last.weight,
         )
-        spec = ReleaseSpec("bikes", self._model.metadata.uid, recipe(self._model.spec), request)
         return self._objects.create(Release(Metadata(name=name), spec, status))
 
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from trimtab.documents import parse_model
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.platforms.local.objects import SqliteObjects
-from trimtab.release import DecisionRecord, Phase
-from trimtab.spec import Champion, Model, ModelStatus
+from trimtab.release import DecisionRecord, Phase, Release, ReleaseSpec, Request
+from trimtab.spec import Champion, Metadata, Model, ModelStatus
 
 DOCUMENT = """
 apiVersion: trimtab.dev/v1alpha1
@@ -71,13 +71,18 @@ print(made)
 
 
 def test_the_ledger_takes_a_record_twice_but_never_another_in_its_place(objects: SqliteObjects) -> None:
-    record = DecisionRecord(1, datetime(2026, 1, 1, tzinfo=UTC), None, Phase.PENDING, "Admitted", "go", 0, "", "", "h1")
-    objects.append("bikes", "bikes-1", record)
-    objects.append("bikes", "bikes-1", record)
+    record = DecisionRecord(1, datetime(2026, 1, 1, tzinfo=UTC), Phase.PENDING, "Admitted", "go", 0, "", "", "h1")
+    release = Release(
+        Metadata("bikes-1"), ReleaseSpec("bikes", "uid", "recipe", Request("person", "cli", "1", datetime(2026, 1, 1, tzinfo=UTC)))
+    )
+    elsewhere = replace(release, metadata=Metadata("bikes-1", namespace="other"))
+    objects.append(release, record)
+    objects.append(release, record)
     with pytest.raises(Conflict, match="with another content"):
-        objects.append("bikes", "bikes-1", replace(record, hash="h2"))
-    assert objects.records("bikes-1") == [record]
-    assert objects.head("bikes-1") == record
+        objects.append(release, replace(record, hash="h2"))
+    assert objects.records(release) == [record]
+    assert objects.head(release) == record
+    assert objects.head(elsewhere) is None, "a Release of the same name in another namespace has a ledger of its own"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def release(number: int, before: str = "", phase: Phase = Phase.PROMOTED) -> Rel
 
 
 def decided(days: int, reason: str, weight: int, phase: Phase = Phase.ROLLOUT) -> DecisionRecord:
-    return DecisionRecord(days, START + days * DAY, START + days * DAY, phase, reason, "", weight, "", "", f"{days}{reason}")
+    return DecisionRecord(days, START + days * DAY, phase, reason, "", weight, "", "", f"{days}{reason}", START + days * DAY)
 
 
 FIRST = [decided(0, "PromotionStarted", 100), decided(1, "ChampionSwapped", 100)]

@@ -15,7 +15,7 @@ from tests.unit.training.data import last, model, rows, spec, write
 from trimtab.control.ports import RunRequest
 from trimtab.platforms.local import runner
 from trimtab.platforms.local.runner import LocalRunner
-from trimtab.platforms.local.runner_main import arguments, fault_of
+from trimtab.platforms.pipeline import arguments, fault_of
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
 from trimtab.spec import Champion, ModelSpec, Version
 

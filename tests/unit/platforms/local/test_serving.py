@@ -13,9 +13,10 @@ from trimtab.manifest import verify, write_manifest
 from trimtab.platforms.local import processes
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.serving import LocalServing
-from trimtab.platforms.local.serving_files import smoke, version_folder
+from trimtab.platforms.local.serving_files import version_folder
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.traffic import EnvoyTraffic
+from trimtab.platforms.smoke import smoke
 from trimtab.spec import Data, Metadata, Model, ModelSpec, Version
 
 MODEL = Model("trimtab.dev/v1alpha1", "Model", Metadata("bike"), ModelSpec(task="regression", data=Data(uri="x.csv", label="demand")))

@@ -1,0 +1,90 @@
+"""Where Models and Releases live for a command: the state folder of this directory, or a namespace of a cluster."""
+
+import getpass
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from trimtab.control.ports import Objects
+from trimtab.errors import InvalidInput, Unavailable
+from trimtab.release import DecisionRecord, Release
+from trimtab.spec import Model
+
+
+class Archive(Objects, Protocol):
+    """Objects, and what was decided about each Release."""
+
+    def records(self, release: Release) -> list[DecisionRecord]:
+        """All decisions of a Release, first to last."""
+
+
+class Place(Struct, frozen=True):
+    """`who` names the person who acts; `watermark` is a Model's data time, None where it is not known."""
+
+    objects: Archive
+    who: Callable[[str], str]
+    watermark: Callable[[Model], datetime | None]
+
+
+def place(folder: Path, namespace: str | None) -> Place:
+    """The cluster of the current kubeconfig where a namespace is given, else the state folder."""
+    return _local(folder) if namespace is None else _cluster(namespace)
+
+
+def _local(folder: Path) -> Place:
+    from trimtab.platforms.local import lock
+    from trimtab.platforms.local.monitor import MonitorClient
+    from trimtab.platforms.local.objects import SqliteObjects
+    from trimtab.platforms.local.state import State
+
+    state = State(folder)
+    objects = SqliteObjects(state.existing().database)
+
+    def watermark(model: Model) -> datetime | None:
+        if lock.holder(state.lock_file) is None:
+            return None
+        try:
+            return MonitorClient(state.endpoints.get("events", "").removesuffix("/events"), lambda: state.secret).watermark(model)
+        except Unavailable:
+            return None
+
+    return Place(objects, lambda by: by or getpass.getuser(), watermark)
+
+
+class _InNamespace:
+    """A reader whose lists are of one namespace, which is all that most people may read."""
+
+    def __init__(self, api: Any, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+
+    def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
+        return self._api.get(resource, namespace, name)  # type: ignore[no-any-return]
+
+    def list(self, resource: Any, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
+        return self._api.list(resource, namespace or self._namespace, labels)  # type: ignore[no-any-return]
+
+
+def _cluster(namespace: str) -> Place:
+    try:
+        from trimtab.platforms.kubernetes.api import Api, connect
+        from trimtab.platforms.kubernetes.objects import KubernetesObjects
+
+        api = Api(connect())
+    except ImportError as error:
+        msg = "the Kubernetes client is not installed here: pip install 'trimtab[cluster]'"
+        raise InvalidInput(msg) from error
+    me: list[str] = []
+
+    def who(by: str) -> str:
+        if not me:
+            review = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {"kind": "SelfSubjectReview"})
+            me.append(review["status"]["userInfo"]["username"])
+        return by or me[0]
+
+    def watermark(model: Model) -> datetime | None:
+        return model.status.monitoring.watermark if model.status.monitoring else None
+
+    return Place(KubernetesObjects(api, _InNamespace(api, namespace)), who, watermark)
