@@ -36,10 +36,11 @@ def evaluate(
     import shutil
     from pathlib import Path
 
-    from trimtab.training import steps
+    from trimtab.training import announcement, steps
 
     out = Path(evaluation.path)
-    found = steps.evaluate(document, champion, compare_only, tracking_uri, seed, Path(dataset.path), Path(model.path), out)
+    with announcement.telling():
+        found = steps.evaluate(document, champion, compare_only, tracking_uri, seed, Path(dataset.path), Path(model.path), out)
     for name, value in found.candidate.items():
         metrics.log_metric(name, value)
     shutil.copyfile(out / steps.REPORT, report.path)

@@ -22,6 +22,7 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: O
     """
     from pathlib import Path
 
-    from trimtab.training.steps import ingest
+    from trimtab.training import announcement, steps
 
-    return ingest(document, cut, champion, tracking_uri, Path(dataset.path))
+    with announcement.telling():
+        return steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path))

@@ -15,6 +15,9 @@ def register(
     cut: str,
     compare_only: str,
     tracking_uri: str,
+    document: str,
+    announce: str,
+    run_id: str,
     dataset: Input[Dataset],
     model: Input[Model],
     evaluation: Input[Artifact],
@@ -23,13 +26,16 @@ def register(
     """Register the candidate in MLflow if its gates passed, and log the run's outcome whatever it is.
 
     Args:
-        name: the Model's name.
-        release: the Release's name.
-        release_uid: the Release's uid; with the attempt it finds the run again.
+        name: the registered model's name.
+        release: the Release's name, empty for a run that was started by hand.
+        release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
         attempt: the number of the attempt, from 1.
         cut: the data time up to which rows were read.
         compare_only: URI of the registered version that was compared anew (nothing is registered), or empty.
         tracking_uri: the MLflow server.
+        document: the Model as JSON.
+        announce: URL of the monitor's /events, which is told that the run has ended; or empty.
+        run_id: the pipeline run's id.
         dataset: the snapshot.
         model: the candidate.
         evaluation: the candidate's evaluation and gates.
@@ -37,12 +43,14 @@ def register(
     """
     from pathlib import Path
 
-    from trimtab.training import steps
+    from trimtab.training import announcement, steps
     from trimtab.training.register import Facts
 
-    facts = Facts(name, release, release_uid, attempt, cut)
+    facts = Facts(name, release, release_uid or run_id, attempt, cut)
     paths = Path(dataset.path), Path(model.path), Path(evaluation.path), Path(outcome.path)
-    steps.register(facts, compare_only, tracking_uri, *paths)
+    with announcement.telling():
+        run = steps.register(facts, compare_only, tracking_uri, *paths)
+        announcement.announce(announce, document, run, cut)
 
 
 @dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
@@ -53,24 +61,33 @@ def report(
     attempt: int,
     cut: str,
     tracking_uri: str,
+    document: str,
+    announce: str,
+    run_id: str,
     dataset: Input[Dataset],
     outcome: Output[Artifact],
 ) -> None:
     """Log to MLflow that the data cannot be trained on, and why.
 
     Args:
-        name: the Model's name.
-        release: the Release's name.
-        release_uid: the Release's uid; with the attempt it finds the run again.
+        name: the registered model's name.
+        release: the Release's name, empty for a run that was started by hand.
+        release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
         attempt: the number of the attempt, from 1.
         cut: the data time up to which rows were read.
         tracking_uri: the MLflow server.
+        document: the Model as JSON.
+        announce: URL of the monitor's /events, which is told that the run has ended; or empty.
+        run_id: the pipeline run's id.
         dataset: the snapshot's checks.
         outcome: outcome.json.
     """
     from pathlib import Path
 
-    from trimtab.training import steps
+    from trimtab.training import announcement, steps
     from trimtab.training.register import Facts
 
-    steps.report(Facts(name, release, release_uid, attempt, cut), tracking_uri, Path(dataset.path), Path(outcome.path))
+    facts = Facts(name, release, release_uid or run_id, attempt, cut)
+    with announcement.telling():
+        run = steps.report(facts, tracking_uri, Path(dataset.path), Path(outcome.path))
+        announcement.announce(announce, document, run, cut)

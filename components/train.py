@@ -27,6 +27,7 @@ def train(
     """
     from pathlib import Path
 
-    from trimtab.training.steps import train
+    from trimtab.training import announcement, steps
 
-    train(document, compare_only, tracking_uri, seed, Path(dataset.path), Path(model.path))
+    with announcement.telling():
+        steps.train(document, compare_only, tracking_uri, seed, Path(dataset.path), Path(model.path))

@@ -2,19 +2,29 @@
 
 It ends with an outcome in MLflow whatever happens: a run whose data cannot be trained on skips to `report`, a candidate that a gate
 stops is reported by `register`. With `compare_only` it is the evaluate-only entry: nothing is trained and nothing registered.
+
+The file holds two YAML documents: the pipeline, and for Kubernetes alone the user of each pod, without whom a namespace of the
+restricted Pod Security Standard refuses it. kfp.local reads the first and ignores the second.
 """
 
 from pathlib import Path
 
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
 from components import evaluate, ingest, register, report, train
+
+USER = 65532
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
+"""For about two minutes a task waits for an MLflow server that is away; by MLflow's own defaults it was ten."""
 
 
 def _resources(task: dsl.PipelineTask, cpu: str, memory: str) -> None:
     task.set_caching_options(False)
     task.set_cpu_request(cpu).set_cpu_limit("2").set_memory_request(memory).set_memory_limit("4G")
     task.set_retry(num_retries=1, backoff_duration="5s")
+    for name, value in PATIENCE.items():
+        task.set_env_variable(name, value)
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -23,33 +33,45 @@ def _resources(task: dsl.PipelineTask, cpu: str, memory: str) -> None:
 def tabular(
     document: str,
     name: str,
-    release: str,
-    release_uid: str,
-    attempt: int,
     cut: str,
     tracking_uri: str,
+    release: str = "",
+    release_uid: str = "",
+    attempt: int = 1,
     champion: str = "",
     compare_only: str = "",
+    announce: str = "",
     seed: int = 7,
 ) -> None:
     """Make one candidate version, or compare an existing one anew.
 
     Args:
         document: the Model as JSON.
-        name: the Model's name.
-        release: the Release's name.
-        release_uid: the Release's uid; with the attempt it finds the run again.
-        attempt: the number of the attempt, from 1.
+        name: the registered model's name.
         cut: the data time up to which rows are read, ISO 8601.
         tracking_uri: the MLflow server.
+        release: the Release's name; empty for a run that is started by hand.
+        release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
+        attempt: the number of the attempt, from 1.
         champion: URI of the version to compare with (mlflow://models/NAME/7?sha256=DIGEST), or empty.
         compare_only: URI of a registered version to compare anew instead of training, or empty.
+        announce: URL of the monitor's /events: a run that is started by hand tells it that it has ended, and so becomes a Release.
         seed: the seed of everything random.
     """
     taken = ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri)
     _resources(taken, "500m", "1G")
     data = taken.outputs["dataset"]
-    run = {"name": name, "release": release, "release_uid": release_uid, "attempt": attempt, "cut": cut, "tracking_uri": tracking_uri}
+    run = {
+        "name": name,
+        "release": release,
+        "release_uid": release_uid,
+        "attempt": attempt,
+        "cut": cut,
+        "tracking_uri": tracking_uri,
+        "document": document,
+        "announce": announce,
+        "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    }
     with dsl.If(taken.outputs["Output"] == "valid", name="data-is-valid"):
         trained = train(document=document, compare_only=compare_only, tracking_uri=tracking_uri, seed=seed, dataset=data)
         _resources(trained, "1", "2G")

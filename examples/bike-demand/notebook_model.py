@@ -23,8 +23,8 @@ from trimtab.documents import read_model
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CANDIDATE, STRUCTURED, CandidateReady, CloudEvent, aware, structured
 from trimtab.platforms.local.objects import SqliteObjects
-from trimtab.platforms.local.registry import MlflowRegistry
 from trimtab.platforms.local.state import State
+from trimtab.platforms.registry import MlflowRegistry
 from trimtab.schema import MODEL_FILES, SCHEMA, Feature, Schema
 from trimtab.spec import Model, ModelSpec
 from trimtab.training.evaluate import evaluate
@@ -76,7 +76,7 @@ def make(model: Model, state: State, cut: datetime) -> str:
     table, _ = read(model.spec.data, cut)
     table = table.filter(pc.greater_equal(table.column("hour"), FIRST_HOUR))
     champion = model.status.champion
-    against = MlflowRegistry(state.tracking_uri, state.artifacts).fetch(model.name, champion) if champion else None
+    against = MlflowRegistry(state.tracking_uri, state.artifacts).fetch(model.registered, champion) if champion else None
     with tempfile.TemporaryDirectory() as scratch:
         made, scored, version = (Path(scratch) / name for name in ("model", "evaluation", "version"))
         made.mkdir()
@@ -85,7 +85,7 @@ def make(model: Model, state: State, cut: datetime) -> str:
         stopped = rejection(judge(model.spec.gates, found))
         if stopped is None:
             assemble(made, scored, version)
-        facts = Facts(model.name, "notebook", str(uuid.uuid4()), 0, cut.isoformat(), parameters={"hours": f"{FIRST_HOUR}-23"})
+        facts = Facts(model.registered, "notebook", str(uuid.uuid4()), 0, cut.isoformat(), parameters={"hours": f"{FIRST_HOUR}-23"})
         written = register(state.tracking_uri, facts, found, version if stopped is None else None, stopped)
     compared = f", the champion's is {found.champion[found.primary]:.1f}" if found.champion else ""
     print(f"{found.primary} {found.candidate[found.primary]:.1f} on {found.holdout_rows} rows without nights{compared}")

@@ -6,6 +6,7 @@ be read, is kept and counted without a time and can never move the watermark.
 """
 
 import math
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,10 @@ from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent, Label, aware, d
 from trimtab.spec import Model
 
 AHEAD = timedelta(days=1)
+NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+IDENTITY_BYTES = 2000
+KEY_BYTES = 1000
+VERSION_BYTES = 200
 _MILLISECONDS = 1e11
 
 
@@ -77,31 +82,76 @@ def model_of(event: CloudEvent) -> str:
     """The model, as `namespace/name`, that a request, response or label is about; raises InvalidInput where it names none."""
     if event.type == LABEL:
         label = data_of(event, Label)
-        return f"{label.namespace}/{label.model}"
+        return model_id(event, label.namespace, label.model)
     name = event.extensions.get("inferenceservicename", "")
     if not name:
         msg = f'event {event.id!r} of type {event.type}: the extension "inferenceservicename" is missing; it names the model'
         raise InvalidInput(msg)
-    return f"{event.extensions.get('namespace') or 'default'}/{name}"
+    return model_id(event, event.extensions.get("namespace") or "default", name)
+
+
+def model_id(event: CloudEvent, namespace: str, name: str) -> str:
+    """`namespace/name`; raises InvalidInput where one of them is no name that an object can have."""
+    for text in (namespace, name):
+        if not NAME.fullmatch(text):
+            msg = f"event {event.id!r} of type {event.type}: {text[:80]!r} is no name; small letters, digits, hyphens and dots are allowed"
+            raise InvalidInput(msg)
+    return f"{namespace}/{name}"
 
 
 def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: bool, version: str = "") -> Arrival:
     """What the event brings; raises InvalidInput with a sentence where its data is not as its type asks.
 
-    `version` is whose rows these are if the event does not say (KServe's own logger does not).
+    `version` is whose rows these are if the event does not say. What is kept as the source begins with the model: nobody who may
+    send for one model can answer, or use up the identity of, another's events.
     """
     name = model_of(event)
+    source = _source(event, name)
     if event.type == LABEL:
         label = data_of(event, Label)
         value = msgspec.json.encode(label.value)
-        return Labelled(event.source, event.id, name, str(label.key), value, _seconds(event, label.time))
+        return Labelled(source, event.id, name, _storable(event, "the key", str(label.key), KEY_BYTES), value, _seconds(event, label.time))
     if event.type == RESPONSE:
         answers = data_of(event, _Response).predictions
-        return Answered(event.source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))
+        return Answered(source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))
     instances = data_of(event, _Request).instances
     own = _seconds(event, event.time or received)
-    rows = tuple(_row(event.id, index, instance, model, own, replaying) for index, instance in enumerate(instances))
-    return Asked(event.source, event.id, name, event.extensions.get("trimtabversion") or version, rows)
+    rows = tuple(_row(event, index, instance, model, own, replaying) for index, instance in enumerate(instances))
+    said = _storable(event, "the version", event.extensions.get("trimtabversion") or version, VERSION_BYTES)
+    return Asked(source, event.id, name, said, rows)
+
+
+def overheard(
+    event: CloudEvent, model: Model, instances: list[dict[str, Any]], version: str, received: datetime, *, replaying: bool
+) -> Asked:
+    """A request that nobody vouches for: no label ever joins its rows, and they move the watermark to their receipt at most."""
+    name = model_of(event)
+    own = min(_seconds(event, event.time or received), received.timestamp())
+    rows = []
+    for index, instance in enumerate(instances):
+        time = _time(instance, model.spec.data.time, own, replaying)
+        late = time if time is None or replaying else min(time, received.timestamp())
+        key = _storable(event, "a row's key", f"kserve/{event.id}:{index}", KEY_BYTES)
+        rows.append(Row(index, key, late, msgspec.json.encode(instance)))
+    return Asked(overheard_source(event), event.id, name, _storable(event, "the version", version, VERSION_BYTES), tuple(rows))
+
+
+def overheard_source(event: CloudEvent) -> str:
+    """The source under which a request that nobody vouches for, and its response, are kept: apart from all others."""
+    return _source(event, f"{model_of(event)} kserve")
+
+
+def _source(event: CloudEvent, model: str) -> str:
+    _storable(event, "source and id", event.source + event.id, IDENTITY_BYTES)
+    return f"{model} {event.source}"
+
+
+def _storable(event: CloudEvent, what: str, text: str, limit: int) -> str:
+    """The text, if every database can hold and index it."""
+    if "\x00" in text or len(text.encode("utf-8", "surrogatepass")) > limit:
+        msg = f"event {event.id[:80]!r}: {what} may have at most {limit:,} bytes, and none of them zero"
+        raise InvalidInput(msg)
+    return text
 
 
 def _seconds(event: CloudEvent, time: datetime) -> float:
@@ -112,11 +162,16 @@ def _seconds(event: CloudEvent, time: datetime) -> float:
         raise InvalidInput(msg) from error
 
 
-def _row(event: str, index: int, instance: dict[str, Any], model: Model, own: float, replaying: bool) -> Row:
+def _row(event: CloudEvent, index: int, instance: dict[str, Any], model: Model, own: float, replaying: bool) -> Row:
     data = model.spec.data
     key = instance.get(data.key) if data.key else None
-    name = f"{event}:{index}" if key is None or isinstance(key, (dict, list)) else str(key)
-    return Row(index, name, _time(instance, data.time, own, replaying), msgspec.json.encode(instance))
+    name = f"{event.id}:{index}" if key is None or isinstance(key, (dict, list)) else str(key)
+    return Row(
+        index,
+        _storable(event, "a row's key", name, KEY_BYTES),
+        _time(instance, data.time, own, replaying),
+        msgspec.json.encode(instance),
+    )
 
 
 def _time(instance: dict[str, Any], column: str | None, own: float, replaying: bool) -> float | None:

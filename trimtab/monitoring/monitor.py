@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
 from trimtab.monitoring.checks import Subject, check_drift, check_quality, give_up, judge_window
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.ingest import Arrival, arrival, model_of
+from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
 from trimtab.monitoring.pairing import Scores, score
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
@@ -38,9 +39,12 @@ class UnknownModel(InvalidInput):
 
 
 class Monitor:
-    """Watches a fleet: `emit` sends a finding out, raises if it did not leave; `replaying` accepts any event time."""
+    """Watches a fleet: `emit` sends a finding out, raises if it did not leave; `replaying` accepts any event time.
 
-    def __init__(self, path: Path, fleet: Fleet, detector: Detector, emit: Emit, *, replaying: bool = False) -> None:
+    `path` is the database: a file, or a URL such as `postgresql://…`.
+    """
+
+    def __init__(self, path: Path | str, fleet: Fleet, detector: Detector, emit: Emit, *, replaying: bool = False) -> None:
         self.store = Store(path)
         self.records = Records(self.store)
         self.scores = Scores(self.store)
@@ -50,6 +54,8 @@ class Monitor:
         self._emit = emit
         self._replaying = replaying
         self._watched: dict[str, Watched] = {}
+        self._seen = False
+        self._troubles: dict[str, str] = {}
         self._references: dict[tuple[str, str], Reference] = {}
         self._failures: dict[tuple[str, str, int], int] = {}
         self._pool = ThreadPoolExecutor(2, "monitor")
@@ -71,6 +77,13 @@ class Monitor:
         """The watched models as `namespace/name`."""
         return sorted(self._watched)
 
+    def check_ready(self) -> None:
+        """Raises Unavailable where the database cannot be used, or before the fleet was seen once."""
+        self.store.ping()
+        if not self._seen:
+            msg = "the watched models were not seen yet"
+            raise Unavailable(msg)
+
     def accept(self, events: Sequence[CloudEvent], now: datetime) -> list[bool]:
         """Keep requests, responses and labels, all or none; returns which were new. They are on disk when it returns."""
         return self.keep(self.read(events, now), now)
@@ -86,6 +99,10 @@ class Monitor:
             alone = watched.champion.version if watched.champion and not watched.others else ""
             arrivals.append(arrival(event, watched.model, now, replaying=self._replaying, version=alone))
         return arrivals
+
+    def overhear(self, event: CloudEvent, instances: list[dict[str, Any]], version: str, now: datetime) -> Arrival:
+        """What a request brings that nobody vouches for."""
+        return overheard(event, self.watched(model_of(event)).model, instances, version, now, replaying=self._replaying)
 
     def keep(self, arrivals: Sequence[Arrival], now: datetime) -> list[bool]:
         """Keep the arrivals, all or none; returns which were new. They are on disk when it returns."""
@@ -123,6 +140,7 @@ class Monitor:
 
     def _look(self) -> None:
         self._watched = {watched.id: watched for watched in self._fleet.watched()}
+        self._seen = True
         served = {(version.digest, str(version.folder)) for watched in self._watched.values() for version in watched.versions}
         self._references = {key: reference for key, reference in self._references.items() if key in served}
 
@@ -134,9 +152,12 @@ class Monitor:
     def _guarded(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         try:
             work(*arguments)
+            self._troubles.pop(name, None)
         except TrimtabError as error:
             self.counters.add("trimtab_monitor_failures_total")
-            log.warning("%s: %s", name, error)
+            known = self._troubles.get(name) == str(error)
+            self._troubles[name] = str(error)
+            log.log(logging.DEBUG if known else logging.WARNING, "%s: %s", name, error)
         except Exception:
             self.counters.add("trimtab_monitor_failures_total")
             log.exception("%s: the work broke off; it is tried again", name)

@@ -16,7 +16,7 @@ from trimtab.monitoring.metric import losses
 from trimtab.monitoring.records import parsed
 from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.store import Store
-from trimtab.monitoring.tables import appearances, labels, rows, scores
+from trimtab.monitoring.tables import appearances, insert_new, labels, rows, scores
 from trimtab.release import PairedLosses
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Scores:
             for row, prediction in zip(asked, scored.predictions, strict=True)
         ]
         with self._store.transaction() as connection:
-            connection.execute(sa.insert(scores).prefix_with("OR IGNORE"), found)
+            insert_new(connection, scores, found)
         self._cursor[(model, version)] = max(row.seq for row in asked)
 
     def paired(self, model: str, champion: str, candidate: str, since: datetime, matured: datetime, reference: Reference) -> PairedLosses:

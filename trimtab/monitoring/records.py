@@ -13,7 +13,7 @@ from trimtab.monitoring.deciding import Drift
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.quality import Break
 from trimtab.monitoring.store import Store
-from trimtab.monitoring.tables import LATE, findings, labels, rows, windows
+from trimtab.monitoring.tables import LATE, findings, insert_new, labels, rows, windows
 from trimtab.monitoring.windows import Closed
 
 
@@ -159,8 +159,7 @@ class Records:
         ]
         with self._store.transaction() as connection:
             connection.execute(sa.update(windows).where(ours).values(**values))
-            if found:
-                connection.execute(sa.insert(findings).prefix_with("OR IGNORE"), found)
+            insert_new(connection, findings, found)
 
     def pending(self) -> list[CloudEvent]:
         """The findings that have not left, oldest first."""

@@ -1,10 +1,9 @@
-"""The monitor over HTTP: events in, questions answered. Everything but /healthz and /metrics wants the bearer secret."""
+"""The monitor over HTTP: events in, questions answered. Everything but /healthz, /readyz and /metrics passes the gate."""
 
 import asyncio
 import contextlib
-import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,12 +14,13 @@ from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import BATCH, CANDIDATE, FINDING, LABEL, NEW_DATA, REQUEST, RESPONSE, CloudEvent, aware, parse
 from trimtab.monitoring import prometheus, views
 from trimtab.monitoring.commit import GroupCommit
+from trimtab.monitoring.gate import Access, Caller, Gate, about
+from trimtab.monitoring.http import SINGLE_LIMIT, Handler, errors, limited
 from trimtab.monitoring.ingest import Arrival
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Sink
 
 log = logging.getLogger(__name__)
-SINGLE_LIMIT = 1 << 20
 BATCH_LIMIT = 16 << 20
 STORED = (REQUEST, RESPONSE, LABEL)
 SUNK = (FINDING, CANDIDATE, NEW_DATA)
@@ -30,27 +30,22 @@ _VIEWS: dict[str, Callable[[Monitor, str], Any]] = {
     "findings": views.findings,
     "performance": views.performance,
 }
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_OPEN = ("/healthz", "/readyz", "/metrics")
+_CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
 
-class _TooLarge(InvalidInput):
-    """A body above its limit."""
-
-
-_STATUS: tuple[tuple[type[Exception], int], ...] = ((UnknownModel, 404), (_TooLarge, 413), (InvalidInput, 400), (Unavailable, 503))
-
-
-def make_app(monitor: Monitor, secret: str, sink: Sink, interval: float = 0.5) -> web.Application:
+def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5) -> web.Application:
     """The application; it ticks the monitor every `interval` seconds and stops it at its own end.
 
-    `sink` takes the events that ask for a Release; it is called from a thread.
+    `gate` says who may send and ask, `sink` takes the events that ask for a Release; it is called from a thread.
     """
-    api = _Api(monitor, secret, sink)
-    app = web.Application(middlewares=[_errors, api.authorize])
+    api = _Api(monitor, gate, sink)
+    app = web.Application(middlewares=[errors, api.authorize])
     app.add_routes(
         [
             web.post("/events", api.events),
             web.get("/healthz", api.healthz),
+            web.get("/readyz", api.readyz),
             web.get("/metrics", api.metrics),
             web.get("/models/{namespace}/{name}/{view:state|windows|findings|performance}", api.view),
             web.get("/models/{namespace}/{name}/paired", api.paired),
@@ -63,6 +58,7 @@ def make_app(monitor: Monitor, secret: str, sink: Sink, interval: float = 0.5) -
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        await gate.close()
         await asyncio.to_thread(monitor.stop)
 
     app.cleanup_ctx.append(ticking)
@@ -75,43 +71,28 @@ async def _tick(monitor: Monitor, interval: float) -> None:
         await asyncio.sleep(interval)
 
 
-def _failure(status: int, sentence: str) -> web.Response:
-    return web.json_response({"error": sentence}, status=status)
-
-
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < web.HTTPBadRequest.status_code:
-            raise
-        return _failure(error.status, f"{request.method} {request.path}: {error.reason}")
-    except (InvalidInput, Unavailable) as error:
-        return _failure(next(status for kind, status in _STATUS if isinstance(error, kind)), str(error))
-
-
 class _Api:
-    def __init__(self, monitor: Monitor, secret: str, sink: Sink) -> None:
+    def __init__(self, monitor: Monitor, gate: Gate, sink: Sink) -> None:
         self._monitor = monitor
-        self._expected = f"Bearer {secret}".encode()
+        self._gate = gate
         self._sink = sink
         self._commit = GroupCommit(lambda arrivals: monitor.keep(arrivals, datetime.now(UTC)))
 
     @web.middleware
     async def authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if request.path not in ("/healthz", "/metrics") and not hmac.compare_digest(given, self._expected):
-            return _failure(401, 'the header "Authorization: Bearer <secret>" is missing or its secret is wrong')
+        if request.path not in _OPEN:
+            request[_CALLER] = await self._gate.caller(request.headers.get("Authorization", ""))
         return await handler(request)
 
     async def events(self, request: web.Request) -> web.Response:
         """Keep or pass on the request's events; 202 once they are on disk or with the sink."""
         batched = request.content_type == BATCH
-        body = await _body(request, BATCH_LIMIT if batched else SINGLE_LIMIT, "a batch" if batched else "a single event")
+        body = await limited(request, BATCH_LIMIT if batched else SINGLE_LIMIT, "a batch" if batched else "a single event")
         counters = self._monitor.counters
         try:
             found = _parsed(request, body)
+            for model in dict.fromkeys(about(event) for event in found):
+                await self._gate.check(request[_CALLER], Access("create", "events", model))
             stored = [event for event in found if event.type in STORED]
             now = datetime.now(UTC)
             fresh = await self._commit.keep(await asyncio.to_thread(self._read, stored, now)) if stored else []
@@ -144,6 +125,11 @@ class _Api:
         """The process answers."""
         return web.json_response({"status": "ok"})
 
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """The database answers and the fleet was seen."""
+        await asyncio.to_thread(self._monitor.check_ready)
+        return web.json_response({"status": "ok"})
+
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus text."""
         text = await asyncio.to_thread(views.metrics, self._monitor, datetime.now(UTC))
@@ -151,7 +137,7 @@ class _Api:
 
     async def view(self, request: web.Request) -> web.Response:
         """One of the views of a model."""
-        return _json(await asyncio.to_thread(_VIEWS[request.match_info["view"]], self._monitor, _model(request)))
+        return _json(await asyncio.to_thread(_VIEWS[request.match_info["view"]], self._monitor, await self._asked_of(request)))
 
     async def paired(self, request: web.Request) -> web.Response:
         """The losses of two versions on the same rows."""
@@ -161,7 +147,13 @@ class _Api:
         except (ValueError, OverflowError) as error:
             msg = f"since={since!r} is not a time such as 2026-01-31T12:00:00Z"
             raise InvalidInput(msg) from error
-        return _json(await asyncio.to_thread(views.paired, self._monitor, _model(request), champion, candidate, start))
+        return _json(await asyncio.to_thread(views.paired, self._monitor, await self._asked_of(request), champion, candidate, start))
+
+    async def _asked_of(self, request: web.Request) -> str:
+        """The model that a question is about, if the caller may ask."""
+        model = f"{request.match_info['namespace']}/{request.match_info['name']}"
+        await self._gate.check(request[_CALLER], Access("get", "monitoring", model))
+        return model
 
 
 def _parsed(request: web.Request, body: bytes) -> list[CloudEvent]:
@@ -175,22 +167,6 @@ def _parsed(request: web.Request, body: bytes) -> list[CloudEvent]:
             msg = f"event {event.id!r}: the type {event.type!r} is not known; known are {', '.join((*STORED, *SUNK))}"
             raise InvalidInput(msg)
     return found
-
-
-async def _body(request: web.Request, limit: int, what: str) -> bytes:
-    received = bytearray()
-    declared = request.content_length or 0
-    while declared <= limit and len(received) <= limit:
-        part = await request.content.readany()
-        if not part:
-            return bytes(received)
-        received += part
-    msg = f"the body of {what} may have at most {limit:,} bytes, this one has {f'{declared:,}' if declared else 'more'}"
-    raise _TooLarge(msg)
-
-
-def _model(request: web.Request) -> str:
-    return f"{request.match_info['namespace']}/{request.match_info['name']}"
 
 
 def _asked(request: web.Request, name: str) -> str:

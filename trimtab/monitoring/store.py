@@ -1,4 +1,8 @@
-"""What arrived, exactly once by (source, id, type): SQLite in WAL mode, one transaction a batch, on disk before it is acknowledged."""
+"""What arrived, exactly once by (source, id, type): one transaction a batch, on disk before it is acknowledged.
+
+SQLite in WAL mode, or PostgreSQL by its URL. Either way one writer at a time: SQLite has no other, PostgreSQL is asked for a lock,
+so that what was written for the one holds for the other.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,14 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from trimtab.errors import Unavailable
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.monitoring.ingest import Answered, Arrival, Asked, Labelled, watermark
-from trimtab.monitoring.tables import events, labels, metadata, moment, responses, rows, watermarks
+from trimtab.monitoring.tables import events, insert, labels, metadata, moment, responses, rows, watermarks
 
 _CHUNK = 500
+_WRITER = 8_745_136
 Item = TypeVar("Item")
 Identity = tuple[str, str]
 
@@ -30,11 +34,11 @@ class Written(msgspec.Struct, frozen=True):
 class Store:
     """The monitor's database. Reads may come from any thread; raises Unavailable where the disk or the file fails."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30.0}, hide_parameters=True)
-        sa.event.listen(self._engine, "connect", _configure)
-        sa.event.listen(self._engine, "begin", _begin)
-        self._reader = self._engine.execution_options(reading=True)
+    def __init__(self, place: Path | str) -> None:
+        """`place` is a file of SQLite, or a URL (`postgresql://user:password@host/database`); the tables are made if they are not there."""
+        self._engine = _postgres(place) if isinstance(place, str) else _sqlite(place)
+        reading = {"isolation_level": "REPEATABLE READ"} if isinstance(place, str) else {}
+        self._reader = self._engine.execution_options(reading=True, **reading)
         with self.transaction() as connection:
             metadata.create_all(connection)
 
@@ -45,11 +49,17 @@ class Store:
             with (self._reader if reading else self._engine).begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            msg = f"the monitor's database cannot be used: {str(getattr(error, 'orig', None) or error)[:200]}"
+            said = str(getattr(error, "orig", None) or error).splitlines()
+            msg = f"the monitor's database cannot be used: {(said or [''])[0][:200]}"
             raise Unavailable(msg) from error
 
+    def ping(self) -> None:
+        """Raises Unavailable where the database does not answer."""
+        with self.transaction(reading=True) as connection:
+            connection.execute(sa.select(1))
+
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file, or the connections, back."""
         self._engine.dispose()
 
     def write(self, arrivals: Sequence[Arrival], received: datetime, *, replaying: bool) -> Written:
@@ -97,6 +107,13 @@ class Store:
             return {(model, version): int(count) for model, version, count in connection.execute(question)}
 
 
+def _sqlite(path: Path) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30.0}, hide_parameters=True)
+    sa.event.listen(engine, "connect", _configure)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
 def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "cache_size=-32000"):
@@ -106,6 +123,26 @@ def _configure(connection: Any, _record: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     reading = connection.get_execution_options().get("reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _postgres(address: str) -> sa.Engine:
+    try:
+        url = sa.make_url(address)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        msg = "the database's URL cannot be read; postgresql://user:password@host:5432/database is allowed"
+        raise InvalidInput(msg) from error
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+        msg = f"the database's URL begins with {url.drivername!r}; postgresql:// is allowed"
+        raise InvalidInput(msg)
+    options = {"connect_timeout": 5, "prepare_threshold": None}
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args=options, hide_parameters=True, pool_pre_ping=True)
+    sa.event.listen(engine, "begin", _lock)
+    return engine
+
+
+def _lock(connection: sa.Connection) -> None:
+    if not connection.get_execution_options().get("reading", False):
+        connection.exec_driver_sql(f"SELECT set_config('statement_timeout', '60s', true), pg_advisory_xact_lock({_WRITER})")
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -194,7 +231,7 @@ def _keep_answers(connection: sa.Connection, answered: dict[Identity, tuple[byte
 
 def _keep_labels(connection: sa.Connection, found: list[Labelled], received: datetime) -> int:
     """Keep the labels, the last by time for a key; returns how many have a key that no row has yet."""
-    upsert = insert(labels)
+    upsert = insert(connection, labels)
     newest = upsert.on_conflict_do_update(
         index_elements=["model", "key"],
         set_={"value": upsert.excluded.value, "time": upsert.excluded.time, "received": upsert.excluded.received},
@@ -212,7 +249,7 @@ def _keep_labels(connection: sa.Connection, found: list[Labelled], received: dat
 
 
 def _advance(connection: sa.Connection, asked: list[Asked], received: datetime, replaying: bool) -> None:
-    upsert = insert(watermarks)
+    upsert = insert(connection, watermarks)
     later = upsert.on_conflict_do_update(
         index_elements=["model"], set_={"time": upsert.excluded.time}, where=upsert.excluded.time > watermarks.c.time
     )

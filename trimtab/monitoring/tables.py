@@ -2,15 +2,22 @@
 
 A row's `window` is NULL until its window closes and LATE if it came after that; a row whose event time nobody knows
 has `time` NULL and belongs to no window.
+
+SQLite and PostgreSQL hold them alike; `findings` are read in the order in which they were made, which is SQLite's own `rowid` and
+on PostgreSQL a column of that name.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import DDL, BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, String, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 
 LATE = -1
 
 metadata = MetaData()
+_Count = BigInteger().with_variant(Integer, "sqlite")
 
 events = Table(
     "events",
@@ -23,7 +30,7 @@ events = Table(
 rows = Table(
     "rows",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", _Count, primary_key=True),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
     Column("source", String, nullable=False),
@@ -84,6 +91,11 @@ findings = Table(
     Column("open", Integer, nullable=False),
     Column("emitted", Float),
 )
+event.listen(
+    findings,
+    "after_create",
+    DDL("ALTER TABLE findings ADD COLUMN rowid BIGINT GENERATED ALWAYS AS IDENTITY").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
+)
 appearances = Table(
     "appearances",
     metadata,
@@ -97,7 +109,7 @@ scores = Table(
     Column("model", String, primary_key=True),
     Column("version", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("row", Integer, nullable=False),
+    Column("row", _Count, nullable=False),
     Column("prediction", LargeBinary),
     sqlite_with_rowid=False,
 )
@@ -106,3 +118,14 @@ scores = Table(
 def moment(seconds: float) -> datetime:
     """The stored time as a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that can say what becomes of a row that is there already, in the database's own words."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: Connection, table: Table, found: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows; those whose key is taken stay as they are."""
+    if found:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), found)

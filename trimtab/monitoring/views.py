@@ -5,30 +5,74 @@ from typing import Any
 
 import msgspec
 
+from trimtab.monitoring.deciding import Drift
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.prometheus import Labels, render
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
 from trimtab.release import PairedLosses
+from trimtab.units import persistence
 
 MANY = 10_000
+_WORST = ("performance", "concept", "covariate", "prediction")
 
 
 def state(monitor: Monitor, model: str) -> dict[str, Any]:
-    """Watermark, windows by version, open quality findings, and counts of rows and labels."""
+    """Watermark, windows by version, open quality findings, counts of rows and labels, and how the champion stands (`standing`)."""
     watched = monitor.watched(model)
     watermark = monitor.store.watermark(model)
     counts: dict[str, int] = {}
     for record in monitor.records.recent(model, None, MANY):
         counts[record.version] = counts.get(record.version, 0) + 1
+    said, sentence = standing(monitor, model)
     return {
         "model": model,
+        "drift": said,
+        "sentence": sentence,
         "champion": watched.champion.version if watched.champion else None,
         "watermark": _text(watermark),
         "windows": counts,
         "openQuality": [event.data["sentence"] for event in monitor.records.open_quality(model)],
         "counts": monitor.store.counts(model),
     }
+
+
+def standing(monitor: Monitor, model: str) -> tuple[str, str]:
+    """How the champion stands, in a word and a sentence.
+
+    `quality`: its data is broken; a finding's kind (the worst's): it was made within the windows that persistence looks at; `watch`:
+    columns moved in the newest tested window; `none`: none did; `unknown`: no window was tested yet.
+    """
+    watched = monitor.watched(model)
+    broken = monitor.records.open_quality(model)
+    if broken:
+        return "quality", str(broken[-1].data["sentence"])
+    if watched.champion is None:
+        return "unknown", "no version serves yet"
+    version, rule = watched.champion.version, persistence(watched.model.spec.monitoring.drift.persistence)
+    recent = monitor.records.recent(model, version, rule.windows + 1)
+    tested = [record for record in recent if record.drift is not None]
+    if not tested:
+        return "unknown", f"no window of version {version} was tested yet"
+    first = recent[-1].window - rule.windows + 1
+    found = [event for event in monitor.records.findings(model) if event.data["version"] == version and event.data["window"] >= first]
+    worth = [event for event in found if event.data["kind"] != "quality"]
+    if worth:
+        worst = min(reversed(worth), key=lambda event: _WORST.index(event.data["kind"])).data
+        return str(worst["kind"]), str(worst["sentence"])
+    return _moved(tested[-1], version)
+
+
+def _moved(record: WindowRecord, version: str) -> tuple[str, str]:
+    drift = record.drift or Drift()
+    if drift.failed:
+        return "unknown", f"window {record.window} of version {version}: {drift.failed}"
+    moved = {name: check.effect for name, check in drift.columns.items() if check.moved}
+    if not moved:
+        return "none", f"none of {len(drift.columns)} columns of version {version} moved in window {record.window}"
+    name = max(moved, key=lambda column: moved[column])
+    words = f"{len(moved)} of {len(drift.columns)} columns of version {version} moved in window {record.window}"
+    return "watch", f"{words}, {name!r} the most (effect {moved[name]:.2f}), not yet for good"
 
 
 def windows(monitor: Monitor, model: str) -> list[dict[str, Any]]:

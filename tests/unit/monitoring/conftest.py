@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from trimtab.events import CloudEvent
-from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.detectors.cage import Cage
+from trimtab.monitoring.detectors.tabular import TabularDrift, caged
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.store import Store
 
 from .folders import DETECTORS, MemoryFleet, ScipyDetector, model, write_folder
+from .postgres import database, programs, server
 
 
 @pytest.fixture
@@ -20,9 +22,23 @@ def generator() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    place = programs()
+    if place is None:
+        pytest.skip("there is no PostgreSQL on this machine: neither initdb on the PATH nor /usr/lib/postgresql")
+    with server(place) as url:
+        yield url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "store.db")
+def postgres(postgres_server: str) -> str:
+    return database(postgres_server)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "store.db" if request.param == "sqlite" else request.getfixturevalue("postgres"))
     yield made
     made.close()
 
@@ -33,10 +49,15 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> WatchedVersion:
 
 
 @pytest.fixture(scope="session")
-def detector() -> Iterator[TabularDrift]:
-    made = TabularDrift(DETECTORS)
+def cage() -> Iterator[Cage]:
+    made = caged(DETECTORS)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def detector(cage: Cage) -> TabularDrift:
+    return TabularDrift(cage)
 
 
 @pytest.fixture

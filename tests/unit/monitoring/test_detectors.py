@@ -13,7 +13,7 @@ import pytest
 from trimtab.errors import Unavailable
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.detectors.cage import Cage
-from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.detectors.tabular import TabularDrift, caged
 
 from .folders import DETECTORS, ScipyDetector
 
@@ -39,27 +39,27 @@ def test_the_workers_p_values_are_scipys(detector: TabularDrift, generator: np.r
         assert found[column.name].statistic == pytest.approx(expected[column.name].statistic, rel=1e-5)
 
 
-def test_the_worker_is_kept_and_comes_back_after_it_was_killed(detector: TabularDrift, generator: np.random.Generator) -> None:
+def test_the_worker_is_kept_and_comes_back_after_it_was_killed(cage: Cage, detector: TabularDrift, generator: np.random.Generator) -> None:
     reference, window = tables(generator, 0.0)
     first = detector.test(COLUMNS, reference, window)
-    pid = detector.pid
+    pid = cage.pid
     assert pid is not None
     started = time.monotonic()
     assert detector.test(COLUMNS, reference, window) == first
-    assert (detector.pid, time.monotonic() - started < 1.0) == (pid, True)
+    assert (cage.pid, time.monotonic() - started < 1.0) == (pid, True)
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while detector.pid is not None and time.monotonic() < deadline:
+    while cage.pid is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert detector.test(COLUMNS, reference, window) == first
-    assert detector.pid not in (pid, None)
+    assert cage.pid not in (pid, None)
 
 
 def test_a_worker_that_takes_too_long_is_killed_and_another_one_started(generator: np.random.Generator) -> None:
     reference, window = tables(generator, 0.0)
-    hurried = TabularDrift(DETECTORS, timeout=0.05)
+    hurried = caged(DETECTORS, timeout=0.05)
     with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
-        hurried.test(COLUMNS, reference, window)
+        TabularDrift(hurried).test(COLUMNS, reference, window)
     assert hurried.pid is None
 
 

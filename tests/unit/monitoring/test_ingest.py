@@ -112,4 +112,20 @@ def test_watermark_is_held_near_receipt(ahead: timedelta, replaying: bool, expec
 
 def test_label_keeps_its_value_and_time() -> None:
     found = arrival(told(7, 3.5, NOW), model(), NOW, replaying=False)
-    assert found == Labelled("/labels", "l7", "default/demand", "7", b"3.5", NOW.replace(tzinfo=UTC).timestamp())
+    assert found == Labelled("default/demand /labels", "l7", "default/demand", "7", b"3.5", NOW.replace(tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        pytest.param(asked("\x00", [{}]), "source and id may have at most 2,000 bytes, and none of them zero", id="a zero byte in the id"),
+        pytest.param(asked("é" * 1020, [{}]), "source and id", id="an id of too many bytes"),
+        pytest.param(asked(1, [{"id": "k" * 1001}]), "a row's key may have at most 1,000 bytes", id="a row's key"),
+        pytest.param(asked(1, [{"id": "a\x00b"}]), "a row's key", id="a zero byte in a row's key"),
+        pytest.param(asked(1, [{}], version="v" * 201), "the version may have at most 200 bytes", id="the version"),
+        pytest.param(told("k" * 1001, 1.0, NOW), "the key may have at most 1,000 bytes", id="a label's key"),
+    ],
+)
+def test_what_no_database_could_index_is_refused(event: CloudEvent, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        arrival(event, model(), NOW, replaying=True)

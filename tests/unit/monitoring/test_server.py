@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession, test_utils
 
 from trimtab.events import BATCH, FINDING, STRUCTURED, CloudEvent, structured
+from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import SinkAnswer, WatchedVersion
 from trimtab.monitoring.server import make_app
@@ -23,7 +24,7 @@ from .folders import START, answered, asked, instances, served, told
 SECRET = "a-secret-of-these-tests"
 GOOD = {"Authorization": f"Bearer {SECRET}"}
 ROW = {"id": 1, "at": START.isoformat(), "load": 1.0, "heat": 1.0, "site": "east"}
-FOUND = CloudEvent("f1", "/elsewhere", FINDING, data={"kind": "performance"})
+FOUND = CloudEvent("f1", "/elsewhere", FINDING, data={"kind": "performance", "model": "demand"})
 Client = test_utils.TestClient[Any, Any]
 
 
@@ -34,7 +35,7 @@ def sink(event: CloudEvent) -> SinkAnswer:
 
 def run(monitor: Monitor, steps: Callable[[Client], Awaitable[None]]) -> None:
     async def all_of_it() -> None:
-        async with test_utils.TestClient(test_utils.TestServer(make_app(monitor, SECRET, sink, interval=0.05))) as client:
+        async with test_utils.TestClient(test_utils.TestServer(make_app(monitor, SecretGate(SECRET), sink, interval=0.05))) as client:
             await steps(client)
 
     asyncio.run(all_of_it())
@@ -183,13 +184,14 @@ import asyncio, sys
 from pathlib import Path
 from aiohttp import web
 from tests.unit.monitoring.folders import MemoryFleet, ScipyDetector, WatchedVersion, model
+from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import SinkAnswer, Watched
 from trimtab.monitoring.server import make_app
 state, folder = Path(sys.argv[1]), Path(sys.argv[2])
 fleet = MemoryFleet(Watched(model(), WatchedVersion("1", "d", folder)))
 monitor = Monitor(state / "monitor.db", fleet, ScipyDetector(), lambda _: None, replaying=True)
-app = make_app(monitor, "a-secret-of-these-tests", lambda _: SinkAnswer("accepted"))
+app = make_app(monitor, SecretGate("a-secret-of-these-tests"), lambda _: SinkAnswer("accepted"))
 async def main():
     runner = web.AppRunner(app)
     await runner.setup()

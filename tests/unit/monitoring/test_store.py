@@ -64,6 +64,14 @@ def test_the_same_id_from_another_source_is_another_event(store: Store) -> None:
     assert content(store, 2) == [(1, 3.0, None), (2, None, None)]
 
 
+def test_one_models_sender_cannot_touch_anothers_events(store: Store) -> None:
+    """Identities are unique within a model: who may send for `other` guesses an id of `demand`'s and changes nothing of it."""
+    keep(store, [answered(1, [-1.0], name="other"), asked(1, [OTHER], name="other")])
+    assert keep(store, [asked(1, [ROW]), answered(1, [3.0])]).fresh == (True, True)
+    keep(store, [answered(1, [-1.0], name="other")])
+    assert content(store, 1) == [(1, 3.0, None)]
+
+
 def test_a_request_without_response_is_kept_and_counted(store: Store) -> None:
     keep(store, [asked(1, [ROW]), asked(2, [{"id": 3, "at": "soon"}])])
     assert store.counts(ID) == {"rows": 2, "rowsWithoutAnswer": 2, "rowsWithoutTime": 1, "labels": 0, "labelsUnknownKey": 0}

@@ -9,7 +9,7 @@ import yaml
 from pipelines import IR
 from pipelines.tabular import compile_to
 
-SPEC: dict[str, Any] = yaml.safe_load(IR.read_text())
+SPEC, PLATFORM = list[dict[str, Any]](yaml.safe_load_all(IR.read_text()))
 COMPONENTS = SPEC["components"]
 TASKS = {
     name: task
@@ -44,6 +44,25 @@ def test_every_task_asks_for_cpu_and_memory_and_is_retried(name: str) -> None:
     resources = executor(TASKS[name])["resources"]
     assert {"resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit"} <= resources.keys()
     assert TASKS[name]["retryPolicy"]["maxRetryCount"] == 1
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_pod_has_a_user_that_a_restricted_namespace_takes(name: str) -> None:
+    label = COMPONENTS[TASKS[name]["componentRef"]["name"]]["executorLabel"]
+    context = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"][label]["securityContext"]
+    assert (context["runAsNonRoot"], context["runAsUser"]) == (True, "65532")
+
+
+def test_a_run_by_hand_needs_no_release_and_announces_only_if_told_to() -> None:
+    parameters = SPEC["root"]["inputDefinitions"]["parameters"]
+    assert {name for name, found in parameters.items() if not found.get("isOptional")} == {"document", "name", "cut", "tracking_uri"}
+    assert (parameters["announce"]["defaultValue"], parameters["release_uid"]["defaultValue"]) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["register", "report"])
+def test_both_ends_know_the_pipeline_runs_id_by_which_a_run_without_a_release_is_found(name: str) -> None:
+    given = TASKS[name]["inputs"]["parameters"]
+    assert given["run_id"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

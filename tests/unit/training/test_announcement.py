@@ -132,17 +132,20 @@ def test_outside_of_a_cluster_there_is_no_token() -> None:
     assert announcement.token() == ""
 
 
+def fail() -> None:
+    msg = "MLflow is away"
+    raise Unavailable(msg)
+
+
 def test_a_task_leaves_its_last_words_where_there_is_a_place_for_them(tmp_path: Path) -> None:
     place = tmp_path / "termination-log"
     with pytest.raises(Unavailable, match="away"), announcement.telling(place):
-        msg = "MLflow is away"
-        raise Unavailable(msg)
+        fail()
     assert not place.exists(), "no such file: this is no container"
     place.touch()
     with announcement.telling(place):
         assert True
     assert place.read_text() == ""
     with pytest.raises(Unavailable), announcement.telling(place):
-        msg = "MLflow is away"
-        raise Unavailable(msg)
+        fail()
     assert place.read_text() == "Unavailable: MLflow is away"

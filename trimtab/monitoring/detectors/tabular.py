@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pyarrow import ipc
@@ -12,31 +13,43 @@ from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
 from trimtab.monitoring.detectors.cage import Cage
+from trimtab.monitoring.detectors.neighbour import Neighbour
 
 TIMEOUT = 120.0
+_GRACE = 15.0
+
+
+class Worker(Protocol):
+    """Who runs Alibi: a child process or a container beside this one."""
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The worker's answer; raises Unavailable where there is none."""
+
+    def close(self) -> None:
+        """End what is under way."""
 
 
 class TabularDrift:
-    """Asks the detector worker, which runs in the environment of `python`; the two tables go to it as Arrow files."""
+    """Asks the detector worker; the two tables go to it as Arrow files in `folder` (None: where temporary files are)."""
 
-    def __init__(self, python: Path, timeout: float = TIMEOUT) -> None:
-        self._cage = Cage([str(python), "-I", str(Path(worker.__file__))], timeout)
-
-    @property
-    def pid(self) -> int | None:
-        """The worker's process id while it lives."""
-        return self._cage.pid
+    def __init__(self, asked: Worker, folder: Path | None = None) -> None:
+        self._worker = asked
+        self._folder = folder
 
     def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
         """Each column's p-value and statistic; raises Unavailable where the worker fails or takes more than the timeout."""
         if not columns:
             return {}
-        with tempfile.TemporaryDirectory(prefix="trimtab-drift-") as folder:
-            paths = [Path(folder) / "reference.arrow", Path(folder) / "window.arrow"]
-            for path, table in zip(paths, (reference, window), strict=True):
-                _write(path, columns, table)
-            categories = [column.name for column in columns if column.kind == "category"]
-            answer = self._cage.ask({"reference": str(paths[0]), "window": str(paths[1]), "categories": categories})
+        categories = [column.name for column in columns if column.kind == "category"]
+        try:
+            with tempfile.TemporaryDirectory(prefix="trimtab-drift-", dir=self._folder) as folder:
+                paths = [Path(folder) / "reference.arrow", Path(folder) / "window.arrow"]
+                for path, table in zip(paths, (reference, window), strict=True):
+                    _write(path, columns, table)
+                answer = self._worker.ask({"reference": str(paths[0]), "window": str(paths[1]), "categories": categories})
+        except OSError as error:
+            msg = f"the tables for the detector worker cannot be written: {error}"
+            raise Unavailable(msg) from error
         found = answer.get("columns", {})
         if set(found) != {column.name for column in columns}:
             msg = f"the detector worker answered for {len(found)} of {len(columns)} columns"
@@ -44,8 +57,18 @@ class TabularDrift:
         return {name: ColumnTest(float(test["p"]), float(test["statistic"])) for name, test in found.items()}
 
     def close(self) -> None:
-        """End the worker."""
-        self._cage.close()
+        """End what the worker does."""
+        self._worker.close()
+
+
+def caged(python: Path, timeout: float = TIMEOUT) -> Cage:
+    """The worker as a child process in the environment of `python`."""
+    return Cage([str(python), "-I", str(Path(worker.__file__))], timeout)
+
+
+def beside(path: Path, timeout: float = TIMEOUT + _GRACE) -> Neighbour:
+    """The worker that listens on the Unix socket `path`; it ends a test by itself after 120 s."""
+    return Neighbour(path, timeout)
 
 
 def _write(path: Path, columns: Sequence[Column], table: Table) -> None:

@@ -1,0 +1,243 @@
+"""Installing on a real API server: everything is accepted, each ServiceAccount can do what the table says and no more, nothing is left.
+
+No image is needed: the Deployments have no replicas. A cluster takes one Trimtab, so these tests leave one that is there alone.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import uuid
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import ROOT, eventually, kubectl, needs_cluster
+
+pytestmark = [needs_cluster, pytest.mark.skipif(not shutil.which("helm"), reason="helm is not on the PATH")]
+
+CHART = ROOT / "helm" / "trimtab"
+RELEASE = "trimtab"
+STOPPED = ["--set", "controller.replicas=0,monitor.replicas=0,mlflow.replicas=0"]
+WITHOUT_IMAGES = [*STOPPED, "--set", "uninstall.releaseFinalizers=false"]
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+TABLE = {
+    "trimtab-controller": {
+        "models.trimtab.dev": "get list patch watch",
+        "models.trimtab.dev/status": "update",
+        "models.trimtab.dev/monitoring": "get",
+        "releases.trimtab.dev": "create delete get list watch",
+        "releases.trimtab.dev/status": "update",
+        "releaseactions.trimtab.dev": "get list watch",
+        "decisionlogs.trimtab.dev": "create get patch",
+        "events.events.k8s.io": "create list",
+        "inferenceservices.serving.kserve.io": "create delete get list patch watch",
+        "servingruntimes.serving.kserve.io": "get",
+        "clusterservingruntimes.serving.kserve.io": "get",
+        "httproutes.gateway.networking.k8s.io": "get list watch",
+        "gateways.gateway.networking.k8s.io": "get",
+        "jobs.batch": "create delete get",
+        "pods": "delete list",
+        "horizontalpodautoscalers.autoscaling": "delete list",
+        "serviceaccounts": "create patch",
+        "rolebindings.rbac.authorization.k8s.io": "create patch",
+        "clusterroles.rbac.authorization.k8s.io [trimtab-events-sender]": "bind",
+        "leases.coordination.k8s.io [trimtab-controller]": "get patch",
+        "leases.coordination.k8s.io": "create",
+    },
+    "trimtab-monitor": {
+        "models.trimtab.dev": "get list",
+        "releases.trimtab.dev": "create get list",
+        "tokenreviews.authentication.k8s.io": "create",
+        "subjectaccessreviews.authorization.k8s.io": "create",
+    },
+    "trimtab-mlflow": {},
+}
+"""In the installation's own namespace, where the Lease's Role counts as well."""
+
+PEOPLE = {
+    "trimtab-viewer": {
+        "models.trimtab.dev": "get list watch",
+        "models.trimtab.dev/monitoring": "get",
+        "releases.trimtab.dev": "get list watch",
+        "releaseactions.trimtab.dev": "get list watch",
+        "decisionlogs.trimtab.dev": "get list watch",
+    },
+    "trimtab-editor": {"models.trimtab.dev": "create delete deletecollection get list patch update watch"},
+    "trimtab-approver": {
+        "models.trimtab.dev": "get list watch",
+        "releases.trimtab.dev": "get list watch",
+        "releaseactions.trimtab.dev": "create get list watch",
+        "decisionlogs.trimtab.dev": "get list watch",
+    },
+    "trimtab-events-sender": {"models.trimtab.dev/events": "create"},
+}
+
+
+def helm(*arguments, check=True):
+    done = subprocess.run(["helm", *arguments], capture_output=True, text=True, timeout=300, check=False)  # noqa: S607
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def rights(namespace, account):
+    """What a ServiceAccount may do in a namespace by the API server's own answer, without what everybody may."""
+    user = f"system:serviceaccount:{namespace}:{account}"
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
+    flags = [f"--as={user}", *(f"--as-group={group}" for group in groups)]
+    answer = json.loads(kubectl("create", *flags, "--validate=false", "-o", "json", "-f", "-", stdin=json.dumps(review)))
+    return table(answer["status"]["resourceRules"])
+
+
+def table(rules):
+    """Verbs by `resource.group [names]`."""
+    found = {}
+    for rule in rules:
+        names = f" [{', '.join(rule['resourceNames'])}]" if rule.get("resourceNames") else ""
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                plural, _, part = resource.partition("/")
+                key = ".".join(filter(None, [plural, group])) + (f"/{part}" if part else "") + names
+                found.setdefault(key, set()).update(rule["verbs"])
+    return {key: " ".join(sorted(verbs)) for key, verbs in found.items()}
+
+
+def rendered(*flags):
+    return [body for body in yaml.safe_load_all(helm("template", RELEASE, str(CHART), *flags)) if body]
+
+
+def name(body):
+    """As kubectl takes it."""
+    group, _, version = body["apiVersion"].rpartition("/")
+    return f"{body['kind']}.{version}.{group}/{body['metadata']['name']}"
+
+
+def shared(bodies):
+    """The cluster-scoped objects, but for the CRDs."""
+    return [name(body) for body in bodies if "namespace" not in body["metadata"] and body["kind"] != "CustomResourceDefinition"]
+
+
+def there(names, *flags):
+    return kubectl("get", "--ignore-not-found", "-o", "name", *flags, *names).split()
+
+
+@pytest.fixture(scope="module")
+def serving():
+    """Flags that leave out what the cluster has no CRDs for."""
+    known = kubectl("api-resources", "-o", "name").split()
+    return [] if "clusterstoragecontainers.serving.kserve.io" in known else ["--set", "serving.enabled=false"]
+
+
+@pytest.fixture(scope="module")
+def space():
+    namespace = f"install-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, RESTRICTED)
+    yield namespace
+    kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def installed(space, serving, crds):
+    """The chart, on CRDs that are there already and stay."""
+    assert crds
+    flags = ["--namespace", space, *WITHOUT_IMAGES, "--set", "crds.enabled=false", *serving]
+    others = there(shared(rendered(*flags)))
+    if others:
+        pytest.skip(f"a Trimtab is installed already: {', '.join(others)}")
+    helm("install", RELEASE, str(CHART), *flags, "--wait", "--timeout", "2m")
+    yield space, flags
+    helm("uninstall", RELEASE, "--namespace", space, "--ignore-not-found", check=False)
+
+
+def test_each_service_account_can_do_what_the_table_says_and_no_more(installed):
+    space, _ = installed
+    kubectl("create", "serviceaccount", "anybody", "--namespace", space)
+    everybody = rights(space, "anybody")
+    for account, expected in TABLE.items():
+        found = eventually(f"rights of {account}", lambda account=account: rights(space, account), 10)
+        own = {key: verbs for key, verbs in found.items() if everybody.get(key) != verbs}
+        assert own == expected, account
+
+
+def test_the_controller_can_hand_out_one_role_and_no_other(installed):
+    space, _ = installed
+    user = f"--as=system:serviceaccount:{space}:trimtab-controller"
+    binding = ["create", "rolebinding", "x", f"--serviceaccount={space}:default", "--namespace", space, user, "--dry-run=server"]
+    assert "created" in kubectl(*binding, "--clusterrole=trimtab-events-sender")
+    assert re.search(r"forbidden.*attempting to grant RBAC permissions", kubectl(*binding, "--clusterrole=view", check=False), re.DOTALL)
+
+
+def test_roles_for_people(installed):
+    assert installed
+    for role, expected in PEOPLE.items():
+        body = json.loads(kubectl("get", "clusterrole", role, "-o", "json"))
+        assert table(body["rules"]) == expected, role
+    approver = json.loads(kubectl("get", "clusterrole", "trimtab-approver", "-o", "json"))
+    assert not any("aggregate" in label for label in approver["metadata"]["labels"]), "who edits a namespace does not approve in it"
+    edit = eventually("aggregation", lambda: table(json.loads(kubectl("get", "clusterrole", "edit", "-o", "json"))["rules"]), 10)
+    assert edit["models.trimtab.dev"] == PEOPLE["trimtab-editor"]["models.trimtab.dev"]
+    assert "create" not in edit.get("releaseactions.trimtab.dev", "")
+
+
+def test_an_upgrade_keeps_the_signing_key(installed):
+    space, flags = installed
+    before = kubectl("get", "secret", "trimtab-signing", "--namespace", space, "-o", "jsonpath={.data}")
+    helm("upgrade", RELEASE, str(CHART), *flags, "--set", "commonLabels.changed=yes")
+    assert kubectl("get", "secret", "trimtab-signing", "--namespace", space, "-o", "jsonpath={.data}") == before
+    assert kubectl("get", "deployment", "trimtab-controller", "--namespace", space, "-o", "jsonpath={.metadata.labels.changed}") == "yes"
+
+
+def test_uninstalling_leaves_nothing_but_the_crds(installed):
+    space, flags = installed
+    bodies = rendered(*flags)
+    assert len(there(shared(bodies))) == len(shared(bodies))
+    helm("uninstall", RELEASE, "--namespace", space, "--wait", "--timeout", "2m")
+    assert there(shared(bodies)) == []
+    kinds = "deployment,pod,service,serviceaccount,secret,persistentvolumeclaim,configmap,role,rolebinding,lease,networkpolicy,job"
+    left = set(kubectl("get", kinds, "--namespace", space, "-o", "name").split())
+    assert left <= {"serviceaccount/default", "configmap/kube-root-ca.crt"}
+    assert kubectl("get", "crd", "models.trimtab.dev", "-o", "name")
+
+
+@pytest.mark.parametrize("feature", ["", *sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))])
+def test_the_api_server_accepts_every_feature(space, serving, crds, feature):
+    """Network policies are validated here and nowhere else: not every test cluster enforces them."""
+    assert crds
+    flags = ["--namespace", space, *serving, *(["--values", str(CHART / "ci" / feature)] if feature else [])]
+    known = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
+    bodies = [body for body in rendered(*flags) if body["kind"] in known]
+    dropped = {body["kind"] for body in rendered(*flags)} - known
+    assert dropped <= {"ServiceMonitor"}
+    for namespace in {body["metadata"].get("namespace", space) for body in bodies} - {space}:
+        for body in bodies:
+            if body["metadata"].get("namespace") == namespace:
+                body["metadata"]["namespace"] = space  # a watched namespace of the example's, which this cluster has not
+    documents = "\n---\n".join(json.dumps(body) for body in bodies)
+    said = kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=documents, check=False)
+    refused = [line for line in said.splitlines() if "serverside-applied" not in line]
+    assert not refused, "\n".join(refused)
+    assert said.count("serverside-applied") == len(bodies)
+
+
+def test_the_api_server_accepts_the_kustomize_bases(tmp_path, serving, crds):
+    assert crds
+    if serving:
+        pytest.skip("KServe's CRDs are not installed")
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    folder = tmp_path / "manifests" / "default"
+    key = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt"), "-subj", "/CN=trimtab-signing", "-days", "3650"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *key]
+    subprocess.run(command, check=True, capture_output=True)
+    text = kubectl("kustomize", str(folder))
+    bodies = list(yaml.safe_load_all(text))
+    storage = next(body for body in bodies if body["kind"] == "ClusterStorageContainer")
+    believed = next(one["value"] for one in storage["spec"]["container"]["env"] if one["name"] == "TRIMTAB_SIGNING_CERTIFICATE")
+    assert believed == (folder / "tls.crt").read_text()
+    assert not any(body["kind"] == "ConfigMap" for body in bodies)
+    if not there(["namespace/trimtab-system"]):
+        text = text.replace("trimtab-system", "default")  # a dry run makes no namespace
+    said = kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=text, check=False)
+    assert said.count("serverside-applied") == len(bodies), said

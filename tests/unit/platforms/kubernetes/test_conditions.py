@@ -1,0 +1,127 @@
+"""Conditions say what the status says, and a transition time moves only when something flipped."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from trimtab.platforms.kubernetes.conditions import of_model, of_release, reason_of, reconciled
+from trimtab.release import Phase, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
+from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, MonitoringSummary
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+MODEL = Model(
+    "trimtab.dev/v1alpha1",
+    "Model",
+    Metadata("churn", namespace="crm", uid="u", generation=4),
+    ModelSpec("binary", Data("s3://x/y.csv", "left")),
+    ModelStatus(champion=Champion("3", "ab" * 32)),
+)
+RELEASE = Release(
+    Metadata("churn-1", namespace="crm", generation=1, creation_timestamp=NOW),
+    ReleaseSpec("churn", "u", "r", Request("person", "t", "1", NOW)),
+)
+
+
+def conditions(status: ModelStatus | ReleaseStatus) -> dict[str, tuple[str, str]]:
+    return {one.type: (one.status, one.reason) for one in status.conditions}
+
+
+RELEASES = {
+    "one under way has not finished, and whether it will be promoted is not known": (
+        ReleaseStatus(phase=Phase.ROLLOUT, reason="NextStep"),
+        {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep")},
+    ),
+    "a promoted one": (
+        ReleaseStatus(phase=Phase.PROMOTED, reason="Promoted"),
+        {"Finished": ("True", "Promoted"), "Promoted": ("True", "Promoted")},
+    ),
+    "a rolled back one says why, not how far its withdrawal was": (
+        ReleaseStatus(phase=Phase.ROLLED_BACK, reason="WaitingForRoute", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
+        {"Finished": ("True", "Harm"), "Promoted": ("False", "Harm")},
+    ),
+    "one that is being withdrawn has not finished": (
+        ReleaseStatus(phase=Phase.WITHDRAWING, reason="Harm", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
+        {"Finished": ("False", "Harm"), "Promoted": ("Unknown", "Harm")},
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "expected"), RELEASES.values(), ids=RELEASES.keys())
+def test_a_release_is_told(status: ReleaseStatus, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(of_release(replace(RELEASE, status=status), NOW)) == expected
+
+
+def test_a_transition_time_moves_only_when_the_status_flips() -> None:
+    first = of_release(replace(RELEASE, status=ReleaseStatus(phase=Phase.TRAINING, reason="RunActive")), NOW)
+    second = of_release(replace(RELEASE, status=replace(first, phase=Phase.ROLLOUT, reason="NextStep")), LATER)
+    third = of_release(replace(RELEASE, status=replace(second, phase=Phase.PROMOTED, reason="Promoted")), LATER)
+    assert {one.last_transition_time for one in second.conditions} == {NOW}
+    assert {one.last_transition_time for one in third.conditions} == {LATER}
+
+
+def told(model: Model = MODEL, **changes: object) -> ModelStatus:
+    given = {"serving": "", "problem": "", "wait": "", "monitoring": None, "now": NOW, **changes}
+    return of_model(model, [RELEASE], **given)  # type: ignore[arg-type]
+
+
+MODELS = {
+    "a champion that serves": (told(), ("True", "Serving"), ("True", "UpToDate")),
+    "no champion yet": (told(replace(MODEL, status=ModelStatus())), ("False", "NoChampion"), ("True", "UpToDate")),
+    "a refused Model says why in both": (
+        told(replace(MODEL, status=ModelStatus()), problem="spec.serving.gateway: there is no Gateway 'x/y'"),
+        ("False", "NoChampion"),
+        ("False", "Refused"),
+    ),
+    "a sentence that begins with its reason gives it": (
+        told(problem="OwnershipConflict: 'argo' keeps changing it"),
+        ("True", "Serving"),
+        ("False", "OwnershipConflict"),
+    ),
+    "what does not answer is waited for": (told(wait="MLflow does not answer"), ("True", "Serving"), ("False", "Waiting")),
+    "an InferenceService that is not ready": (told(serving="it is starting"), ("False", "NotServing"), ("True", "UpToDate")),
+    "a Model that was deleted": (
+        told(replace(MODEL, metadata=replace(MODEL.metadata, deletion_timestamp=NOW))),
+        ("False", "Leaving"),
+        ("True", "UpToDate"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "ready", "settled"), MODELS.values(), ids=MODELS.keys())
+def test_a_model_is_told(status: ModelStatus, ready: tuple[str, str], settled: tuple[str, str]) -> None:
+    assert conditions(status) == {"Ready": ready, "Reconciled": settled}
+    assert status.observed_generation == 4
+    assert {one.observed_generation for one in status.conditions} == {4}
+
+
+def test_what_the_monitor_said_stays_while_it_is_silent() -> None:
+    known = MonitoringSummary("none", "nothing moved", NOW)
+    before = told(monitoring=known)
+    assert told(replace(MODEL, status=before)).monitoring == known
+
+
+def test_the_newest_release_is_named() -> None:
+    newer = replace(RELEASE, metadata=replace(RELEASE.metadata, name="churn-2", creation_timestamp=LATER))
+    status = of_model(MODEL, [newer, RELEASE], serving="", problem="", wait="", monitoring=None, now=NOW)
+    assert status.last_release
+    assert status.last_release.name == "churn-2"
+
+
+def test_telling_twice_changes_nothing() -> None:
+    once = told(problem="x")
+    assert told(replace(MODEL, status=once), problem="x", now=LATER) == once
+
+
+def test_a_message_is_cut_to_what_the_api_allows() -> None:
+    made = reconciled((), "x" * 5000, "", 1, NOW)
+    assert len(made[0].message) == 1024
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [("SignatureMismatch: no", "SignatureMismatch"), ("spec.serving.gateway: no", "Else"), ("no reason here", "Else"), ("", "Else")],
+)
+def test_a_reason_is_read_from_a_sentence(sentence: str, reason: str) -> None:
+    assert reason_of(sentence, "Else") == reason

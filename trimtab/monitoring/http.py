@@ -1,0 +1,56 @@
+"""What the monitor's two HTTP applications share: bodies with a limit, and errors as answers with a sentence."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from trimtab.errors import InvalidInput, Unavailable
+from trimtab.monitoring.gate import Forbidden, Unauthenticated
+from trimtab.monitoring.monitor import UnknownModel
+
+SINGLE_LIMIT = 1 << 20
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class TooLarge(InvalidInput):
+    """A body above its limit."""
+
+
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (UnknownModel, 404),
+    (TooLarge, 413),
+    (InvalidInput, 400),
+    (Unavailable, 503),
+)
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn errors into answers: what the sender can mend is a 4xx, what may work later a 503."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < web.HTTPBadRequest.status_code:
+            raise
+        return _failure(error.status, f"{request.method} {request.path}: {error.reason}")
+    except (InvalidInput, Unavailable) as error:
+        return _failure(next(status for kind, status in _STATUS if isinstance(error, kind)), str(error))
+
+
+def _failure(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
+
+
+async def limited(request: web.Request, limit: int, what: str) -> bytes:
+    """The request's body; raises TooLarge above `limit` bytes, which are never all in memory."""
+    received = bytearray()
+    declared = request.content_length or 0
+    while declared <= limit and len(received) <= limit:
+        part = await request.content.readany()
+        if not part:
+            return bytes(received)
+        received += part
+    msg = f"the body of {what} may have at most {limit:,} bytes, this one has {f'{declared:,}' if declared else 'more'}"
+    raise TooLarge(msg)

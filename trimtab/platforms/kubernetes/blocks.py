@@ -1,0 +1,99 @@
+"""From two readings of many counters to a block of evidence. Pure.
+
+A reading has a source a proxy (and, where the gateway cannot tell versions apart, one a predictor pod). Sources come and go and
+start anew; a source is only ever compared with itself, and what cannot be compared is left out for both versions alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.platforms.counting import accounted, since, went_back
+from trimtab.release import ArmCounts, Block
+
+ROUTE = "route"
+"""The arm that stands for a whole route, where a gateway counts no versions."""
+
+Counts = dict[str, ArmCounts]
+
+
+class Reading(Struct, frozen=True):
+    """What the counters said at one moment, by source and arm (a version, or ROUTE), and under which weights.
+
+    `generation` is the route's, empty where it changed while counters were read; `since` is when this generation was first read.
+    """
+
+    by: Literal["gateway", "predictors"]
+    generation: str
+    champion: str
+    candidate: str
+    slow_ms: int
+    weight: int
+    at: datetime
+    since: datetime
+    sources: dict[str, Counts]
+    lost: int = 0
+
+
+def advance(last: Reading | None, here: Reading, present: frozenset[str], settle: timedelta) -> tuple[list[Block], Reading]:
+    """The block between two readings, and what to remember.
+
+    `present` are the sources that are there, those that did not answer included: they are read on later. No block where the readings
+    cannot be compared, or while the gateway may still be taking over new weights (`settle`); `lost` counts such requests.
+    """
+    if last is None:
+        return [], here
+    shares = {name: _share(last.sources[name], now) for name, now in here.sources.items() if name in last.sources}
+    total = _sum(shares.values())
+    same = (last.by, last.champion, last.candidate, last.slow_ms) == (here.by, here.champion, here.candidate, here.slow_ms)
+    requests = total[here.champion].requests + total[here.candidate].requests if same else 0
+    if not same or not here.generation or last.generation != here.generation:
+        return [], msgspec.structs.replace(here, lost=last.lost + requests)
+    if here.at - last.since < settle:
+        return [], msgspec.structs.replace(here, since=last.since, lost=last.lost + requests)
+    remembered = {name: last.sources[name] for name in last.sources.keys() & present - here.sources.keys()}
+    for name, now in here.sources.items():
+        old, share = last.sources.get(name), shares.get(name)
+        remembered[name] = now if not old or not share else {arm: accounted(old.get(arm, ArmCounts()), now[arm], share[arm]) for arm in now}
+    following = msgspec.structs.replace(here, since=last.since, sources=remembered, lost=last.lost)
+    champion, candidate = total[here.champion], total[here.candidate]
+    if here.by == "predictors":
+        champion, candidate = with_unanswered(champion, candidate, total[ROUTE], here.weight)
+    if champion.requests + candidate.requests == 0:
+        return [], following
+    return [Block(here.weight, last.at, here.at, champion, candidate)], following
+
+
+def with_unanswered(champion: ArmCounts, candidate: ArmCounts, route: ArmCounts, weight: int) -> tuple[ArmCounts, ArmCounts]:
+    """Both arms with the errors that met no predictor, which only the whole route counted.
+
+    They go to the version that answered less than its share of everything, for it is the one that they were meant for.
+    """
+    missing = max(route.errors - champion.errors - candidate.errors, 0)
+    everything = champion.requests + candidate.requests + missing
+    theirs = min(max(round(everything * weight / 100) - candidate.requests, 0), missing)
+    return _failed(champion, missing - theirs), _failed(candidate, theirs)
+
+
+def _failed(arm: ArmCounts, more: int) -> ArmCounts:
+    return ArmCounts(arm.requests + more, arm.errors + more, arm.slow)
+
+
+def _share(old: Counts, now: Counts) -> Counts:
+    """What one source counted in between; nothing where it began anew."""
+    if any(went_back(old.get(arm, ArmCounts()), counts) for arm, counts in now.items()):
+        return {}
+    return {arm: since(old.get(arm, ArmCounts()), counts) for arm, counts in now.items()}
+
+
+def _sum(shares: Iterable[Counts]) -> defaultdict[str, ArmCounts]:
+    total: defaultdict[str, ArmCounts] = defaultdict(ArmCounts)
+    for share in shares:
+        for arm, counts in share.items():
+            found = total[arm]
+            total[arm] = ArmCounts(found.requests + counts.requests, found.errors + counts.errors, found.slow + counts.slow)
+    return total

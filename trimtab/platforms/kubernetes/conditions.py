@@ -1,0 +1,95 @@
+"""What a status says in the words of Kubernetes: conditions, generations and summaries. Pure.
+
+Conditions are a map by type; a transition time moves only when the status flips (Kubernetes API conventions).
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from trimtab.release import Phase, Release, ReleaseStatus
+from trimtab.rollout.rules.common import leaving
+from trimtab.spec import Condition, LastRelease, Model, ModelStatus, MonitoringSummary
+
+_REASON = re.compile(r"^(?P<reason>[A-Z][A-Za-z]{2,60}): ")
+_MESSAGE = 1024
+
+
+def of_release(release: Release, now: datetime) -> ReleaseStatus:
+    """The Release's status with its conditions Finished and Promoted as its phase says."""
+    status, generation = release.status, release.metadata.generation
+    reason, sentence = status.reason or str(status.phase), status.sentence
+    if status.outcome:
+        reason, sentence = status.outcome.reason, status.outcome.sentence
+    promoted = "True" if status.phase is Phase.PROMOTED else "False" if release.terminal else "Unknown"
+    told = {"Finished": "True" if release.terminal else "False", "Promoted": promoted}
+    conditions = status.conditions
+    for kind, state in told.items():
+        conditions = put(conditions, kind, state, reason, sentence, generation, now)
+    return replace(status, conditions=conditions, observed_generation=generation)
+
+
+def reconciled(conditions: Sequence[Condition], problem: str, wait: str, generation: int, now: datetime) -> tuple[Condition, ...]:
+    """The conditions with Reconciled: False while something must be mended (`problem`) or does not answer (`wait`)."""
+    if problem:
+        return put(conditions, "Reconciled", "False", reason_of(problem, "Refused"), problem, generation, now)
+    if wait:
+        return put(conditions, "Reconciled", "False", "Waiting", f"waiting: {wait}", generation, now)
+    return put(conditions, "Reconciled", "True", "UpToDate", "what shall be is, or is under way", generation, now)
+
+
+def of_model(
+    model: Model,
+    releases: Sequence[Release],
+    *,
+    serving: str,
+    problem: str,
+    wait: str,
+    monitoring: MonitoringSummary | None,
+    now: datetime,
+) -> ModelStatus:
+    """The Model's status as it is told. `serving` is why the InferenceService does not serve, empty where it does."""
+    generation, champion = model.metadata.generation, model.status.champion
+    conditions = reconciled(model.status.conditions, problem, wait, generation, now)
+    if leaving(model):
+        ready = ("False", "Leaving", "the Model was deleted; what is out of its Release is being withdrawn")
+    elif champion is None:
+        ready = ("False", reason_of(problem, "NoChampion"), problem or "no version has been promoted yet")
+    elif serving:
+        ready = ("False", "NotServing", serving)
+    else:
+        ready = ("True", "Serving", f"version {champion.version} serves")
+    conditions = put(conditions, "Ready", *ready, generation, now)
+    newest = max(releases, key=lambda one: (one.metadata.creation_timestamp or now, one.name), default=None)
+    return replace(
+        model.status,
+        conditions=conditions,
+        observed_generation=generation,
+        last_release=LastRelease(newest.name, newest.status.phase) if newest else model.status.last_release,
+        monitoring=monitoring or model.status.monitoring,
+    )
+
+
+def put(
+    conditions: Sequence[Condition], kind: str, state: str, reason: str, message: str, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The conditions with this one, in the order of their types."""
+    before = next((one for one in conditions if one.type == kind), None)
+    since = before.last_transition_time if before and before.status == state else now
+    made = Condition(
+        type=kind,
+        status=state,  # type: ignore[arg-type]
+        reason=reason,
+        message=message[:_MESSAGE],
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+    return tuple(sorted((*(one for one in conditions if one.type != kind), made), key=lambda one: one.type))
+
+
+def reason_of(sentence: str, otherwise: str) -> str:
+    """The reason constant that a sentence begins with (`OwnershipConflict: …`), or `otherwise`."""
+    found = _REASON.match(sentence)
+    return found["reason"] if found else otherwise

@@ -1,0 +1,62 @@
+"""Who a predictor is: a ServiceAccount of its own that may send events about models of its namespace, and nothing else.
+
+It belongs to the InferenceService, not to the Model, so that an orphaned InferenceService keeps working after its Model was deleted.
+A Model that names a ServiceAccount of its own (`spec.serving.serviceAccount`) binds that one itself.
+"""
+
+from typing import Any
+
+from trimtab.platforms.kubernetes.api import Api, Reader
+from trimtab.platforms.kubernetes.resources import (
+    INFERENCE_SERVICES,
+    MANAGED_BY,
+    MODEL_LABEL,
+    ROLE_BINDINGS,
+    SERVICE_ACCOUNTS,
+)
+from trimtab.spec import Model
+
+SENDER = "trimtab-events-sender"
+
+
+def account(model: Model) -> str:
+    """The name of the ServiceAccount that the predictor's pods run as."""
+    return model.spec.serving.service_account or f"{model.name}-trimtab"
+
+
+def documents(model: Model, isvc: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ServiceAccount and its RoleBinding, owned by the InferenceService once there is one."""
+    name, namespace = account(model), model.metadata.namespace
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {**MANAGED_BY, MODEL_LABEL: model.name}}
+    if isvc is not None:
+        owner = {"name": isvc["metadata"]["name"], "uid": isvc["metadata"]["uid"], "blockOwnerDeletion": False}
+        metadata["ownerReferences"] = [
+            {"apiVersion": INFERENCE_SERVICES.api_version, "kind": INFERENCE_SERVICES.kind, "controller": False, **owner}
+        ]
+    binding = {
+        "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": SENDER},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
+    return {"metadata": metadata, "automountServiceAccountToken": False}, binding
+
+
+class Identities:
+    """Keeps the predictors' ServiceAccounts; what was applied once is not applied again while nothing differs."""
+
+    def __init__(self, api: Api, reader: Reader) -> None:
+        """Nothing is asked yet."""
+        self._api, self._reader = api, reader
+        self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def ensure(self, model: Model) -> None:
+        """Make the Model's ServiceAccount be there and be owned by its InferenceService."""
+        if model.spec.serving.service_account:
+            return
+        key = (model.metadata.namespace, model.name)
+        account_document, binding = documents(model, self._reader.get(INFERENCE_SERVICES, *key))
+        if self._applied.get(key) == binding:
+            return
+        self._api.apply(SERVICE_ACCOUNTS, account_document)
+        self._api.apply(ROLE_BINDINGS, binding)
+        self._applied[key] = binding

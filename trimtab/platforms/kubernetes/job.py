@@ -1,0 +1,249 @@
+"""One Kubernetes Job a training run: the pure half, which builds the Job and reads what became of it.
+
+The Job retries what the machine did (once; a pod that was evicted or whose node was drained does not count) and nothing that a
+person has to mend: the exit code 2 means InvalidInput. A pod is replaced only when it has ended, so that no two pipelines of one
+attempt run at once.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.control.ports import RunRequest
+from trimtab.errors import InvalidInput
+from trimtab.platforms.kubernetes.resources import (
+    ATTEMPT_LABEL,
+    JOBS,
+    MANAGED_BY,
+    MODEL_LABEL,
+    RELEASE_LABEL,
+    RELEASE_UID_LABEL,
+    RELEASES,
+)
+from trimtab.platforms.pipeline import QUIET, last_error
+from trimtab.spec import ModelStatus
+
+CONTAINER = "training"
+COMMAND = ("python", "-m", "trimtab.platforms.kubernetes.job_main")
+REQUEST_VARIABLE = "TRIMTAB_REQUEST"
+TRACKING_VARIABLE = "TRIMTAB_TRACKING_URI"
+WORK = "/work"
+INVALID_INPUT = 2
+"""The exit code of a run that would fail again and again until a person mends something."""
+
+USER = 65532
+_LONGEST_NAME = 63
+_LONGEST_REQUEST = 60_000
+_LONGEST_WORDS = 1000
+_WAITS = ("ContainerCreating", "PodInitializing", "")
+
+
+class JobSettings(Struct, frozen=True):
+    """What every Job has in common: its image, where it finds MLflow, and its limits.
+
+    `secret` names a Secret of the Model's namespace that becomes environment variables (credentials of MLflow or of an object store);
+    it need not exist. `deadline` is for one attempt with its retries. `scratch` limits the files that a run may write.
+    """
+
+    image: str
+    tracking_uri: str
+    deadline: timedelta = timedelta(hours=2)
+    service_account: str = ""
+    secret: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    command: tuple[str, ...] = COMMAND
+    cpu: str = "1"
+    memory: str = "2Gi"
+    cpu_limit: str = "2"
+    memory_limit: str = "4Gi"
+    scratch: str = "4Gi"
+    retries: int = 1
+    ttl: timedelta = timedelta(days=1)
+
+
+def job_name(release: str, attempt: int) -> str:
+    """`<release>-<attempt>`, cut to the 63 characters that a pod's label takes; a hash keeps apart what the cut would make equal."""
+    suffix = f"-{attempt}"
+    plain = release.replace(".", "-")
+    if plain == release and len(release) + len(suffix) <= _LONGEST_NAME:
+        return release + suffix
+    suffix = f"-{hashlib.sha256(release.encode()).hexdigest()[:8]}{suffix}"
+    return plain[: _LONGEST_NAME - len(suffix)].rstrip("-") + suffix
+
+
+def labels(request: RunRequest) -> dict[str, str]:
+    """The labels of the Job and its pods."""
+    return {
+        **MANAGED_BY,
+        "app.kubernetes.io/name": "trimtab",
+        "app.kubernetes.io/component": "training",
+        MODEL_LABEL: label_value(request.model.name),
+        RELEASE_LABEL: label_value(request.release),
+        RELEASE_UID_LABEL: request.release_uid,
+        ATTEMPT_LABEL: str(request.attempt),
+    }
+
+
+def label_value(text: str) -> str:
+    """The text as a label may hold it: its first 63 characters, a letter or digit at the end."""
+    return re.sub(r"[^A-Za-z0-9]+$", "", text[:_LONGEST_NAME])
+
+
+def document(request: RunRequest, settings: JobSettings) -> dict[str, Any]:
+    """The Job of one attempt; raises InvalidInput where the request is too long for a pod's environment."""
+    asked = msgspec.json.encode(msgspec.structs.replace(request, model=msgspec.structs.replace(request.model, status=ModelStatus())))
+    if len(asked) > _LONGEST_REQUEST:
+        msg = f"the Model {request.model.name!r} is {len(asked)} bytes long as JSON; a training Job takes at most {_LONGEST_REQUEST}"
+        raise InvalidInput(msg)
+    metadata = {
+        "name": job_name(request.release, request.attempt),
+        "namespace": request.model.metadata.namespace,
+        "labels": labels(request),
+        "ownerReferences": [
+            {
+                "apiVersion": RELEASES.api_version,
+                "kind": RELEASES.kind,
+                "name": request.release,
+                "uid": request.release_uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }
+    spec = {
+        "completions": 1,
+        "parallelism": 1,
+        "backoffLimit": settings.retries,
+        "podReplacementPolicy": "Failed",
+        "activeDeadlineSeconds": int(settings.deadline.total_seconds()),
+        "ttlSecondsAfterFinished": int(settings.ttl.total_seconds()),
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [INVALID_INPUT]}},
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            ]
+        },
+        "template": {"metadata": {"labels": labels(request)}, "spec": _pod(asked.decode(), settings)},
+    }
+    return {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": metadata, "spec": spec}
+
+
+def _pod(asked: str, settings: JobSettings) -> dict[str, Any]:
+    limits = {"cpu": settings.cpu_limit, "memory": settings.memory_limit}
+    scratch = {"emptyDir": {"sizeLimit": settings.scratch}}
+    env = {**QUIET, "HOME": "/tmp", "PYTHONUNBUFFERED": "1", TRACKING_VARIABLE: settings.tracking_uri, **settings.env}  # noqa: S108
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(settings.command),
+        "env": [{"name": name, "value": value} for name, value in {**env, REQUEST_VARIABLE: _literal(asked)}.items()],
+        "resources": {"requests": {"cpu": settings.cpu, "memory": settings.memory}, "limits": limits},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": WORK}],  # noqa: S108
+    }
+    if settings.secret:
+        container["envFrom"] = [{"secretRef": {"name": settings.secret, "optional": True}}]
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "tmp", **scratch}, {"name": "work", **scratch}],
+    }
+    if settings.service_account:
+        pod["serviceAccountName"] = settings.service_account
+    if settings.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
+    return pod
+
+
+def _literal(text: str) -> str:
+    """The text as an environment variable's value that the kubelet leaves as it is: it would fill in `$(NAME)`."""
+    return text.replace("$(", "$$(")
+
+
+def fault(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], settings: JobSettings) -> str:
+    """Why the ended Job failed, as a sentence; empty where it did not."""
+    failed = condition(job, "Failed")
+    if failed is None:
+        return ""
+    if failed.get("reason") == "DeadlineExceeded":
+        seconds = job.get("spec", {}).get("activeDeadlineSeconds", int(settings.deadline.total_seconds()))
+        return f"the run did not end within {timedelta(seconds=seconds)}"
+    said = [words for pod in sorted(pods, key=_created) if (words := last_words(pod))]
+    return said[-1] if said else f"{failed.get('reason', 'Failed')}: {failed.get('message', 'Kubernetes gives no reason')}"
+
+
+def last_words(pod: Mapping[str, Any], container: str = CONTAINER) -> str:
+    """What a failed pod says of its end: its termination message, else the kubelet's or the kernel's reason; empty where it did well."""
+    status = pod.get("status", {})
+    for found in status.get("containerStatuses", []):
+        ended = found.get("state", {}).get("terminated")
+        if found.get("name") != container or not ended or ended.get("exitCode") == 0:
+            continue
+        text = str(ended.get("message", "")).strip()
+        if ended.get("reason") == "OOMKilled":
+            return "the run's process was killed for want of memory (OOMKilled)"
+        if text:
+            return (last_error(text) or text.splitlines()[-1].strip())[:_LONGEST_WORDS]
+        return f"the run's process ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'Error')}) and without a word"
+    if status.get("phase") == "Failed" and status.get("reason"):
+        return f"{status['reason']}: {status.get('message', 'the kubelet gives no message')}"
+    return ""
+
+
+def note(pods: Sequence[Mapping[str, Any]]) -> str:
+    """What keeps a Job's pod from running, as a sentence: no node, no image, no Secret; empty where nothing does."""
+    for pod in pods:
+        status = pod.get("status", {})
+        for found in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+            waiting = found.get("state", {}).get("waiting") or {}
+            if waiting.get("reason", "") not in _WAITS:
+                return f"its pod waits: {waiting['reason']}: {waiting.get('message', found.get('image', ''))}"
+        for found in status.get("conditions", []):
+            if found.get("type") == "PodScheduled" and found.get("status") == "False":
+                return f"its pod cannot be scheduled: {found.get('message', found.get('reason', ''))}"
+    return ""
+
+
+def refused(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> str:
+    """Why the Job's pod could not even be created (no ServiceAccount, quota, Pod Security), from the namespace's Events; else empty."""
+    uid = job.get("metadata", {}).get("uid")
+    about = [event for event in events if event.get("regarding", {}).get("uid") == uid and event.get("type") == "Warning"]
+    return f"its pod cannot be created: {max(about, key=_created).get('note', '')}" if about else ""
+
+
+def condition(job: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
+    """The Job's condition of that type where it is true, else None."""
+    found = job.get("status", {}).get("conditions", [])
+    return next((dict(item) for item in found if item.get("type") == kind and item.get("status") == "True"), None)
+
+
+def over(pod: Mapping[str, Any]) -> bool:
+    """Whether no process of the pod runs any more."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _created(item: Mapping[str, Any]) -> str:
+    return str(item.get("metadata", {}).get("creationTimestamp") or "")

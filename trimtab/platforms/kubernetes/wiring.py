@@ -1,0 +1,113 @@
+"""The ports of a cluster put together: which adapter gets the cache, which asks the API server itself, and what they share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pipelines import IR
+from trimtab.control.gather import Ports
+from trimtab.errors import TrimtabError
+from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.cache import Cache
+from trimtab.platforms.kubernetes.identity import Identities, account
+from trimtab.platforms.kubernetes.job import JobSettings, job_name
+from trimtab.platforms.kubernetes.job_runner import JobRunner
+from trimtab.platforms.kubernetes.kfp import KfpRunner, KfpSettings, run_id_of
+from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE, Endpoint, KfpClient
+from trimtab.platforms.kubernetes.monitor import ClusterMonitor
+from trimtab.platforms.kubernetes.objects import KubernetesObjects
+from trimtab.platforms.kubernetes.runner import KubernetesRunner, TellingRunner
+from trimtab.platforms.kubernetes.serving import KubernetesServing
+from trimtab.platforms.kubernetes.traffic import GatewayTraffic
+from trimtab.platforms.registry import MlflowRegistry
+from trimtab.release import Release, ServingPlan
+from trimtab.spec import Model, MonitoringSummary
+from trimtab.status import RunLink
+
+
+class Settings(Struct, frozen=True):
+    """What an installation says; addresses are as seen from the controller, empty ones are not there."""
+
+    tracking_uri: str
+    monitor_url: str
+    token_file: Path
+    training_image: str
+    cache: Path
+    signing_key: Path | None = None
+    kfp_url: str = ""
+    kfp_namespace: str = "kubeflow"
+    kfp_token_file: Path | None = None
+    prometheus_url: str = ""
+
+
+class Wired(Struct, frozen=True):
+    """The ports, and what is told beside them: a Model's monitoring, a Release's run, and what a gateway cannot tell."""
+
+    ports: Ports
+    summary: Callable[[Model], MonitoringSummary | None]
+    link: Callable[[Release], RunLink | None]
+    traffic_problem: Callable[[Model], str]
+
+
+class Serving(KubernetesServing):
+    """KServe, with a ServiceAccount for the predictors before they start."""
+
+    identities: Identities
+
+    def apply(self, plan: ServingPlan) -> None:
+        """One step towards the plan."""
+        if plan.arms:
+            self.identities.ensure(plan.model)
+        super().apply(_named(plan))
+
+    def settled(self, plan: ServingPlan) -> bool:
+        """Whether nothing is left to do for the plan."""
+        return super().settled(_named(plan))
+
+
+def _named(plan: ServingPlan) -> ServingPlan:
+    """The plan of a Model that names its predictors' ServiceAccount, as all do here."""
+    spec = plan.model.spec
+    serving = replace(spec.serving, service_account=account(plan.model))
+    return replace(plan, model=replace(plan.model, spec=replace(spec, serving=serving)))
+
+
+def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Settings, fence: Callable[[], None]) -> Wired:
+    """All adapters of the controller; nothing is asked yet."""
+
+    def find(release_uid: str) -> tuple[str, str, str] | None:
+        for release in objects.all_of(Release):
+            if release.metadata.uid == release_uid:
+                model = objects.get(Model, release.metadata.namespace, release.spec.model)
+                return release.metadata.namespace, release.name, model.spec.training.runner if model else ""
+        return None
+
+    registry = MlflowRegistry(settings.tracking_uri, settings.cache, settings.signing_key)
+    serving = Serving(api, registry.fetch, reader=cache)
+    serving.identities = Identities(api, cache)
+    runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, JobSettings(settings.training_image, settings.tracking_uri))}
+    if settings.kfp_url:
+        client = KfpClient(Endpoint(settings.kfp_url, token_file=settings.kfp_token_file or TOKEN_FILE), fence)
+        kfp = KfpSettings(settings.tracking_uri, settings.kfp_namespace, image=settings.training_image)
+        runners["kfp"] = KfpRunner(client, api, find, kfp, IR)
+    runner = KubernetesRunner(runners, find)
+    monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
+    traffic = GatewayTraffic(api, settings.prometheus_url)
+    ports = Ports(objects, objects, runner, serving, traffic, registry, monitor)
+
+    def link(release: Release) -> RunLink | None:
+        attempt = release.status.attempt
+        if not attempt:
+            return None
+        try:
+            logs = runner.where(release.metadata.uid, attempt)
+        except TrimtabError:
+            return None
+        found = find(release.metadata.uid)
+        kind = "KubeflowPipelinesRun" if found and found[2] == "kfp" else "Job"
+        name = run_id_of(release.metadata.uid, attempt) if kind != "Job" else job_name(release.name, attempt)
+        return RunLink(kind, name, logs) if logs else None
+
+    return Wired(ports, monitor.summary, link, lambda model: traffic.problems.get(f"{model.metadata.namespace}/{model.name}", ""))

@@ -1,0 +1,81 @@
+"""One run of the compiled pipeline in this process with kfp.local: what a laptop's process and a Job's pod have in common.
+
+Each task is a Python process of its own. The file that is run is the very one that goes to Kubeflow Pipelines.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from trimtab.control.ports import RunRequest
+from trimtab.spec import ModelStatus, Version
+
+OUTCOME = "outcome.json"
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": "2",
+}
+_ERROR = re.compile(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception|Unavailable|InvalidInput|Conflict): .+)$", re.MULTILINE)
+
+
+def arguments(request: RunRequest, tracking_uri: str, versions: Path | None = None) -> dict[str, str | int]:
+    """The pipeline's parameters; a version whose files lie in `versions` already is read there instead of asked from MLflow."""
+
+    def uri(version: Version | None) -> str:
+        if version is None:
+            return ""
+        folder = versions / request.model.name / version.version if versions else None
+        place = f"mlflow://models/{request.model.registered}/{version.version}"
+        if folder and folder.is_dir():
+            place = f"file://{quote(str(folder))}"
+        return f"{place}?sha256={version.digest}"
+
+    return {
+        "document": msgspec.json.encode(msgspec.structs.replace(request.model, status=ModelStatus())).decode(),
+        "name": request.model.registered,
+        "release": request.release,
+        "release_uid": request.release_uid,
+        "attempt": request.attempt,
+        "cut": request.cut.isoformat(),
+        "tracking_uri": tracking_uri,
+        "champion": uri(request.champion),
+        "compare_only": uri(request.compare_only),
+    }
+
+
+def execute(given: Mapping[str, str | int], root: Path, outcome: Path) -> str:
+    """Run the pipeline with its files below `root` and copy what came out to `outcome`; returns the fault, empty where something did.
+
+    Raises what kfp raises where a task fails; the reason is in the log, where `fault_of` finds it.
+    """
+    os.environ.update(QUIET)
+    from kfp import components, local
+
+    from pipelines import IR
+
+    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
+    components.load_component_from_file(str(IR))(**given)
+    found = sorted(root.glob("**/outcome"))
+    if len(found) != 1:
+        return f"the pipeline ended with {len(found)} outcomes, exactly one is expected"
+    shutil.copyfile(found[0], outcome)
+    return ""
+
+
+def last_error(text: str) -> str:
+    """The last error that a log tells of, as a sentence; empty where there is none."""
+    found = _ERROR.findall(text)
+    return str(found[-1]).strip() if found else ""
+
+
+def fault_of(log_path: Path, error: Exception) -> str:
+    """The last error that a task wrote to the log, as a sentence; what kfp itself says where there is none."""
+    said = last_error(log_path.read_text(errors="replace")) if log_path.exists() else ""
+    return said or f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
