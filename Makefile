@@ -4,8 +4,11 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 STAMPS := build/stamps
 
+BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
+EXISTS ?= docker image inspect {tag}
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local lint generate check-diff simulate clean
+.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -36,14 +39,28 @@ test-unit: $(STAMPS)/local $(STAMPS)/detectors ## unit and property tests, and a
 test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/local
 
+test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
+	$(BIN)/pytest -p no:xdist -ra --timeout 900 tests/cluster
+
+images: $(STAMPS)/local ## the six images, only those that changed; BUILD and EXISTS name another builder than docker
+	$(BIN)/python images/build.py --builder "$(BUILD)" --exists "$(EXISTS)"
+
+kind-up: ## a kind cluster with KServe, the images, Trimtab and the example (needs Docker)
+	manifests/kind/up.sh
+
+kind-down: ## delete it
+	manifests/kind/down.sh
+
 lint: $(STAMPS)/local ## format, lint, types and borders
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: $(STAMPS)/local ## every generated file
+generate: $(STAMPS)/local ## every generated file (the chart's bases need helm)
 	$(BIN)/python -m pipelines
+	$(BIN)/python -m trimtab.platforms.kubernetes.crds
+	$(BIN)/python helm/generate.py
 	$(BIN)/python docs/generate.py
 
 check-diff: generate ## generated files are fresh

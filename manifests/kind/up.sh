@@ -28,11 +28,9 @@ helm upgrade --install cert-manager cert-manager --repo https://charts.jetstack.
     --namespace cert-manager --create-namespace --set crds.enabled=true --wait
 kubectl apply --server-side --force-conflicts \
     -f "https://github.com/kubernetes-sigs/gateway-api/releases/download/$GATEWAY_API/standard-install.yaml"
-# Envoy Gateway's chart would bring a Gateway API of its own: only its other CRDs are taken.
-crds=$(mktemp -d)
-trap 'rm -rf "$crds"' EXIT
-helm pull oci://docker.io/envoyproxy/gateway-helm --version "$ENVOY_GATEWAY" --untar --untardir "$crds"
-find "$crds" -path '*/crds/generated/gateway.envoyproxy.io_*.yaml' -exec kubectl apply --server-side --force-conflicts -f {} \;
+# Without the Gateway API that Envoy Gateway would bring: KServe names its own version.
+helm template eg-crds oci://docker.io/envoyproxy/gateway-crds-helm --version "$ENVOY_GATEWAY" \
+    --set crds.gatewayAPI.enabled=false --set crds.envoyGateway.enabled=true | kubectl apply --server-side --force-conflicts -f -
 helm upgrade --install eg oci://docker.io/envoyproxy/gateway-helm --version "$ENVOY_GATEWAY" \
     --namespace envoy-gateway-system --create-namespace --skip-crds --wait
 kubectl apply -f manifests/kind/gateway.yaml
@@ -57,7 +55,7 @@ kubectl label --overwrite namespace "$SYSTEM" pod-security.kubernetes.io/enforce
 helm upgrade --install trimtab helm/trimtab --namespace "$SYSTEM" --set monitor.replaying=true --wait --timeout 10m
 
 echo "== bike-demand"
-test -f build/bike-demand/bike.csv || make demo-data
+test -f build/bike-demand/bike.csv || "$PYTHON" examples/bike-demand/prepare.py
 kubectl apply -f manifests/kind/data.yaml
 kubectl -n bike-demand rollout status deployment/bike-data --timeout 2m
 kubectl -n bike-demand exec -i deployment/bike-data -- python -c \

@@ -1,19 +1,23 @@
 """What the cluster tests share: any cluster that KUBECONFIG names will do, kind included; without one they are skipped, saying so."""
 
 import os
-import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from tests.cluster.installation import install, uninstall
+from tests.cluster.tools import ROOT, kubectl
 from trimtab.platforms.kubernetes.api import Api, connect
 
-ROOT = Path(__file__).resolve().parents[2]
-needs_cluster = pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECONFIG is not set: there is no cluster to test on")
-T = TypeVar("T")
+ORDER = ("crds", "crds_over_time", "admission", "kubectl", "objects", "job", "serving", "monitor_auth", "install", "loop", "crashes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no installation comes first, what ends it comes last."""
+    places = {f"test_{name}.py": place for place, name in enumerate(ORDER)}
+    last = {"test_leaving.py": len(ORDER) + 1}
+    items.sort(key=lambda item: {**places, **last}.get(item.path.name, len(ORDER)))
 
 
 @pytest.fixture(scope="session")
@@ -26,26 +30,15 @@ def api() -> Api:
 def crds() -> Path:
     """The CRDs are installed; they stay, for other tests run beside this one."""
     folder = ROOT / "manifests" / "crds"
-    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager", "trimtab-tests", "-f", str(folder))
+    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager", "helm", "-f", str(folder))
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(folder))
     return folder
 
 
-def kubectl(*arguments: str, stdin: str = "", check: bool = True) -> str:
-    """What kubectl prints; fails with what it says where it refuses."""
-    done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=180, check=False)
-    if check and done.returncode:
-        msg = f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}"
-        raise AssertionError(msg)
-    return done.stdout if check else done.stdout + done.stderr
-
-
-def eventually(what: str, look: Callable[[], T | None], seconds: float = 60.0, pause: float = 0.2) -> T:
-    """The first answer that is something; fails after `seconds`, saying what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            msg = f"{what} did not come about within {seconds:g} s"
-            raise AssertionError(msg)
-        time.sleep(pause)
-    return found
+@pytest.fixture(scope="session")
+def installation() -> Iterator[None]:
+    """Trimtab by Helm; it is taken away at the end unless TRIMTAB_KEEP is set."""
+    install()
+    yield
+    if not os.environ.get("TRIMTAB_KEEP"):
+        uninstall()

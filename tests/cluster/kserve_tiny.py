@@ -16,7 +16,8 @@ from typing import Any
 from trimtab.errors import Conflict
 from trimtab.platforms.kubernetes.api import Api, connect
 from trimtab.platforms.kubernetes.resources import GATEWAYS, HTTP_ROUTES, NAMESPACES, SERVICES, SERVING_RUNTIMES, Resource
-from trimtab.platforms.kubernetes.serving import KubernetesServing, Settings
+from trimtab.platforms.kubernetes.serving import KubernetesServing
+from trimtab.platforms.kubernetes.serving_parts import Settings
 from trimtab.release import Arm, ServedVersion, ServingPlan
 from trimtab.spec import Data, Metadata, Model, ModelSpec, Serving, Version
 

@@ -4,6 +4,7 @@ A process of its own, so that load does not wait for a test. Its progress file s
 """
 
 import argparse
+import contextlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -39,10 +40,8 @@ def main() -> None:
         label_delay=timedelta(hours=24),
         host=given.host,
     )
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         Player(rows, route, given.progress, given.rate).run(lambda _: None)
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

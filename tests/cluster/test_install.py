@@ -12,7 +12,7 @@ import uuid
 import pytest
 import yaml
 
-from tests.cluster.conftest import ROOT, eventually, kubectl, needs_cluster
+from tests.cluster.tools import ROOT, eventually, kubectl, needs_cluster
 
 pytestmark = [needs_cluster, pytest.mark.skipif(not shutil.which("helm"), reason="helm is not on the PATH")]
 
@@ -27,7 +27,7 @@ TABLE = {
         "models.trimtab.dev": "get list patch watch",
         "models.trimtab.dev/status": "update",
         "models.trimtab.dev/monitoring": "get",
-        "releases.trimtab.dev": "create delete get list watch",
+        "releases.trimtab.dev": "attest create delete get list watch",
         "releases.trimtab.dev/status": "update",
         "releaseactions.trimtab.dev": "get list watch",
         "decisionlogs.trimtab.dev": "create get patch",
@@ -35,7 +35,7 @@ TABLE = {
         "inferenceservices.serving.kserve.io": "create delete get list patch watch",
         "servingruntimes.serving.kserve.io": "get",
         "clusterservingruntimes.serving.kserve.io": "get",
-        "httproutes.gateway.networking.k8s.io": "get list watch",
+        "httproutes.gateway.networking.k8s.io": "get list watch create patch delete",
         "gateways.gateway.networking.k8s.io": "get",
         "jobs.batch": "create delete get",
         "pods": "delete list",
@@ -48,7 +48,7 @@ TABLE = {
     },
     "trimtab-monitor": {
         "models.trimtab.dev": "get list",
-        "releases.trimtab.dev": "create get list",
+        "releases.trimtab.dev": "attest create get list",
         "tokenreviews.authentication.k8s.io": "create",
         "subjectaccessreviews.authorization.k8s.io": "create",
     },
@@ -64,7 +64,10 @@ PEOPLE = {
         "releaseactions.trimtab.dev": "get list watch",
         "decisionlogs.trimtab.dev": "get list watch",
     },
-    "trimtab-editor": {"models.trimtab.dev": "create delete deletecollection get list patch update watch"},
+    "trimtab-editor": {
+        "models.trimtab.dev": "create delete deletecollection get list patch update watch",
+        "releases.trimtab.dev": "create",
+    },
     "trimtab-approver": {
         "models.trimtab.dev": "get list watch",
         "releases.trimtab.dev": "get list watch",
@@ -76,7 +79,7 @@ PEOPLE = {
 
 
 def helm(*arguments, check=True):
-    done = subprocess.run(["helm", *arguments], capture_output=True, text=True, timeout=300, check=False)  # noqa: S607
+    done = subprocess.run(["helm", *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -140,38 +143,48 @@ def space():
 
 
 @pytest.fixture
-def installed(space, serving, crds):
-    """The chart, on CRDs that are there already and stay."""
+def own(space, serving, crds):
+    """The chart, installed for one test on CRDs that are there already and stay: (namespace, flags)."""
     assert crds
+    if installation():
+        pytest.skip("a Trimtab is installed already, and is left alone")
     flags = ["--namespace", space, *WITHOUT_IMAGES, "--set", "crds.enabled=false", *serving]
-    others = there(shared(rendered(*flags)))
-    if others:
-        pytest.skip(f"a Trimtab is installed already: {', '.join(others)}")
     helm("install", RELEASE, str(CHART), *flags, "--wait", "--timeout", "2m")
     yield space, flags
     helm("uninstall", RELEASE, "--namespace", space, "--ignore-not-found", check=False)
 
 
-def test_each_service_account_can_do_what_the_table_says_and_no_more(installed):
-    space, _ = installed
-    kubectl("create", "serviceaccount", "anybody", "--namespace", space)
-    everybody = rights(space, "anybody")
-    for account, expected in TABLE.items():
-        found = eventually(f"rights of {account}", lambda account=account: rights(space, account), 10)
+def installation():
+    """The namespace that the chart is installed in, or nothing."""
+    where = "{.metadata.annotations.meta\\.helm\\.sh/release-namespace}"
+    return kubectl("get", "clusterrole", "trimtab-controller", "--ignore-not-found", "-o", f"jsonpath={where}")
+
+
+@pytest.fixture
+def system(request):
+    """The namespace of an installation: the one that is there, else one for the test."""
+    return installation() or request.getfixturevalue("own")[0]
+
+
+def test_each_service_account_can_do_what_the_table_says_and_no_more(system):
+    everybody = rights(system, "anybody")
+    arguments = kubectl("get", "deployment", "trimtab-controller", "--namespace", system, "-o", "jsonpath={..args}")
+    kfp = {"workflows.argoproj.io": "list"} if "--kfp-url" in arguments else {}
+    for account, expected in (TABLE | {"trimtab-controller": TABLE["trimtab-controller"] | kfp}).items():
+        found = eventually(f"rights of {account}", lambda account=account: rights(system, account), 10)
         own = {key: verbs for key, verbs in found.items() if everybody.get(key) != verbs}
         assert own == expected, account
 
 
-def test_the_controller_can_hand_out_one_role_and_no_other(installed):
-    space, _ = installed
-    user = f"--as=system:serviceaccount:{space}:trimtab-controller"
-    binding = ["create", "rolebinding", "x", f"--serviceaccount={space}:default", "--namespace", space, user, "--dry-run=server"]
+def test_the_controller_can_hand_out_one_role_and_no_other(system):
+    user = f"--as=system:serviceaccount:{system}:trimtab-controller"
+    binding = ["create", "rolebinding", "x", f"--serviceaccount={system}:default", "--namespace", system, user, "--dry-run=server"]
     assert "created" in kubectl(*binding, "--clusterrole=trimtab-events-sender")
     assert re.search(r"forbidden.*attempting to grant RBAC permissions", kubectl(*binding, "--clusterrole=view", check=False), re.DOTALL)
 
 
-def test_roles_for_people(installed):
-    assert installed
+def test_roles_for_people(system):
+    assert system
     for role, expected in PEOPLE.items():
         body = json.loads(kubectl("get", "clusterrole", role, "-o", "json"))
         assert table(body["rules"]) == expected, role
@@ -182,16 +195,16 @@ def test_roles_for_people(installed):
     assert "create" not in edit.get("releaseactions.trimtab.dev", "")
 
 
-def test_an_upgrade_keeps_the_signing_key(installed):
-    space, flags = installed
+def test_an_upgrade_keeps_the_signing_key(own):
+    space, flags = own
     before = kubectl("get", "secret", "trimtab-signing", "--namespace", space, "-o", "jsonpath={.data}")
     helm("upgrade", RELEASE, str(CHART), *flags, "--set", "commonLabels.changed=yes")
     assert kubectl("get", "secret", "trimtab-signing", "--namespace", space, "-o", "jsonpath={.data}") == before
     assert kubectl("get", "deployment", "trimtab-controller", "--namespace", space, "-o", "jsonpath={.metadata.labels.changed}") == "yes"
 
 
-def test_uninstalling_leaves_nothing_but_the_crds(installed):
-    space, flags = installed
+def test_uninstalling_leaves_nothing_but_the_crds(own):
+    space, flags = own
     bodies = rendered(*flags)
     assert len(there(shared(bodies))) == len(shared(bodies))
     helm("uninstall", RELEASE, "--namespace", space, "--wait", "--timeout", "2m")

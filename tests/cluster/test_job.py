@@ -101,7 +101,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     crds = str(ROOT / "manifests" / "crds")
-    subprocess.run(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", crds], check=True, capture_output=True)  # noqa: S607
+    subprocess.run(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", crds], check=True, capture_output=True)
     names = ["kubectl", "wait", "--for=condition=Established", "--timeout=30s", f"crd/{RELEASES.plural}.trimtab.dev"]
     subprocess.run(names, check=True, capture_output=True)
     found = Site()

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.conftest import eventually, kubectl, needs_cluster
+from tests.cluster.tools import eventually, kubectl, needs_cluster
 from trimtab.documents import parse_model
 from trimtab.events import NEW_DATA
 from trimtab.platforms.kubernetes.api import Api

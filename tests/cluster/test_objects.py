@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.cluster.conftest import needs_cluster
+from tests.cluster.tools import needs_cluster
 from trimtab.audit.chain import append, verify
 from trimtab.control.intake import release_for
 from trimtab.documents import parse_model

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.conftest import ROOT, eventually, kubectl
+from tests.cluster.tools import ROOT, eventually, kubectl
 
 SYSTEM = "trimtab-system"
 TERMINAL = ("Promoted", "Rejected", "RolledBack", "Inconclusive", "Failed", "Refused", "Superseded", "Cancelled")

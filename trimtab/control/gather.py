@@ -184,7 +184,9 @@ def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tup
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:
     status = release.status
     since = status.promotion.since if status.promotion and not status.promotion.old_dropped else None
-    if leaving(model) or status.phase is not Phase.BAKING or since is None or status.compared_with is None or status.candidate is None or not status.rollout:
+    if leaving(model) or status.phase is not Phase.BAKING:
+        return Verdict()
+    if since is None or status.compared_with is None or status.candidate is None or not status.rollout:
         return Verdict()
     losses = ports.monitor.paired(model, status.compared_with.version, status.candidate.version, since)
     try:

@@ -38,7 +38,10 @@ class Loop:
     """Looks at all Releases, one pass after the other."""
 
     def __init__(self, ports: Ports, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the wall time. By object (`namespace/name`), `problems` says what a person has to mend, `waits` what does not answer."""
+        """`clock` gives the wall time.
+
+        By object (`namespace/name`), `problems` says what a person has to mend, and `waits` what does not answer.
+        """
         self._ports = ports
         self._clock = clock
         self._began = clock()

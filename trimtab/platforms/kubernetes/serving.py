@@ -8,13 +8,11 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
-
-from msgspec import Struct
+from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Reader
-from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, Shape, component, document, says, shape, version_of, versions
+from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, document, says, shape, version_of
 from trimtab.platforms.kubernetes.ownership import intruder, last_writer, refusal
 from trimtab.platforms.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIMES,
@@ -24,9 +22,9 @@ from trimtab.platforms.kubernetes.resources import (
     INFERENCE_SERVICES,
     PODS,
     SERVING_RUNTIMES,
-    Resource,
 )
-from trimtab.platforms.kubernetes.route import Route, read_route
+from trimtab.platforms.kubernetes.route import Route, names_backends, read_route, warm_name, warm_route
+from trimtab.platforms.kubernetes.serving_parts import Memory, Settings, Writer, known_versions
 from trimtab.platforms.kubernetes.steps import next_shape
 from trimtab.platforms.kubernetes.variant_pods import Variant, staying, variant
 from trimtab.platforms.smoke import smoke
@@ -40,35 +38,6 @@ SETTLE_SECONDS = 2.0
 
 PATIENCE_SECONDS = 3600.0
 """How long nothing is written after a second foreign change, unless the InferenceService is right again before."""
-
-
-class Writer(Reader, Protocol):
-    """The API server, as far as serving writes to it."""
-
-    def apply(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
-        """Server-side apply of our fields."""
-
-    def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        """Delete it; nothing where it is gone."""
-
-
-class Settings(Struct, frozen=True):
-    """What an installation may choose: the (Cluster)ServingRuntime, and how a Service in the cluster is reached."""
-
-    runtime: str = "trimtab"
-    service_url: str = "http://{service}.{namespace}.svc:80"
-
-
-class Memory(Struct):
-    """What is kept of one InferenceService between two looks."""
-
-    route: tuple[str, dict[str, int]] = ("", {})
-    route_since: float = 0.0
-    applied: Shape | None = None
-    sent: dict[str, Any] = {}
-    generation: int = 0
-    reverted: float | None = None
-    swept: bool = False
 
 
 class KubernetesServing:
@@ -133,8 +102,11 @@ class KubernetesServing:
             self._api.delete(INFERENCE_SERVICES, model.metadata.namespace, model.name)
             memory.applied, memory.sent = None, {}
             return
+        following, present = shape(body), shape(live)
+        if live is not None and following and present:
+            self._keep_warm(self._api, model, live, {*present.declared, *following.declared})
         stored = self._api.apply(INFERENCE_SERVICES, body)
-        memory.applied, memory.sent = shape(body), body
+        memory.applied, memory.sent = following, body
         memory.generation = stored["metadata"].get("generation", 0)
 
     def settled(self, plan: ServingPlan) -> bool:
@@ -194,7 +166,7 @@ class KubernetesServing:
         route = self._route(reader, model)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return None
-        known = _known(plan, live)
+        known = known_versions(plan, live)
         present = shape(live)
         if present and not present.declared.keys() <= known.keys():
             present = None
@@ -241,7 +213,7 @@ class KubernetesServing:
         return {version: variant(pods) for version, pods in found.items()}
 
     def _at_rest(self, model: Model, memory: Memory) -> None:
-        """Nothing is to be changed now: what is there is as it should be, and the HPAs that KServe leaves behind are deleted, once."""
+        """Nothing is to be changed now: what is there is as it should be, and what was left behind is deleted, once."""
         namespace = model.metadata.namespace
         isvc = self._reader.get(INFERENCE_SERVICES, namespace, model.name)
         asked = shape(isvc)
@@ -250,25 +222,25 @@ class KubernetesServing:
         if memory.swept:
             return
         kept = asked.declared if asked else {}
+        if isvc is not None:
+            self._keep_warm(self._reader, model, isvc, set(kept))
         for scaler in self._reader.list(HPAS, namespace, f"{OWNER_LABEL}={model.name}"):
             version = version_of(model.name, scaler["metadata"]["name"])
             if version and version not in kept:
                 self._api.delete(HPAS, namespace, scaler["metadata"]["name"])
         memory.swept = True
 
+    def _keep_warm(self, reader: Reader, model: Model, isvc: dict[str, Any], versions: set[str]) -> None:
+        """While there are several versions, a route names them all; see `route.py` for why."""
+        namespace, name = model.metadata.namespace, warm_name(model.name)
+        live = reader.get(HTTP_ROUTES, namespace, name)
+        route = read_route(reader.get(HTTP_ROUTES, namespace, model.name), model.name)
+        if len(versions) < 2:
+            if live is not None:
+                self._api.delete(HTTP_ROUTES, namespace, name)
+        elif route.gateways and not names_backends(live, wanted := warm_route(isvc, route, versions)):
+            self._api.apply(HTTP_ROUTES, wanted)
+
     def _memory(self, model: Model) -> Memory:
         key = (model.metadata.namespace, model.name, model.metadata.uid)
         return self._memories.setdefault(key, Memory())
-
-
-def _known(plan: ServingPlan, live: dict[str, Any] | None) -> dict[str, Version]:
-    """The versions of the plan and of the InferenceService; one that is served with another digest is an error, unless it was put there."""
-    found = versions(live)
-    for arm in plan.arms:
-        there = found.get(arm.version.version)
-        if live and there and there.digest != arm.version.digest and not intruder(live):
-            msg = f"version {there.version!r} of {plan.model.name!r} is served with digest {there.digest[:12]}, asked is "
-            msg += f"{arm.version.digest[:12]}: a version never changes"
-            raise InvalidInput(msg)
-        found[arm.version.version] = Version(arm.version.version, arm.version.digest)
-    return found

@@ -13,6 +13,8 @@ MAX_COMPARISONS = 2
 MAX_RESTARTS = 3
 UNSTABLE_SECONDS = 60.0
 READY_WITHIN = timedelta(minutes=10)
+TAMPERED = ("SignatureMismatch: ", "DigestMismatch: ")
+"""How the sentences begin of a version whose files are not those that were signed."""
 
 
 def champion_lock(observed: Observed) -> Decision | None:
@@ -66,7 +68,8 @@ def unusable(observed: Observed) -> Decision | None:
     fault = observed.serving_fault or (served.fault if served and not served.ready else "")
     if not fault or status_of(observed).promotion:
         return None
-    return withdraw(observed, Phase.FAILED, "CandidateUnusable", fault)
+    tampered = fault.startswith(TAMPERED)
+    return withdraw(observed, Phase.FAILED, "SignatureMismatch" if tampered else "CandidateUnusable", fault)
 
 
 def not_serving(observed: Observed) -> Decision | None:

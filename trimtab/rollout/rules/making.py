@@ -56,7 +56,8 @@ def run(observed: Observed) -> Decision | None:
     if status.phase not in (Phase.TRAINING, Phase.COMPARING):
         return None
     if observed.run == "active":
-        return move(observed, Act.NOTHING, "RunActive", f"attempt {status.attempt} is running", look_again=0.5)
+        waits = f": {observed.run_fault}" if observed.run_fault else ""
+        return move(observed, Act.NOTHING, "RunActive", f"attempt {status.attempt} is running{waits}", look_again=0.5)
     if isinstance(observed.outcome, CandidateOutcome):
         return _candidate(observed, observed.outcome)
     if isinstance(observed.outcome, RejectedOutcome):

@@ -51,6 +51,8 @@ class World:
     def apply(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
         metadata = body["metadata"]
         self.requests.append(("apply", metadata["name"]))
+        if resource is HTTP_ROUTES:
+            return self.put(resource.kind, copy.deepcopy(body))
         return self.write(resource, body, MANAGER)
 
     def write(self, resource: Resource, body: dict[str, Any], manager: str) -> dict[str, Any]:

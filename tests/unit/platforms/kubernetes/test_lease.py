@@ -26,7 +26,7 @@ class Server:
         del resource
         self._answer()
         if self.body is not None:
-            raise Conflict("taken")
+            raise Conflict
         self.body = {**body, "metadata": {**body["metadata"], "resourceVersion": "1"}}
         return self.body
 
@@ -35,7 +35,7 @@ class Server:
         self._answer()
         assert self.body is not None
         if patch["metadata"]["resourceVersion"] != self.body["metadata"]["resourceVersion"]:
-            raise Conflict("changed")
+            raise Conflict
         version = str(int(self.body["metadata"]["resourceVersion"]) + 1)
         self.body = {"metadata": {"resourceVersion": version}, "spec": {**self.body["spec"], **patch["spec"]}}
         return self.body
