@@ -166,8 +166,8 @@ class World:
         return sorted(mine, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
 
     def release(self, *triggers: str) -> dict[str, Any] | None:
-        """The newest Release that one of these asked for."""
-        return next((one for one in reversed(self.releases()) if one["spec"]["request"]["trigger"] in triggers), None)
+        """The first Release that one of these asked for."""
+        return next((one for one in self.releases() if one["spec"]["request"]["trigger"] in triggers), None)
 
     def phase(self, *triggers: str) -> str:
         found = self.release(*triggers)

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from trimtab.documents import parse_model
+from trimtab.platforms.kubernetes.crds import KINDS
+from trimtab.platforms.kubernetes.endpoints import Numbers
+from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,3 +44,50 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_make_target_that_the_readme_shows_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text())) <= targets
+
+
+def operations(heading: str) -> str:
+    """One section of operations.md."""
+    return (ROOT / "docs" / "operations.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def code(folder: str) -> str:
+    return "".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
+
+
+def test_every_condition_and_reason_in_operations_is_in_the_code() -> None:
+    rows = re.findall(r"^\| (?:Model|Release)[^|]* \| (\w+) \| (.*) \|$", operations("Conditions"), re.MULTILINE)
+    assert {kind for kind, _ in rows} == {"Ready", "Reconciled", "Finished", "Promoted"}
+    written = code("trimtab/platforms/kubernetes")
+    names = {kind for kind, _ in rows} | {name for _, reasons in rows for name in re.findall(r"`(\w+)`", reasons)}
+    assert [name for name in sorted(names) if f'"{name}"' not in written and f'"{name}: ' not in written] == []
+
+
+def test_the_metrics_in_operations_are_the_controllers() -> None:
+    table = re.findall(r"^\| (`trimtab_.*?) \|", operations("Metrics"), re.MULTILINE)
+    shown = {name for cell in table for name in re.findall(r"`(\w+)`", cell)}
+    page = Numbers().page().decode()
+    known = re.findall(r"^# TYPE (trimtab_\w+) (?:counter|gauge)$", page, re.MULTILINE)
+    assert shown == {name for name in known if not name.endswith("_created")}
+
+
+@pytest.mark.parametrize("short", ["ttm", "ttr"])
+def test_the_columns_in_operations_are_what_kubectl_prints(short: str) -> None:
+    table = operations("Look").split(f"| `kubectl get {short}` |")[1].split("\n\n")[0]
+    shown = {name for cell in re.findall(r"^\| ([A-Z][^|]*) \|", table, re.MULTILINE) for name in cell.split(", ")}
+    kind = next(one for one in KINDS if one.short == short)
+    assert shown == {column.name for column in kind.columns if not column.priority} - {"Age"}
+
+
+def test_annotation_and_finalizer_are_called_as_in_the_code() -> None:
+    shown = set(re.findall(r"`(trimtab\.dev/[a-z-]+)", operations("Annotation, finalizer, deletion")))
+    assert shown == {FIRST_CUT, FINALIZER}
+
+
+def test_the_tutorials_document_is_a_model() -> None:
+    command = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "tutorial-cluster.md").read_text(), re.DOTALL)
+    assert command
+    text = subprocess.run(["bash", "-c", command[1]], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    model = parse_model(text)
+    assert (model.metadata.namespace, list(model.metadata.annotations)) == ("bike-demand", [FIRST_CUT])
+    assert "://" in model.spec.data.uri

@@ -42,7 +42,7 @@ class Server:
 
     def _answer(self) -> None:
         if self.down:
-            raise Unavailable("silent")
+            raise Unavailable
 
 
 class Clock:
