@@ -36,8 +36,8 @@ is marked "coming" changes nothing anywhere yet, and `schedule` has no scheduler
 
 `POST` to the events end-point, as CloudEvents 1.0 in binary, structured or batched mode, with `Authorization: Bearer`: the
 secret of the state folder, or on a cluster a ServiceAccount's token for the audience `trimtab`. 202: kept. 400: a sentence says what is
-wrong. 401: no or a wrong secret or token. 403: the token's owner may not. 404: no such Model. 503: that cannot be said now, send it again. 413: larger
-than 1 MiB (a batch: 16 MiB).
+wrong. 401: no or a wrong secret or token. 403: the token's owner may not. 404: no such Model. 503: that cannot be said now, send it again.
+413: larger than 1 MiB (a batch: 16 MiB).
 
 | type | what it says | data |
 |---|---|---|

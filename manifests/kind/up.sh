@@ -61,7 +61,7 @@ kubectl -n bike-demand rollout status deployment/bike-data --timeout 2m
 kubectl -n bike-demand exec -i deployment/bike-data -- python -c \
     'import sys; open("/data/bike.csv", "wb").write(sys.stdin.buffer.read())' <build/bike-demand/bike.csv
 sed -e 's|uri: .*bike.csv|uri: http://bike-data.bike-demand.svc:8000/bike.csv|' \
-    -e 's|metadata: {name: bike-demand}|metadata: {name: bike-demand, namespace: bike-demand}|' examples/bike-demand/model.yaml | kubectl apply -f -
+    -e 's|metadata: {name: bike-demand}|metadata: {name: bike-demand, namespace: bike-demand, annotations: {trimtab.dev/first-cut: "2011-07-01"}}|' examples/bike-demand/model.yaml | kubectl apply -f -
 
 cat <<TEXT
 
