@@ -6,6 +6,7 @@ STAMPS := build/stamps
 
 BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
 EXISTS ?= docker image inspect {tag}
+TESTS ?= tests/cluster
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate clean
@@ -40,7 +41,7 @@ test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/local
 
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
-	$(BIN)/pytest -p no:xdist -ra --timeout 900 tests/cluster
+	$(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
 
 images: $(STAMPS)/local ## the six images, only those that changed; BUILD and EXISTS name another builder than docker
 	$(BIN)/python images/build.py --builder "$(BUILD)" --exists "$(EXISTS)"

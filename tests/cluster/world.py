@@ -51,7 +51,7 @@ class Forward:
 
     def again(self) -> str:
         """The address, after the pod behind it was replaced."""
-        if self._process.poll() is not None or not self._open():
+        if self._process.poll() is not None:
             self.close()
             self._process = self._start()
         return self.url
@@ -272,6 +272,7 @@ def predict(world: World, seconds: float = 5.0) -> int:
     import http.client
 
     body = json.dumps({"instances": [ROW]})
+    world.gateway.again()
     connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=seconds)
     try:
         connection.request("POST", f"/v1/models/{world.name}:predict", body, {"Host": world.host, "Content-Type": "application/json"})

@@ -56,7 +56,7 @@ class MlflowRegistry:
         self._key = key
         self._lock = threading.Lock()
         self._connected: Any = None
-        self._signed: set[tuple[str, Version]] = set()
+        self._signed: set[tuple[str, str, Version]] = set()
 
     def warm(self) -> None:
         """Import MLflow and open the database; what goes wrong is logged, and raised by the first use."""
@@ -97,20 +97,20 @@ class MlflowRegistry:
         Nothing is written without a key, or where this key signed this version of this Model before, for whatever Release.
         Raises InvalidInput where the key cannot be used or there is no such version, Unavailable where MLflow does not answer.
         """
-        if self._key is None or (model.metadata.uid, version) in self._signed:
+        if self._key is None or (model.registered, model.metadata.uid, version) in self._signed:
             return
         connected = self._client()
         with tracking.speaking(f"signing version {version.version} of {model.registered!r}"):
             tags = connected.get_model_version(model.registered, version.version).tags
             known = Statement(model.metadata.uid, version.version, version.digest, tags.get(RELEASE_UID_TAG, ""))
             if tags.get(MODEL_UID_TAG) == known.model_uid and signed_by(known, tags.get(SIGNATURE_TAG, ""), self._key):
-                self._signed.add((model.metadata.uid, version))
+                self._signed.add((model.registered, model.metadata.uid, version))
                 return
             statement = Statement(model.metadata.uid, version.version, version.digest, release_uid)
             written = {MODEL_UID_TAG: statement.model_uid, RELEASE_UID_TAG: release_uid, SIGNATURE_TAG: sign(statement, self._key)}
             for name, value in written.items():
                 connected.set_model_version_tag(model.registered, version.version, name, value)
-        self._signed.add((model.metadata.uid, version))
+        self._signed.add((model.registered, model.metadata.uid, version))
 
     def fetch(self, model: str, version: Version) -> Path:
         """The folder with the version's files, verified; raises InvalidInput where they differ from its digest.
