@@ -119,10 +119,14 @@ def _watch_split(world: World, player: Player, split: list[tuple[int, int]]) -> 
 
 
 def test_the_bake_ends_and_only_the_new_version_is_left(world: World, player: Player) -> None:
+    world.document["spec"]["retraining"]["on"] = ["newData"]
+    world.apply()
+
     def done() -> bool:
+        """Until what was found before that edit has ended too, so that the next test has the Model for itself."""
         assert not player.broken, player.broken
         player.play(QUIET)
-        return world.phase(*FOUND) == "Promoted"
+        return all(one.get("status", {}).get("phase") in TERMINAL for one in world.releases())
 
     with world.telling():
         eventually("the end of the bake", done, 240, 1.0)
