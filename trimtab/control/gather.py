@@ -76,7 +76,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         return Observed(now=now, data_now=now, release=release, model=None, run=run, evidence=status.evidence)
     moment = _moment(ports, release, model, now)
     run, run_fault = _run(ports, release)
-    outcome, outcome_fault = _outcome(ports, release)
+    outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
     evidence, verdict = _traffic(ports, release, model, now)
     return Observed(
