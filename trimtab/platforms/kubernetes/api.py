@@ -38,6 +38,7 @@ class Reader(Protocol):
 
 def connect(context: str | None = None) -> "ApiClient":
     """A client by the pod's ServiceAccount, or else by the kubeconfig; raises InvalidInput where there is neither."""
+    import yaml
     from kubernetes import client, config
 
     try:
@@ -45,7 +46,7 @@ def connect(context: str | None = None) -> "ApiClient":
             config.load_incluster_config()
         except config.ConfigException:
             config.load_kube_config(context=context)
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         msg = f"no cluster can be reached: {error}; set KUBECONFIG or run inside a pod with a ServiceAccount"
         raise InvalidInput(msg) from error
     settings = client.Configuration.get_default_copy()
@@ -137,7 +138,12 @@ class Api:
     def _json(
         self, verb: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None, content: str = _JSON
     ) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._call(verb, path, query, body, content))
+        answer = self._call(verb, path, query, body, content)
+        try:
+            found: dict[str, Any] = json.loads(answer)
+        except ValueError as error:
+            msg = f"the API server does not answer: {verb} {path}: what came is no JSON"
+            raise Unavailable(msg) from error
         return found
 
     def _call(
