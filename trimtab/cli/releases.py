@@ -1,6 +1,7 @@
 """What a person asks of Models and Releases, and what they say to them."""
 
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def find_model(objects: Objects, name: str | None) -> Model:
     if found is None:
         known = ", ".join(model.name for model in models) or "none"
         msg = f"there is no Model {name!r}; known are {known}" if name else f"there are several Models, name one with --model: {known}"
+        if not models and name is None:
+            msg = "there is no Model here"
         raise InvalidInput(msg)
     return found
 
@@ -189,10 +192,10 @@ def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, namespa
 
 
 def _ask(here: Place, model: Model, sentence: str, by: str, version: Version | None) -> Release:
-    """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known."""
+    """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known, or else now."""
     objects, watermark = here.objects, here.watermark(model)
     known = [release.spec.request.cut for release in objects.all_of(Release) if release.spec.model == model.name]
-    cut = max(moment for moment in (*known, model.status.first_cut, watermark) if moment is not None)
+    cut = max((moment for moment in (*known, model.status.first_cut, watermark) if moment is not None), default=datetime.now(UTC))
     who = here.who(by)
     request = Request("person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=sentence, version=version)
     return objects.create(release_for(model, request))

@@ -12,6 +12,8 @@ from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.resources import Resource
 
 Key = tuple[str, str]
+_REMEMBERED = 1000
+"""Of so many deleted objects a late answer or list does not make one live again."""
 
 
 class Cache:
@@ -22,6 +24,7 @@ class Cache:
         self._behind = behind
         self._lock = threading.Lock()
         self._known: dict[Resource, dict[Key, dict[str, Any]]] = {resource: {} for resource in watched}
+        self._dropped: dict[str, None] = {}
 
     @property
     def watched(self) -> tuple[Resource, ...]:
@@ -49,20 +52,24 @@ class Cache:
             and wanted.items() <= item["metadata"].get("labels", {}).items()
         ]
 
-    def fill(self, resource: Resource, items: Iterable[dict[str, Any]]) -> set[Key]:
-        """Replace all that is known of a kind by a fresh list; returns the names of what vanished unnoticed."""
-        fresh = {key_of(item): item for item in items}
+    def fill(self, resource: Resource, items: Iterable[dict[str, Any]], before: Iterable[Key] | None = None) -> set[Key]:
+        """Replace all that is known of a kind by a fresh list; returns the names of what vanished unnoticed.
+
+        `before` are the names that were known when the list was asked for: what came since is kept though the list lacks it.
+        """
         with self._lock:
+            fresh = {key_of(item): item for item in items if item["metadata"].get("uid") not in self._dropped}
             known = self._known[resource]
-            gone = known.keys() - fresh.keys()
-            self._known[resource] = {key: _newer(known.get(key), item) for key, item in fresh.items()}
+            gone = (known.keys() if before is None else known.keys() & set(before)) - fresh.keys()
+            kept = {key: item for key, item in known.items() if key not in gone and key not in fresh}
+            self._known[resource] = kept | {key: _newer(known.get(key), item) for key, item in fresh.items()}
         return gone
 
     def put(self, resource: Resource, item: dict[str, Any]) -> bool:
         """Keep what a watch or a write of ours told, unless something newer is known; returns whether it was news."""
         with self._lock:
             known = self._known.get(resource)
-            if known is None:
+            if known is None or item["metadata"].get("uid") in self._dropped:
                 return False
             before = known.get(key_of(item))
             known[key_of(item)] = _newer(before, item)
@@ -73,6 +80,9 @@ class Cache:
         with self._lock:
             known = self._known.get(resource, {})
             before = known.get(key_of(item))
+            self._dropped[item["metadata"].get("uid", "")] = None
+            for uid in list(self._dropped)[:-_REMEMBERED]:
+                del self._dropped[uid]
             if before and before["metadata"].get("uid") == item["metadata"].get("uid"):
                 del known[key_of(item)]
 

@@ -4,6 +4,7 @@ An Event is named by its decision's hash, so that telling it twice makes one. Th
 told is logged and forgotten.
 """
 
+import hashlib
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +40,7 @@ class Recorder:
 
     def told(self, model: Model, reason: str, sentence: str, kind: str = "Warning") -> None:
         """Tell something of a Model, such as why it cannot be reconciled."""
-        name = f"{reason.lower()}.{abs(hash((model.metadata.uid, sentence))):x}"
+        name = f"{reason.lower()}.{hashlib.sha256(f'{model.metadata.uid}/{sentence}'.encode()).hexdigest()[:16]}"
         self._tell(_regarding(MODELS, model), name, kind, reason, sentence)
 
     def _tell(self, regarding: dict[str, str], suffix: str, kind: str, reason: str, note: str) -> None:
@@ -53,7 +54,7 @@ class Recorder:
             "action": reason,
             "reason": reason,
             "regarding": regarding,
-            "note": note[:_NOTE],
+            "note": note.encode()[:_NOTE].decode(errors="ignore"),
             "type": kind,
         }
         try:

@@ -51,7 +51,7 @@ class KubernetesObjects:
         found: list[Kind] = []
         bodies = self._reader.list(RESOURCES[kind])
         there = {(kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]) for body in bodies}
-        for key in [key for key in self._decoded if key[0] is kind and key not in there]:
+        for key in [key for key in list(self._decoded) if key[0] is kind and key not in there]:
             self._decoded.pop(key, None)
         for body in bodies:
             try:
@@ -81,12 +81,16 @@ class KubernetesObjects:
                 self._hold_model(item)
             item = replace(item, status=of_release(item, datetime.now(UTC)))
         metadata = {"name": item.name, "namespace": item.metadata.namespace, "resourceVersion": item.metadata.resource_version}
+        before = self._decoded.get((type(item), item.metadata.namespace, item.name))
         body = msgspec.to_builtins(item)
         stored = self._api.replace_status(
             RESOURCES[type(item)], {"metadata": metadata, "spec": body["spec"], "status": body.get("status", {})}
         )
-        if isinstance(item, Release) and self._decided and item.status.decisions:
-            self._decided(item, item.status.decisions[-1])
+        if isinstance(item, Release) and self._decided:
+            known = before[1].status.decisions if before else ()
+            for record in item.status.decisions[-1:]:
+                if record not in known:
+                    self._decided(item, record)
         return self._kept(type(item), stored)
 
     def free(self, model: Model) -> None:
@@ -137,7 +141,9 @@ class KubernetesObjects:
         taken = next((kept for kept in found if kept["sequence"] == record.sequence), None)
         if taken is None:
             patch = {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "records": [*found, new]}
-            self._api.merge(LOGS, namespace, name, patch)
+            if self._api.merge(LOGS, namespace, name, patch) is None:
+                msg = f"the DecisionLog {name!r} went away while decision {record.sequence} was being added to it"
+                raise Conflict(msg)
         elif taken["hash"] != record.hash:
             msg = f"decision {record.sequence} of {name!r} is in the ledger already, with another content"
             raise Conflict(msg)
@@ -175,7 +181,7 @@ def _begun(body: dict[str, Any]) -> dict[str, Any]:
         return body
     try:
         first = aware(datetime.fromisoformat(given)).isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):
         log.warning("%s: the annotation %s is %r, an ISO 8601 time is allowed", body["metadata"]["name"], FIRST_CUT, given)
         return body
     return {**body, "status": {**body.get("status", {}), "firstCut": first}}

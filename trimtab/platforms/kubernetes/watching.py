@@ -52,7 +52,7 @@ class Watching:
         for resource in self._cache.watched:
             before = {key_of(item): item for item in self._cache.list(resource)}
             found = [item for namespace in self._namespaces or ("",) for item in self._api.list(resource, namespace)]
-            gone: set[Key] = self._cache.fill(resource, found)
+            gone: set[Key] = self._cache.fill(resource, found, before)
             for key in gone:
                 self._woken(resource, before[key])
             for item in found:

@@ -56,8 +56,8 @@ class Work:
         self._recorder, self._numbers, self._wired = recorder, numbers, wired
         self.queue: WorkQueue[Unit] = WorkQueue()
         self._admission = threading.Lock()
-        self._summaries: dict[Unit, tuple[float, MonitoringSummary | None]] = {}
-        self._told: dict[Unit, str] = {}
+        self._summaries: dict[str, tuple[float, MonitoringSummary | None]] = {}
+        self._told: dict[str, str] = {}
         self._began: dict[int, float] = {}
         self._stopping = threading.Event()
 
@@ -165,9 +165,9 @@ class Work:
         status = of_model(model, releases, serving=serving, problem=problem, wait=wait, monitoring=self._monitoring(unit, model), now=now)
         if status != model.status:
             self._objects.write_status(replace(model, status=status))
-        if problem and self._told.get(unit) != problem:
+        if problem and self._told.get(model.metadata.uid) != problem:
             self._recorder.told(model, "Refused", problem)
-        self._told[unit] = problem
+        self._told[model.metadata.uid] = problem
 
     def _tell_release(self, release: Release, now: datetime) -> None:
         if release.terminal:
@@ -193,12 +193,12 @@ class Work:
         return f"the InferenceService is not ready: {ready.get('message') or ready.get('reason') or 'it is starting'}"
 
     def _monitoring(self, unit: Unit, model: Model) -> MonitoringSummary | None:
-        asked, known = self._summaries.get(unit, (0.0, None))
+        asked, known = self._summaries.get(model.metadata.uid, (-SUMMARY_SECONDS, None))
         if model.status.champion is None or leaving(model) or time.monotonic() - asked < SUMMARY_SECONDS:
             return known
         try:
             known = self._wired.summary(model)
         except TrimtabError as error:
             log.debug("%s/%s: %s", *unit, error)
-        self._summaries[unit] = (time.monotonic(), known)
+        self._summaries[model.metadata.uid] = (time.monotonic(), known)
         return known

@@ -1,0 +1,183 @@
+"""The commands on a namespace of a cluster: what is read, what is created, and in whose name."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.platforms.kubernetes.api_server import ApiServer, running
+from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
+from trimtab.cli import releases
+from trimtab.cli.place import place
+from trimtab.errors import InvalidInput
+from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MODELS, RELEASES
+from trimtab.release import Phase, Release
+from trimtab.spec import Model
+
+NOWHERE = Path("no-state-folder")
+OLD = {"version": "1", "digest": "a" * 64}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    """The cluster of the current kubeconfig."""
+    with running() as made:
+        path = tmp_path / "kubeconfig"
+        path.write_text(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
+            f"clusters: [{{name: c, cluster: {{server: '{made.url}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+        )
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        yield made
+
+
+def put_model(server: ApiServer, name: str = "bike", namespace: str = "crm", **status: Any) -> None:
+    server.put(MODELS, namespace, name, metadata={"uid": f"{name}-uid"}, spec=msgspec.to_builtins(SPEC), status=status)
+
+
+def put_release(server: ApiServer, name: str, phase: Phase, model: str = "bike", namespace: str = "crm", **status: Any) -> None:
+    request = {"trigger": "person", "source": "tests", "id": name, "cut": DATA_NOW.isoformat()}
+    spec = {"model": model, "modelUid": f"{model}-uid", "recipe": "r", "request": request}
+    server.put(RELEASES, namespace, name, spec=spec, status={"phase": str(phase), "weight": 0, **status})
+
+
+def created(server: ApiServer, plural: str) -> list[dict[str, Any]]:
+    return [asked.body for asked in server.asked if asked.verb == "POST" and asked.path.endswith(f"/{plural}")]
+
+
+def test_only_the_namespace_is_read(server: ApiServer) -> None:
+    put_model(server)
+    put_model(server, namespace="ads")
+    put_release(server, "bike-1", Phase.PENDING)
+    put_release(server, "bike-2", Phase.PENDING, namespace="ads")
+    here = place(NOWHERE, "crm")
+    assert [one.metadata.namespace for one in here.objects.all_of(Model)] == ["crm"]
+    assert [one.name for one in here.objects.all_of(Release)] == ["bike-1"]
+    assert all("/namespaces/crm/" in asked.path for asked in server.asked), "most people may read no more"
+
+
+def test_who_acts_is_who_the_api_server_says_and_it_is_asked_once(server: ApiServer) -> None:
+    here = place(NOWHERE, "crm")
+    assert [here.who(""), here.who(""), here.who("grace")] == ["ada@example.com", "ada@example.com", "grace"]
+    assert len(created(server, "selfsubjectreviews")) == 1
+
+
+def test_data_time_is_what_the_status_says(server: ApiServer) -> None:
+    put_model(server, "bike", monitoring={"watermark": NOW.isoformat()})
+    put_model(server, "churn")
+    here = place(NOWHERE, "crm")
+    assert {one.name: here.watermark(one) for one in here.objects.all_of(Model)} == {"bike": NOW, "churn": None}
+
+
+def test_without_a_cluster_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(InvalidInput, match="no cluster can be reached"):
+        place(NOWHERE, "crm")
+
+
+def test_without_the_client_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'trimtab\[cluster\]'"):
+        place(NOWHERE, "crm")
+
+
+def test_without_a_namespace_the_state_folder_is_meant(server: ApiServer, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=str(tmp_path)):
+        place(tmp_path / "state", None)
+    assert server.asked == []
+
+
+# --- the commands ---
+
+WORDS = [
+    ("approve what waits", Phase.AWAITING_APPROVAL, "approve", ""),
+    ("abort what trains", Phase.TRAINING, "abort", ""),
+    ("nothing to approve", Phase.TRAINING, "approve", "only a Release in AwaitingApproval can be approved"),
+    ("it has ended", Phase.FAILED, "abort", "has ended as Failed"),
+]
+
+
+@pytest.mark.parametrize(("phase", "word", "refused"), [case[1:] for case in WORDS], ids=[case[0] for case in WORDS])
+def test_a_word_is_said_in_the_persons_name_or_refused(server: ApiServer, phase: Phase, word: str, refused: str) -> None:
+    put_release(server, "bike-1", phase)
+
+    def act() -> None:
+        releases.act(word, "bike-1", "because", "", NOWHERE, "crm", as_json=True)
+
+    if refused:
+        with pytest.raises(InvalidInput, match=refused):
+            act()
+        assert created(server, "releaseactions") == []
+        return
+    act()
+    (said,) = created(server, "releaseactions")
+    assert said["spec"] == {"release": "bike-1", "action": word, "user": "ada@example.com", "reason": "because"}
+    assert (said["kind"], said["metadata"]["namespace"]) == (ACTIONS.kind, "crm")
+
+
+def test_asking_to_retrain_makes_a_release_up_to_the_watermark(server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    put_model(server, monitoring={"watermark": NOW.isoformat()})
+    put_release(server, "bike-1", Phase.PROMOTED)
+    releases.ask_to_retrain(None, "", "", NOWHERE, "crm", as_json=True)
+    (made,) = created(server, "releases")
+    request = made["spec"]["request"]
+    assert (request["trigger"], request["by"], request["cut"]) == ("person", "ada@example.com", "2026-03-01T12:00:00Z")
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "bike-uid"
+    assert json.loads(capsys.readouterr().out)["name"] == made["metadata"]["name"]
+
+
+def test_a_model_of_which_nothing_is_known_yet_may_be_retrained(server: ApiServer) -> None:
+    put_model(server)
+    releases.ask_to_retrain("bike", "", "", NOWHERE, "crm", as_json=True)
+    assert len(created(server, "releases")) == 1
+
+
+def test_a_model_without_a_release_under_way_gets_its_previous_champion_back(server: ApiServer) -> None:
+    put_model(server, champion={**OLD, "version": "2"}, previous=OLD)
+    put_release(server, "bike-1", Phase.PROMOTED)
+    releases.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
+    (made,) = created(server, "releases")
+    assert made["spec"]["request"]["version"] == OLD
+    put_release(server, "bike-2", Phase.BAKING)
+    releases.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
+    assert [said["spec"]["action"] for said in created(server, "releaseactions")] == ["rollback"]
+
+
+FINDS: list[tuple[str, list[str], str | None, str]] = [
+    ("no Model at all", [], None, "there is no Model"),
+    ("several", ["a", "b"], None, "several Models, name one with --model: a, b"),
+    ("another name", ["a"], "b", "there is no Model 'b'; known are a"),
+]
+
+
+@pytest.mark.parametrize(("names", "asked", "sentence"), [case[1:] for case in FINDS], ids=[case[0] for case in FINDS])
+def test_a_model_that_is_not_found_is_told_with_those_there_are(
+    server: ApiServer, names: list[str], asked: str | None, sentence: str
+) -> None:
+    for name in names:
+        put_model(server, name)
+    with pytest.raises(InvalidInput, match=sentence):
+        releases.find_model(place(NOWHERE, "crm").objects, asked)
+
+
+def test_lists_and_stories_are_of_the_namespace(server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    put_model(server, champion=OLD)
+    put_model(server, "churn", "ads")
+    put_release(server, "bike-1", Phase.PROMOTED)
+    put_release(server, "churn-1", Phase.PENDING, "churn", "ads")
+    moment = {"at": NOW.isoformat(), "phase": "Promoted", "weight": 100, "evidence": "", "previous": "", "hash": "h"}
+    server.put(
+        LOGS, "crm", "bike-1", model="bike", release="bike-1", records=[{"sequence": 1, "reason": "Baked", "sentence": "so", **moment}]
+    )
+    releases.show_models(NOWHERE, "crm", as_json=True)
+    assert [(row["name"], row["champion"], row["release"]) for row in json.loads(capsys.readouterr().out)] == [("bike", "1", "bike-1")]
+    releases.show_releases(NOWHERE, "crm", None, as_json=True)
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["bike-1"]
+    releases.explain("bike", NOWHERE, "crm", as_json=True)
+    assert [one["reason"] for one in json.loads(capsys.readouterr().out)["decisions"]] == ["Baked"]

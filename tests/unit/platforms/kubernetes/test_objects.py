@@ -1,0 +1,398 @@
+"""The ports on custom resources, against an API server with resource versions, over real HTTP (the real one: tests/cluster)."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal, running
+from tests.unit.rollout.cases import NOW, SPEC
+from trimtab.audit.chain import append, verify
+from trimtab.control.intake import release_for
+from trimtab.errors import Conflict, InvalidInput, Unavailable
+from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.cache import Cache
+from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT, KubernetesObjects, free_all
+from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MODELS, RELEASES, Resource
+from trimtab.release import TERMINAL, ActionSpec, DecisionRecord, Phase, Release, ReleaseAction, ReleaseStatus, Request
+from trimtab.spec import Champion, Metadata, Model, ModelStatus
+
+TRAINING = ReleaseStatus(phase=Phase.TRAINING, reason="Admitted", sentence="it begins")
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def api(server: ApiServer) -> Api:
+    return Api(server.client())
+
+
+@pytest.fixture
+def objects(api: Api) -> KubernetesObjects:
+    return KubernetesObjects(api)
+
+
+def put_model(server: ApiServer, name: str = "bike", **metadata: Any) -> dict[str, Any]:
+    return server.put(MODELS, "crm", name, metadata={"uid": f"{name}-uid", **metadata}, spec=msgspec.to_builtins(SPEC))
+
+
+@pytest.fixture
+def model(server: ApiServer, objects: KubernetesObjects) -> Model:
+    put_model(server)
+    return found(objects)
+
+
+@pytest.fixture
+def release(objects: KubernetesObjects, model: Model) -> Release:
+    return objects.create(asked(model))
+
+
+def found(objects: KubernetesObjects, name: str = "bike") -> Model:
+    model = objects.get(Model, "crm", name)
+    assert model
+    return model
+
+
+def asked(model: Model) -> Release:
+    return release_for(model, Request("person", "tests", "1", NOW, by="ada"))
+
+
+def record(previous: DecisionRecord | None, reason: str = "Admitted") -> DecisionRecord:
+    return append(previous, at=NOW, data_time=NOW, phase=Phase.TRAINING, reason=reason, sentence="so", weight=0, evidence="0" * 64)
+
+
+def stored(server: ApiServer, resource: Resource, name: str) -> dict[str, Any]:
+    body = server.get(resource, "crm", name)
+    assert body
+    return body
+
+
+def finalizers(server: ApiServer, name: str = "bike") -> Any:
+    return stored(server, MODELS, name)["metadata"].get("finalizers", [])
+
+
+# --- reading and writing ---
+
+
+def test_what_is_created_is_what_is_read_and_its_name_is_taken(objects: KubernetesObjects, model: Model) -> None:
+    made = objects.create(asked(model))
+    assert made.metadata.uid
+    assert objects.get(Release, "crm", made.name) == made
+    assert objects.all_of(Release) == [made]
+    with pytest.raises(Conflict, match="already exists"):
+        objects.create(asked(model))
+
+
+def test_a_release_is_its_models_and_says_so(server: ApiServer, release: Release, model: Model) -> None:
+    body = stored(server, RELEASES, release.name)
+    (owner,) = body["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == ("Model", "bike", model.metadata.uid, True)
+    assert body["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/model": "bike"}
+    assert "status" not in body, "a status is written apart"
+
+
+def test_a_word_has_no_status(server: ApiServer, objects: KubernetesObjects) -> None:
+    word = ReleaseAction(Metadata("abort-1", "crm"), ActionSpec("bike-1", "abort", "ada"))
+    objects.create(word)
+    assert stored(server, ACTIONS, "abort-1")["spec"] == {"release": "bike-1", "action": "abort", "user": "ada"}
+    with pytest.raises(InvalidInput, match="has no status"):
+        objects.write_status(word)
+
+
+def test_what_is_not_there_is_none(objects: KubernetesObjects) -> None:
+    assert objects.get(Model, "crm", "nobody") is None
+    assert objects.all_of(Model) == []
+
+
+def test_of_two_writers_one_loses(objects: KubernetesObjects, model: Model) -> None:
+    mine, theirs = (replace(model, status=ModelStatus(Champion(number, "ab" * 32))) for number in ("1", "2"))
+    assert objects.write_status(mine).status == mine.status
+    with pytest.raises(Conflict):
+        objects.write_status(theirs)
+    assert found(objects).status == mine.status
+
+
+def test_the_oldest_comes_first_and_of_equal_age_the_name_decides(server: ApiServer, objects: KubernetesObjects) -> None:
+    for name, made in (("c", "2026-01-02T00:00:00Z"), ("b", "2026-01-03T00:00:00Z"), ("a", "2026-01-02T00:00:00Z")):
+        put_model(server, name, creationTimestamp=made)
+    assert [one.name for one in objects.all_of(Model)] == ["a", "c", "b"]
+
+
+def test_one_that_cannot_be_read_hides_no_other(server: ApiServer, objects: KubernetesObjects, caplog: pytest.LogCaptureFixture) -> None:
+    put_model(server, "good")
+    server.put(MODELS, "crm", "bad", spec={"task": "clairvoyance"})
+    assert [one.name for one in objects.all_of(Model)] == ["good"]
+    assert "the Model crm/bad cannot be read: " in caplog.text
+    with pytest.raises(InvalidInput, match="the Model crm/bad cannot be read"):
+        objects.get(Model, "crm", "bad")
+
+
+def test_a_version_is_decoded_once_and_what_was_changed_anew(server: ApiServer, objects: KubernetesObjects) -> None:
+    put_model(server, uid="one")
+    assert found(objects) is found(objects)
+    put_model(server, uid="two")
+    assert found(objects).metadata.uid == "two"
+    server.remove(MODELS, "crm", "bike")
+    assert objects.all_of(Model) == []
+
+
+def test_many_threads_may_read_while_objects_come_and_go(api: Api) -> None:
+    class Churn:
+        """A reader of ever other objects."""
+
+        count = 0
+
+        def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+            raise NotImplementedError
+
+        def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
+            del resource, namespace, labels
+            self.count += 100
+            return [{**body, "metadata": {"name": f"m-{self.count + number}"}} for number in range(100)]
+
+    body = {"apiVersion": "trimtab.dev/v1alpha1", "kind": "Model", "spec": msgspec.to_builtins(SPEC)}
+    objects, faults = KubernetesObjects(api, Churn()), []
+
+    def read() -> None:
+        try:
+            for _ in range(60):
+                objects.all_of(Model)
+        except RuntimeError as error:
+            faults.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert faults == []
+
+
+CUTS = [
+    ("2011-07-01T00:00:00+02:00", datetime(2011, 6, 30, 22, tzinfo=UTC)),
+    ("2011-07-01", datetime(2011, 7, 1, tzinfo=UTC)),
+    ("soon", None),
+    ("0001-01-01T00:00:00+14:00", None),
+    ("9999-12-31T23:59:59-14:00", None),
+]
+
+
+@pytest.mark.parametrize(("given", "cut"), CUTS)
+def test_a_person_may_give_the_first_cut_as_an_annotation(
+    server: ApiServer, objects: KubernetesObjects, caplog: pytest.LogCaptureFixture, given: str, cut: datetime | None
+) -> None:
+    put_model(server, annotations={FIRST_CUT: given})
+    (read,) = objects.all_of(Model)
+    assert read.status.first_cut == cut
+    assert (FIRST_CUT in caplog.text) == (cut is None)
+
+
+def test_a_first_cut_that_is_known_is_not_moved_by_an_annotation(server: ApiServer, objects: KubernetesObjects) -> None:
+    body = put_model(server, annotations={FIRST_CUT: "2011-07-01"})
+    server.put(MODELS, "crm", "bike", metadata=body["metadata"], spec=body["spec"], status={"firstCut": "2010-01-01T00:00:00Z"})
+    assert found(objects).status.first_cut == datetime(2010, 1, 1, tzinfo=UTC)
+
+
+def test_the_cache_knows_our_own_writes_at_once(server: ApiServer, api: Api) -> None:
+    put_model(server)
+    cache = Cache(api, (MODELS, RELEASES))
+    cache.fill(MODELS, api.list(MODELS))
+    objects = KubernetesObjects(api, cache)
+    release = objects.write_status(replace(objects.create(asked(found(objects))), status=TRAINING))
+    assert objects.all_of(Release) == [release]
+    assert found(objects).metadata.finalizers == (FINALIZER,)
+
+
+# --- decisions that are heard ---
+
+
+def test_a_decision_is_heard_once_however_often_the_status_is_written(api: Api, model: Model) -> None:
+    heard: list[str] = []
+    objects = KubernetesObjects(api, decided=lambda _, record: heard.append(record.reason))
+    one = record(None)
+    two = record(one, "RunEnded")
+    release = objects.create(asked(model))
+    for decisions, unready in (((), 0.0), ((one,), 0.0), ((one,), 1.0), ((one, two), 1.0), ((one, two), 2.0)):
+        release = objects.write_status(replace(release, status=replace(TRAINING, decisions=decisions, unready_seconds=unready)))
+        assert heard == [made.reason for made in decisions]
+
+
+def test_a_decision_is_not_heard_where_the_write_was_lost(api: Api, model: Model) -> None:
+    heard: list[str] = []
+    objects = KubernetesObjects(api, decided=lambda _, record: heard.append(record.reason))
+    release = objects.create(asked(model))
+    stale = replace(release, metadata=replace(release.metadata, resource_version="0"), status=replace(TRAINING, decisions=(record(None),)))
+    with pytest.raises(Conflict):
+        objects.write_status(stale)
+    assert heard == []
+
+
+# --- the finalizer ---
+
+
+@pytest.mark.parametrize("phase", list(Phase), ids=str)
+def test_a_model_is_held_before_a_status_lets_something_out(
+    server: ApiServer, objects: KubernetesObjects, release: Release, phase: Phase
+) -> None:
+    server.asked.clear()
+    objects.write_status(replace(release, status=ReleaseStatus(phase=phase)))
+    rests = phase in {Phase.PENDING, *TERMINAL}
+    assert [verb for verb, _ in server.writes()] == (["PUT"] if rests else ["PATCH", "PUT"])
+    assert finalizers(server) == ([] if rests else [FINALIZER])
+
+
+def test_others_finalizers_stay_when_ours_comes_and_goes(server: ApiServer, api: Api, objects: KubernetesObjects, release: Release) -> None:
+    api.merge(MODELS, "crm", "bike", {"metadata": {"finalizers": ["theirs/one"]}})
+    release = objects.write_status(replace(release, status=TRAINING))
+    assert finalizers(server) == ["theirs/one", FINALIZER]
+    server.asked.clear()
+    objects.write_status(replace(release, status=replace(TRAINING, attempt=1)))
+    assert [verb for verb, _ in server.writes()] == ["PUT"], "a held Model is not held twice"
+    objects.free(found(objects))
+    assert finalizers(server) == ["theirs/one"]
+
+
+HINDRANCES = [("the Model changed meanwhile", 409, Conflict), ("the API server is away", 503, Unavailable)]
+
+
+@pytest.mark.parametrize(("status", "error"), [case[1:] for case in HINDRANCES], ids=[case[0] for case in HINDRANCES])
+def test_where_the_model_cannot_be_held_nothing_is_let_out(
+    server: ApiServer, objects: KubernetesObjects, release: Release, status: int, error: type[Exception]
+) -> None:
+    def refuse(request: Asked) -> None:
+        if request.verb == "PATCH":
+            raise Refusal(status, "not now")
+
+    server.before = refuse
+    with pytest.raises(error):
+        objects.write_status(replace(release, status=TRAINING))
+    assert "status" not in stored(server, RELEASES, release.name)
+
+
+def test_a_leaving_model_takes_no_finalizer_and_its_release_may_still_be_written(
+    server: ApiServer, api: Api, objects: KubernetesObjects, release: Release
+) -> None:
+    api.merge(MODELS, "crm", "bike", {"metadata": {"finalizers": ["theirs/one"]}})
+    api.delete(MODELS, "crm", "bike")
+    assert objects.write_status(replace(release, status=TRAINING)).status.phase is Phase.TRAINING
+    assert finalizers(server) == ["theirs/one"]
+
+
+def test_a_stale_model_is_not_let_go(server: ApiServer, objects: KubernetesObjects, release: Release) -> None:
+    objects.write_status(replace(release, status=TRAINING))
+    held = found(objects)
+    put_model(server, finalizers=[FINALIZER])
+    with pytest.raises(Conflict):
+        objects.free(held)
+    assert finalizers(server) == [FINALIZER]
+
+
+def test_a_deleted_model_that_is_let_go_is_gone_whichever_is_told_first(server: ApiServer, api: Api) -> None:
+    put_model(server, finalizers=[FINALIZER])
+    api.delete(MODELS, "crm", "bike")
+    cache = Cache(api, (MODELS,))
+    cache.fill(MODELS, api.list(MODELS))
+    objects = KubernetesObjects(api, cache)
+    model, body = found(objects), stored(server, MODELS, "bike")
+    server.before = lambda request: cache.drop(MODELS, body) if request.verb == "PATCH" else None
+    objects.free(model)
+    assert server.get(MODELS, "crm", "bike") is None
+    assert objects.get(Model, "crm", "bike") is None, "the watch told of the end before the patch was answered"
+
+
+def test_free_all_clears_only_ours(server: ApiServer, api: Api) -> None:
+    given = {"both": ["theirs/one", FINALIZER], "ours": [FINALIZER], "theirs": ["theirs/one"], "none": []}
+    for name, names in given.items():
+        put_model(server, name, finalizers=names)
+    put_model(server, "leaving", finalizers=[FINALIZER], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert free_all(api) == 3
+    left = {name: finalizers(server, name) for name in given}
+    assert left == {"both": ["theirs/one"], "ours": [], "theirs": ["theirs/one"], "none": []}
+    assert server.get(MODELS, "crm", "leaving") is None
+    assert {path.rsplit("/", 1)[1] for _, path in server.writes()} == {"both", "ours", "leaving"}
+    assert free_all(api) == 0
+
+
+def test_free_all_goes_on_past_one_that_is_refused(server: ApiServer, api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    put_model(server, "a", finalizers=[FINALIZER])
+    put_model(server, "b", finalizers=[FINALIZER])
+
+    def refuse(request: Asked) -> None:
+        if request.path.endswith("/a"):
+            raise Refusal(403, "an admission policy says no")
+
+    server.before = refuse
+    assert free_all(api) == 1
+    assert (finalizers(server, "a"), finalizers(server, "b")) == ([FINALIZER], [])
+    assert "an admission policy says no" in caplog.text
+
+
+def test_free_all_where_the_kind_was_never_installed(server: ApiServer, api: Api) -> None:
+    server.absent = {"models"}
+    assert free_all(api) == 0
+
+
+# --- the ledger ---
+
+
+def test_the_ledger_is_one_chain_and_repeating_a_record_is_no_error(
+    server: ApiServer, objects: KubernetesObjects, release: Release
+) -> None:
+    assert objects.head(release) is None
+    one = record(None)
+    two = record(one, "RunEnded")
+    for made in (one, one, two, two, one):
+        objects.append(release, made)
+    assert objects.records(release) == [one, two]
+    assert objects.head(release) == two
+    verify(objects.records(release))
+    body = stored(server, LOGS, release.name)
+    assert body["metadata"]["ownerReferences"][0]["uid"] == release.metadata.uid
+    assert (body["model"], body["release"]) == ("bike", release.name)
+
+
+def test_another_record_of_the_same_number_is_refused(objects: KubernetesObjects, release: Release) -> None:
+    objects.append(release, record(None))
+    with pytest.raises(Conflict, match=r"decision 1 of .* is in the ledger already"):
+        objects.append(release, record(None, "Other"))
+    assert [one.reason for one in objects.records(release)] == ["Admitted"]
+
+
+def test_of_two_that_add_at_once_one_loses_and_no_record_is_lost(
+    server: ApiServer, api: Api, objects: KubernetesObjects, release: Release
+) -> None:
+    one = record(None)
+    objects.append(release, one)
+    theirs, mine = record(one, "Theirs"), record(one, "Mine")
+
+    def meanwhile(request: Asked) -> None:
+        if request.verb == "PATCH":
+            server.before = None
+            KubernetesObjects(api).append(release, theirs)
+
+    server.before = meanwhile
+    with pytest.raises(Conflict):
+        objects.append(release, mine)
+    assert objects.records(release) == [one, theirs]
+
+
+def test_a_log_that_goes_away_meanwhile_is_no_success(server: ApiServer, objects: KubernetesObjects, release: Release) -> None:
+    one = record(None)
+    objects.append(release, one)
+    server.before = lambda request: server.remove(LOGS, "crm", release.name) if request.verb == "PATCH" else None
+    with pytest.raises(Conflict, match="went away"):
+        objects.append(release, record(one, "Mine"))
