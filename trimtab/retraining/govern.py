@@ -103,10 +103,11 @@ def _place(release: Release, releases: Sequence[Release], running: int, limit: i
     if free <= 0:
         return Wait(None, NO_PLACE, f"{running} Releases are under way, of at most {limit}")
     mine = _model_of(release)
-    taken = {_model_of(other) for other in releases if active(other)}
+    everyone = [*releases, release]
+    taken = {_model_of(other) for other in everyone if active(other)}
     admitted: dict[tuple[str, str], datetime] = {}
     queue = {mine: born(release)}
-    for other in releases:
+    for other in everyone:
         key = _model_of(other)
         if other.status.admitted_at:
             admitted[key] = max(admitted.get(key, NEVER), other.status.admitted_at)
