@@ -238,6 +238,11 @@ class Model(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unkn
         return self.name if self.metadata.namespace == "default" else f"{self.metadata.namespace}.{self.name}"
 
 
+def version_uri(registered: str, version: Version) -> str:
+    """Where a registered version's files come from, and what they must be; `registered` is the model's name in the registry."""
+    return f"mlflow://models/{registered}/{version.version}?sha256={version.digest}"
+
+
 def recipe(spec: ModelSpec) -> str:
     """What a version is made by: a hash of task, data, training and gates.
 

@@ -4,7 +4,7 @@ import getpass
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -36,9 +36,9 @@ def place(folder: Path, namespace: str | None) -> Place:
 
 def _local(folder: Path) -> Place:
     from trimtab.platforms.local import lock
-    from trimtab.platforms.local.monitor import MonitorClient
     from trimtab.platforms.local.objects import SqliteObjects
     from trimtab.platforms.local.state import State
+    from trimtab.platforms.monitor_client import MonitorClient
 
     state = State(folder)
     objects = SqliteObjects(state.existing().database)
@@ -54,37 +54,26 @@ def _local(folder: Path) -> Place:
     return Place(objects, lambda by: by or getpass.getuser(), watermark)
 
 
-class _InNamespace:
-    """A reader whose lists are of one namespace, which is all that most people may read."""
-
-    def __init__(self, api: Any, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
-
-    def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
-        return self._api.get(resource, namespace, name)  # type: ignore[no-any-return]
-
-    def list(self, resource: Any, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
-        return self._api.list(resource, namespace or self._namespace, labels)  # type: ignore[no-any-return]
-
-
 def _cluster(namespace: str) -> Place:
     try:
-        from trimtab.platforms.kubernetes.api import Api, connect
+        from trimtab.platforms.kubernetes.api import Api, Namespaces, connect
         from trimtab.platforms.kubernetes.objects import KubernetesObjects
 
         api = Api(connect())
     except ImportError as error:
-        msg = "the Kubernetes client is not installed here: pip install 'trimtab[cluster]'"
+        msg = "the Kubernetes client is not installed here: pip install 'trimtab[controller]'"
         raise InvalidInput(msg) from error
     me: list[str] = []
 
     def who(by: str) -> str:
+        if by:
+            return by
         if not me:
             review = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {"kind": "SelfSubjectReview"})
             me.append(review["status"]["userInfo"]["username"])
-        return by or me[0]
+        return me[0]
 
     def watermark(model: Model) -> datetime | None:
         return model.status.monitoring.watermark if model.status.monitoring else None
 
-    return Place(KubernetesObjects(api, _InNamespace(api, namespace)), who, watermark)
+    return Place(KubernetesObjects(api, Namespaces(api, [namespace])), who, watermark)

@@ -64,8 +64,7 @@ def summary(release: Release) -> dict[str, Any]:
 
 def show_releases(folder: Path, namespace: str | None, model: str | None, *, as_json: bool) -> None:
     """List Releases, oldest first."""
-    here = place(folder, namespace)
-    objects = here.objects
+    objects = place(folder, namespace).objects
     found = [release for release in objects.all_of(Release) if model is None or release.spec.model == model]
     rows = [summary(release) for release in found]
     if as_json:
@@ -109,8 +108,7 @@ def show_models(folder: Path, namespace: str | None, *, as_json: bool) -> None:
 
 def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Tell a Release's story: who asked, what was decided when and why, with the judge's numbers."""
-    here = place(folder, namespace)
-    objects = here.objects
+    objects = place(folder, namespace).objects
     release = find_release(objects, name)
     records = objects.records(release)
     if as_json:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
-    TERMINAL,
     ActionSpec,
     Admission,
     Admit,
@@ -31,6 +30,7 @@ from trimtab.release import (
     Verdict,
 )
 from trimtab.retraining.govern import govern
+from trimtab.retraining.history import active
 from trimtab.rollout.judge import judge, look
 from trimtab.rollout.quality import judge_quality
 from trimtab.rollout.rules.common import leaving
@@ -134,7 +134,7 @@ def _actions(ports: Ports, release: Release) -> tuple[ActionSpec, ...]:
 def _admission(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> Admission:
     if release.status.phase is not Phase.PENDING:
         return Admit()
-    running = sum(1 for other in releases if other.status.phase not in TERMINAL and other.status.phase is not Phase.PENDING)
+    running = sum(active(other) for other in releases)
     return govern(release, model, releases, moment, running, LIMIT)
 
 

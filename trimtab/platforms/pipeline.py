@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from trimtab.control.ports import RunRequest
-from trimtab.spec import ModelStatus, Version
+from trimtab.spec import ModelStatus, Version, version_uri
 
 OUTCOME = "outcome.json"
 QUIET = {
@@ -32,10 +32,9 @@ def arguments(request: RunRequest, tracking_uri: str, versions: Path | None = No
         if version is None:
             return ""
         folder = versions / request.model.name / version.version if versions else None
-        place = f"mlflow://models/{request.model.registered}/{version.version}"
         if folder and folder.is_dir():
-            place = f"file://{quote(str(folder))}"
-        return f"{place}?sha256={version.digest}"
+            return f"file://{quote(str(folder))}?sha256={version.digest}"
+        return version_uri(request.model.registered, version)
 
     return {
         "document": msgspec.json.encode(msgspec.structs.replace(request.model, status=ModelStatus())).decode(),

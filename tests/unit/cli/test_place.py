@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig, running
 from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
 from trimtab.cli import releases
 from trimtab.cli.place import place
@@ -27,10 +27,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServe
     """The cluster of the current kubeconfig."""
     with running() as made:
         path = tmp_path / "kubeconfig"
-        path.write_text(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
-            f"clusters: [{{name: c, cluster: {{server: '{made.url}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
-        )
+        path.write_text(kubeconfig(made.url))
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
         yield made
@@ -83,7 +80,7 @@ def test_without_a_cluster_there_is_a_sentence(tmp_path: Path, monkeypatch: pyte
 
 def test_without_the_client_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kubernetes", None)
-    with pytest.raises(InvalidInput, match=r"pip install 'trimtab\[cluster\]'"):
+    with pytest.raises(InvalidInput, match=r"pip install 'trimtab\[controller\]'"):
         place(NOWHERE, "crm")
 
 

@@ -7,7 +7,7 @@ nothing any more.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimtab.errors import Conflict, InvalidInput, Unavailable
@@ -177,6 +177,22 @@ class Api:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             msg = f"the API server does not answer: {verb} {path}: {type(error).__name__}"
             raise Unavailable(msg) from error
+
+
+class Namespaces:
+    """A `Reader` of certain namespaces: lists of all are lists of these, so that rights in them are enough."""
+
+    def __init__(self, reader: Reader, names: Sequence[str]) -> None:
+        self._reader, self._names = reader, names
+
+    def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """The object, None where there is none or it is elsewhere."""
+        return self._reader.get(resource, namespace, name) if namespace in self._names else None
+
+    def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
+        """The objects of the namespaces with the labels."""
+        wanted = [name for name in self._names if namespace in ("", name)]
+        return [item for name in wanted for item in self._reader.list(resource, name, labels)]
 
 
 class _Missing(InvalidInput):

@@ -23,9 +23,10 @@ from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.manifest import verify
 from trimtab.monitoring.ports import Watched, WatchedVersion
+from trimtab.platforms.kubernetes.isvc import component
 from trimtab.release import Phase, Release
 from trimtab.rollout.plan import serving_plan
-from trimtab.spec import Model, Version
+from trimtab.spec import Model, Version, version_uri
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
@@ -56,7 +57,7 @@ def fetcher(tracking_uri: str) -> Download:
     """Brings versions by the program that brings them to the model servers: it knows MLflow, and may be killed."""
 
     def download(wanted: Wanted, folder: Path) -> None:
-        uri = f"mlflow://models/{wanted.registered}/{wanted.version}?sha256={wanted.digest}"
+        uri = version_uri(wanted.registered, Version(wanted.version, wanted.digest))
         passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment = {**passed, "TRIMTAB_TRACKING_URI": tracking_uri, "TRIMTAB_FETCH_PATIENCE_SECONDS": "5"}
         command = [sys.executable, "-m", "serving.fetch", uri, str(folder)]
@@ -213,5 +214,5 @@ class KubernetesFleet:
 
     def _version(self, model: Model, version: Version) -> WatchedVersion:
         namespace = model.metadata.namespace
-        url = f"http://{model.name}-v{version.version}-predictor.{namespace}.svc"
+        url = f"http://{component(model.name, version.version)}.{namespace}.svc"
         return WatchedVersion(version.version, version.digest, self._folders.place(namespace, model.name, version), url)

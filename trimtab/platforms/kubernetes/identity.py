@@ -13,6 +13,7 @@ from trimtab.platforms.kubernetes.resources import (
     MODEL_LABEL,
     ROLE_BINDINGS,
     SERVICE_ACCOUNTS,
+    owner,
 )
 from trimtab.spec import Model
 
@@ -29,10 +30,7 @@ def documents(model: Model, isvc: dict[str, Any] | None) -> tuple[dict[str, Any]
     name, namespace = account(model), model.metadata.namespace
     metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {**MANAGED_BY, MODEL_LABEL: model.name}}
     if isvc is not None:
-        owner = {"name": isvc["metadata"]["name"], "uid": isvc["metadata"]["uid"], "blockOwnerDeletion": False}
-        metadata["ownerReferences"] = [
-            {"apiVersion": INFERENCE_SERVICES.api_version, "kind": INFERENCE_SERVICES.kind, "controller": False, **owner}
-        ]
+        metadata["ownerReferences"] = [owner(INFERENCE_SERVICES, isvc["metadata"]["name"], isvc["metadata"]["uid"], controller=False)]
     binding = {
         "metadata": metadata,
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": SENDER},

@@ -13,8 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from trimtab.platforms.kubernetes.resources import MANAGED_BY, MODEL_LABEL, MODELS, VERSION_LABEL
-from trimtab.spec import Model, Version
+from trimtab.platforms.kubernetes.resources import MANAGED_BY, MODEL_LABEL, MODELS, VERSION_LABEL, owner
+from trimtab.spec import Model, Version, version_uri
 
 MODEL_UID_LABEL = "trimtab.dev/model-uid"
 DIGEST_ANNOTATION = "trimtab.dev/digest"
@@ -47,11 +47,6 @@ def version_of(model: str, component_name: str) -> str:
     """The version whose Deployment, Service or HPA has this name; empty where it is none of the model's versions."""
     found = re.fullmatch(rf"{re.escape(model)}-v(.+)-predictor", component_name)
     return found[1] if found else ""
-
-
-def storage_uri(model: Model, version: Version) -> str:
-    """Where the version's files come from, and what they must be."""
-    return f"mlflow://models/{model.registered}/{version.version}?sha256={version.digest}"
 
 
 def shape(isvc: Mapping[str, Any] | None) -> Shape | None:
@@ -91,8 +86,7 @@ def document(model: Model, wanted: Shape, known: Mapping[str, Version], live: Ma
     labels = {**MANAGED_BY, MODEL_LABEL: model.name, MODEL_UID_LABEL: model.metadata.uid}
     metadata: dict[str, Any] = {"name": model.name, "namespace": model.metadata.namespace, "labels": labels}
     if model.spec.deletion_policy == "Delete":
-        owner = {"apiVersion": MODELS.api_version, "kind": MODELS.kind, "name": model.name, "uid": model.metadata.uid}
-        metadata["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": False}]
+        metadata["ownerReferences"] = [owner(MODELS, model.name, model.metadata.uid)]
     return {"metadata": metadata, "spec": {"predictor": stable, "canary": canaries}}
 
 
@@ -108,7 +102,7 @@ def predictor(model: Model, version: Version, replicas: int, runtime: str) -> di
     framework: dict[str, Any] = {
         "modelFormat": {"name": MODEL_FORMAT},
         "runtime": runtime,
-        "storageUri": storage_uri(model, version),
+        "storageUri": version_uri(model.registered, version),
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": serving.resources or _DEFAULT_RESOURCES,
     }
@@ -138,7 +132,7 @@ def says(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _owned(document: Mapping[str, Any]) -> bool:
     owners = document["metadata"].get("ownerReferences") or []
-    return any(owner["kind"] == MODELS.kind and owner["apiVersion"] == MODELS.api_version for owner in owners)
+    return any((one["apiVersion"], one["kind"]) == (MODELS.api_version, MODELS.kind) for one in owners)
 
 
 def _within(ours: Any, live: Any) -> bool:

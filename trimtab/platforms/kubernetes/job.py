@@ -24,6 +24,7 @@ from trimtab.platforms.kubernetes.resources import (
     RELEASE_LABEL,
     RELEASE_UID_LABEL,
     RELEASES,
+    owner,
 )
 from trimtab.platforms.pipeline import QUIET, last_error
 from trimtab.spec import ModelStatus
@@ -105,16 +106,7 @@ def document(request: RunRequest, settings: JobSettings) -> dict[str, Any]:
         "name": job_name(request.release, request.attempt),
         "namespace": request.model.metadata.namespace,
         "labels": labels(request),
-        "ownerReferences": [
-            {
-                "apiVersion": RELEASES.api_version,
-                "kind": RELEASES.kind,
-                "name": request.release,
-                "uid": request.release_uid,
-                "controller": True,
-                "blockOwnerDeletion": False,
-            }
-        ],
+        "ownerReferences": [owner(RELEASES, request.release, request.release_uid)],
     }
     spec = {
         "completions": 1,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trimtab.errors import Unavailable
 from trimtab.events import aware
-from trimtab.platforms.local.monitor import MonitorClient
+from trimtab.platforms.monitor_client import MonitorClient
 from trimtab.spec import Model, MonitoringSummary
 
 

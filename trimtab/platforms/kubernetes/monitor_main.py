@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -23,31 +22,14 @@ from trimtab.monitoring.kserve import make_kserve_app
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.server import make_app
 from trimtab.platforms.kubernetes import logs
-from trimtab.platforms.kubernetes.api import Api, Reader, connect
+from trimtab.platforms.kubernetes.api import Api, Namespaces, connect
 from trimtab.platforms.kubernetes.fleet import KubernetesFleet, VersionFolders, fetcher
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
-from trimtab.platforms.kubernetes.resources import Resource
 from trimtab.platforms.kubernetes.review import AUDIENCE, ReviewGate
 from trimtab.platforms.releases import release_emit, release_sink
 
 log = logging.getLogger("trimtab.monitor")
 SHUTDOWN_SECONDS = 10.0
-
-
-class Namespaces:
-    """A `Reader` of certain namespaces: lists of all are lists of these, so that rights in them are enough."""
-
-    def __init__(self, reader: Reader, names: list[str]) -> None:
-        self._reader, self._names = reader, names
-
-    def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
-        """The object, None where there is none or it is elsewhere."""
-        return self._reader.get(resource, namespace, name) if namespace in self._names else None
-
-    def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[dict[str, Any]]:
-        """The objects of the namespaces with the labels."""
-        wanted = [name for name in self._names if namespace in ("", name)]
-        return [item for name in wanted for item in self._reader.list(resource, name, labels)]
 
 
 async def serve(monitor: Monitor, gate: Gate, objects: Objects, host: str | None, port: int, kserve_port: int) -> None:

@@ -6,7 +6,7 @@ the finalizer `trimtab.dev/withdraw`, set before the status that lets something 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +18,9 @@ from trimtab.errors import Conflict, InvalidInput, TrimtabError
 from trimtab.events import aware
 from trimtab.platforms.kubernetes.api import Api, Reader
 from trimtab.platforms.kubernetes.conditions import of_release
-from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource
-from trimtab.release import TERMINAL, DecisionRecord, Phase, Release, ReleaseAction
+from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource, owner
+from trimtab.release import DecisionRecord, Release, ReleaseAction
+from trimtab.retraining.history import active
 from trimtab.spec import Model
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class KubernetesObjects:
             msg = f"ReleaseAction {item.metadata.name!r} has no status"
             raise InvalidInput(msg)
         if isinstance(item, Release):
-            if lets_out(item):
+            if active(item):
                 self._hold_model(item)
             item = replace(item, status=of_release(item, datetime.now(UTC)))
         metadata = {"name": item.name, "namespace": item.metadata.namespace, "resourceVersion": item.metadata.resource_version}
@@ -95,8 +96,7 @@ class KubernetesObjects:
 
     def free(self, model: Model) -> None:
         """Take the finalizer from a Model of which nothing is out any more; others' finalizers stay."""
-        others = [name for name in model.metadata.finalizers if name != FINALIZER]
-        patch = {"metadata": {"finalizers": others or None, "resourceVersion": model.metadata.resource_version}}
+        patch = {"metadata": {"finalizers": _others(model.metadata.finalizers), "resourceVersion": model.metadata.resource_version}}
         stored = self._api.merge(MODELS, model.metadata.namespace, model.name, patch)
         if stored:
             self._keep(MODELS, stored)
@@ -187,15 +187,9 @@ def _begun(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "status": {**body.get("status", {}), "firstCut": first}}
 
 
-def lets_out(release: Release) -> bool:
-    """Whether a run or a candidate of the Release may be out."""
-    return release.status.phase not in TERMINAL and release.status.phase is not Phase.PENDING
-
-
-def owner(resource: Resource, name: str, uid: str) -> dict[str, Any]:
-    """An ownerReference: what carries it is collected with its owner."""
-    reference = {"apiVersion": resource.api_version, "kind": resource.kind, "name": name, "uid": uid}
-    return {**reference, "controller": True, "blockOwnerDeletion": False}
+def _others(finalizers: Iterable[str]) -> list[str] | None:
+    """The finalizers without ours; None, which takes the field away, where there are no others."""
+    return [name for name in finalizers if name != FINALIZER] or None
 
 
 def free_all(api: Api) -> int:
@@ -205,9 +199,8 @@ def free_all(api: Api) -> int:
         names = body["metadata"].get("finalizers", [])
         if FINALIZER not in names:
             continue
-        rest = [name for name in names if name != FINALIZER]
         try:
-            api.merge(MODELS, body["metadata"]["namespace"], body["metadata"]["name"], {"metadata": {"finalizers": rest or None}})
+            api.merge(MODELS, body["metadata"]["namespace"], body["metadata"]["name"], {"metadata": {"finalizers": _others(names)}})
             freed += 1
         except TrimtabError as error:
             log.warning("%s", error)

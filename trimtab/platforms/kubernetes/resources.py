@@ -1,5 +1,7 @@
 """The kinds of object that Trimtab touches on a cluster, one constant each, and where the API server keeps them."""
 
+from typing import Any
+
 from msgspec import Struct
 
 GROUP = "trimtab.dev"
@@ -31,6 +33,12 @@ class Resource(Struct, frozen=True):
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         place = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return root + place + f"/{self.plural}" + (f"/{name}" if name else "") + (f"/{subresource}" if subresource else "")
+
+
+def owner(resource: Resource, name: str, uid: str, *, controller: bool = True) -> dict[str, Any]:
+    """An ownerReference: what carries it is collected with its owner."""
+    reference = {"apiVersion": resource.api_version, "kind": resource.kind, "name": name, "uid": uid}
+    return {**reference, "controller": controller, "blockOwnerDeletion": False}
 
 
 MODELS = Resource(GROUP, "v1alpha1", "models", "Model")

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from trimtab.platforms.kubernetes.isvc import component, version_of
-from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL
+from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
 
 
 class Route(Struct, frozen=True):
@@ -56,7 +56,6 @@ def warm_route(isvc: Mapping[str, Any], route: Route, versions: Iterable[str]) -
     """The route that names the Services of all these versions. Only who knows the InferenceService's uid could call it."""
     metadata = isvc["metadata"]
     name, namespace, uid = metadata["name"], metadata["namespace"], metadata["uid"]
-    owner = {"apiVersion": INFERENCE_SERVICES.api_version, "kind": INFERENCE_SERVICES.kind, "name": name, "uid": uid}
     backends = [{"kind": "Service", "name": component(name, version), "port": 80, "weight": 1} for version in sorted(versions)]
     match = {"headers": [{"type": "Exact", "name": "x-trimtab-warm", "value": uid}]}
     return {
@@ -64,7 +63,7 @@ def warm_route(isvc: Mapping[str, Any], route: Route, versions: Iterable[str]) -
             "name": warm_name(name),
             "namespace": namespace,
             "labels": {**MANAGED_BY, MODEL_LABEL: name},
-            "ownerReferences": [owner],
+            "ownerReferences": [owner(INFERENCE_SERVICES, name, uid, controller=False)],
         },
         "spec": {
             "parentRefs": [{"kind": "Gateway", "namespace": place, "name": gateway} for place, gateway in route.gateways],

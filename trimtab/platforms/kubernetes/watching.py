@@ -61,10 +61,7 @@ class Watching:
 
     def _resync_for_ever(self) -> None:
         while not self._stopping.wait(RESYNC_SECONDS):
-            try:
-                self.resync()
-            except TrimtabError as error:
-                log.warning("the lists could not be compared: %s", error)
+            self._catch_up()
 
     def told(self, resource: Resource, kind: str | None, item: dict[str, Any]) -> None:
         """One event of a watch."""
@@ -87,7 +84,7 @@ class Watching:
         try:
             self.resync()
         except TrimtabError as error:
-            log.warning("waiting for the API server: %s", error)
+            log.warning("the lists could not be compared: %s", error)
 
     async def _operate(self) -> None:
         registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()

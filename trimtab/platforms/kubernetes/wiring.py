@@ -23,7 +23,7 @@ from trimtab.platforms.kubernetes.serving import KubernetesServing
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.release import Release, ServingPlan
-from trimtab.spec import Model, MonitoringSummary
+from trimtab.spec import Model, MonitoringSummary, Version
 from trimtab.status import RunLink
 
 
@@ -54,12 +54,15 @@ class Wired(Struct, frozen=True):
 class Serving(KubernetesServing):
     """KServe, with a ServiceAccount for the predictors before they start."""
 
-    identities: Identities
+    def __init__(self, api: Api, fetch: Callable[[str, Version], Path], cache: Cache) -> None:
+        """`fetch` is the registry's."""
+        super().__init__(api, fetch, reader=cache)
+        self._identities = Identities(api, cache)
 
     def apply(self, plan: ServingPlan) -> None:
         """One step towards the plan."""
         if plan.arms:
-            self.identities.ensure(plan.model)
+            self._identities.ensure(plan.model)
         super().apply(_named(plan))
 
     def settled(self, plan: ServingPlan) -> bool:
@@ -85,8 +88,7 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
         return None
 
     registry = MlflowRegistry(settings.tracking_uri, settings.cache, settings.signing_key)
-    serving = Serving(api, registry.fetch, reader=cache)
-    serving.identities = Identities(api, cache)
+    serving = Serving(api, registry.fetch, cache)
     runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, JobSettings(settings.training_image, settings.tracking_uri))}
     if settings.kfp_url:
         client = KfpClient(Endpoint(settings.kfp_url, token_file=settings.kfp_token_file or TOKEN_FILE), fence)

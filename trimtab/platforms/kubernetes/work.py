@@ -21,11 +21,12 @@ from trimtab.platforms.kubernetes.conditions import of_model, reconciled
 from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
-from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects, lets_out
+from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
 from trimtab.platforms.kubernetes.queue import WorkQueue
 from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, RELEASES, Resource
 from trimtab.platforms.kubernetes.wiring import Wired
 from trimtab.release import Phase, Release
+from trimtab.retraining.history import active
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, MonitoringSummary
 
@@ -59,7 +60,6 @@ class Work:
         self._summaries: dict[str, tuple[float, MonitoringSummary | None]] = {}
         self._told: dict[str, str] = {}
         self._began: dict[int, float] = {}
-        self._stopping = threading.Event()
 
     def woken(self, resource: Resource, item: dict[str, Any]) -> None:
         """An object changed: its Model is to be looked at."""
@@ -81,7 +81,6 @@ class Work:
 
     def stop(self) -> None:
         """Let every worker end after its present look."""
-        self._stopping.set()
         self.queue.close()
 
     def stuck(self) -> str:
@@ -112,12 +111,12 @@ class Work:
         if model is not None:
             self._loop.tend(model)
         due = REST_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - spreads the looks
-        active = [release for release in self._releases(unit) if not release.terminal]
-        for release in active:
+        under_way = [release for release in self._releases(unit) if not release.terminal]
+        for release in under_way:
             due = min(due, self._live(release))
         model, releases = self._model(unit), self._releases(unit)
         if model is None:
-            return due if active else None
+            return due if under_way else None
         try:
             self._tell(unit, model, releases)
         except Conflict:
@@ -149,7 +148,7 @@ class Work:
 
     def _tell(self, unit: Unit, model: Model, releases: Sequence[Release]) -> None:
         """Write what is known into conditions, and let a Model go of which nothing is out."""
-        out = any(lets_out(release) and release.spec.model_uid == model.metadata.uid for release in releases)
+        out = any(active(release) and release.spec.model_uid == model.metadata.uid for release in releases)
         if FINALIZER in model.metadata.finalizers and not out:
             self._objects.free(model)
             return

@@ -23,13 +23,13 @@ from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.platforms.local import lock, processes
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.fleet import ADDRESSES
-from trimtab.platforms.local.monitor import MonitorClient
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, write_json
 from trimtab.platforms.local.traffic import EnvoyTraffic
+from trimtab.platforms.monitor_client import MonitorClient
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.spec import Model
 

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,10 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.monitoring.asking import ask
 from tests.unit.monitoring.folders import model
 from trimtab.errors import Unavailable
+from trimtab.platforms.kubernetes.api import Namespaces
 from trimtab.platforms.kubernetes.monitor import ClusterMonitor
-from trimtab.platforms.kubernetes.monitor_main import Namespaces
 from trimtab.platforms.kubernetes.resources import MODELS, Resource
 from trimtab.spec import MonitoringSummary
 
@@ -162,19 +161,6 @@ def kubeconfig(folder: Path, url: str) -> Path:
         )
     )
     return place
-
-
-def ask(url: str, token: str = "", body: Any = None) -> tuple[int, str]:
-    headers = {"content-type": "application/cloudevents+json", **({"authorization": f"Bearer {token}"} if token else {})}
-    request = urllib.request.Request(url, headers=headers, data=None if body is None else json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
 
 
 def label(namespace: str) -> dict[str, Any]:
