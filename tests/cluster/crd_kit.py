@@ -2,9 +2,8 @@
 
 import json
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tests.cluster.tools import until
 from trimtab.audit.chain import append
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.release import Phase
@@ -136,13 +136,6 @@ class Cluster:
         return self.kubectl(
             "patch", item["kind"].lower(), item["metadata"]["name"], "--type=merge", "-p", json.dumps(patch), "-o", "json", *words
         )
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not become so in time"
-        time.sleep(0.1)
 
 
 @contextmanager

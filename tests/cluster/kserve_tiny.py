@@ -7,12 +7,11 @@ import http.client
 import json
 import os
 import threading
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
+from tests.cluster.tools import until
 from trimtab.errors import Conflict
 from trimtab.platforms.kubernetes.api import Api, connect
 from trimtab.platforms.kubernetes.resources import GATEWAYS, HTTP_ROUTES, NAMESPACES, SERVICES, SERVING_RUNTIMES, Resource
@@ -74,15 +73,6 @@ RESTRICTED: dict[str, Any] = {
 }
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0, said: Callable[[], Any] = lambda: "") -> Any:
-    """Wait for a condition to hold; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"the condition did not come true in time: {said()}"
-        time.sleep(0.2)
-    return found
-
-
 class Site:
     """A namespace in which Models are served by the tiny runtime; `close` removes it."""
 
@@ -142,7 +132,7 @@ class Site:
                 return False
             return self.weights(model) == wanted and self.serving.settled(plan)
 
-        until(there, 90, lambda: (wanted, self.seen(model)))
+        until(there, 90, said=lambda: (wanted, self.seen(model)))
 
     def gateway(self, model: Model) -> tuple[str, str]:
         """The address of the gateway and the host under which the model answers there."""

@@ -1,6 +1,5 @@
 """Who may say what on a real API server: people act and ask in their own name."""
 
-import os
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.crd_kit import ACTION, RELEASE, ROOT, Cluster, Said, changed, installed, namespace, until
+from tests.cluster.crd_kit import ACTION, RELEASE, ROOT, Cluster, Said, changed, installed, namespace
+from tests.cluster.tools import needs_cluster, until
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 POLICIES = ROOT / "manifests" / "admission"
 
 

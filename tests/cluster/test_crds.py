@@ -1,7 +1,6 @@
 """What a real API server makes of documents: what it takes, what it refuses, with which words, and that a laptop says the same."""
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +8,13 @@ import pytest
 import yaml
 
 from tests.cluster.crd_kit import ACTION, DESIGN, LOG, MINIMAL, RELEASE, ROOT, Cluster, changed, installed
+from tests.cluster.tools import needs_cluster
 from trimtab.documents import parse_model
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.rules import RULES
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 
 
 @pytest.fixture(scope="module")

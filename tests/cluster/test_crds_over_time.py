@@ -1,7 +1,6 @@
 """What may become of an object on a real API server: what never changes, what only grows, and that nothing is lost."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -12,12 +11,13 @@ import yaml
 from msgspec import Struct
 
 from tests.cluster.crd_kit import ACTION, DESIGN, LOG, MINIMAL, NOW, RELEASE, Cluster, Said, installed, records
+from tests.cluster.tools import needs_cluster
 from trimtab.described import meta_of, unwrapped
 from trimtab.documents import parse_model
 from trimtab.release import DecisionLog, Phase, Release, ReleaseAction, ReleaseStatus
 from trimtab.spec import Model, ModelStatus, Rollout
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ with a small program in the pipeline's place."""
 import os
 import re
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.cluster.tools import needs_cluster, until
 from tests.unit.training.data import last, model, spec
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Unavailable
@@ -23,7 +23,7 @@ from trimtab.platforms.kubernetes.job_runner import JobRunner
 from trimtab.platforms.kubernetes.resources import JOBS, NAMESPACES, PODS, RELEASES
 from trimtab.spec import Metadata
 
-pytestmark = pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 
 ROOT = Path(__file__).parents[2]
 IMAGE = os.environ.get("TRIMTAB_TEST_IMAGE", "python:3.11-slim")
@@ -49,14 +49,6 @@ import sys
 open("/dev/termination-log", "w").write("Unavailable: MLflow is away")
 sys.exit({code})
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for the condition; fail when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come in time"
-        time.sleep(0.2)
 
 
 class Site:

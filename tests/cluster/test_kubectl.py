@@ -1,7 +1,6 @@
 """kubectl habits: explain reads like documentation, and get shows how things stand."""
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +8,12 @@ import msgspec
 import pytest
 
 from tests.cluster.crd_kit import ACTION, LOG, MINIMAL, RELEASE, Cluster, installed
+from tests.cluster.tools import needs_cluster
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.release import ReleaseStatus
 from trimtab.spec import Rollout
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,6 @@ def player(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 def test_a_model_that_is_applied_serves_its_first_prediction(world: World) -> None:
     began = time.monotonic()
-    applied = time.time()
     world.apply()
     with world.telling():
         eventually("a first prediction", lambda: predict(world) == 200, 180, 0.1)
@@ -52,10 +51,10 @@ def test_a_model_that_is_applied_serves_its_first_prediction(world: World) -> No
         eventually("the champion", lambda: world.champion() == "1", 30)
         eventually("the end of the first Release", lambda: world.phase("recipe") == "Promoted", 30)
         eventually("the Model's readiness", lambda: condition(world.model(), "Ready") == ("True", "Serving"), 30)
-    _tell_parts(world, took, applied)
+    _tell_parts(world, took)
 
 
-def _tell_parts(world: World, took: float, applied: float) -> None:
+def _tell_parts(world: World, took: float) -> None:
     """Where the time went: the training Job, KServe (from the InferenceService to its ready pod), and the rest, which is ours."""
     release = world.release("recipe")
     assert release
@@ -66,7 +65,6 @@ def _tell_parts(world: World, took: float, applied: float) -> None:
     pipeline = instant(job["status"]["completionTime"]).timestamp() - instant(job["metadata"]["creationTimestamp"]).timestamp()
     ready = next(one for one in isvc["status"]["conditions"] if one["type"] == "Ready")
     kserve = instant(ready["lastTransitionTime"]).timestamp() - instant(isvc["metadata"]["creationTimestamp"]).timestamp()
-    del applied
     ours = took - pipeline - kserve
     print(f"\nkubectl apply to first prediction: {took:.1f} s; pipeline {pipeline:.0f} s, KServe {kserve:.0f} s, ours {ours:.1f} s")
 

@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import pytest
 import yaml
 
 from tests.cluster.tools import eventually, kubectl, needs_cluster
+from tests.unit.monitoring.asking import ask
 from trimtab.documents import parse_model
 from trimtab.events import NEW_DATA
 from trimtab.platforms.kubernetes.api import Api
@@ -137,22 +136,6 @@ def monitor(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with running(folder, own_kubeconfig(folder, place)) as url:
         eventually("a monitor that is ready", lambda: ask(f"{url}/readyz")[0] == 200)
         yield url
-
-
-def ask(url: str, token: str = "", body: Any = None) -> tuple[int, str]:
-    batched = isinstance(body, list)
-    headers = {"content-type": "application/cloudevents-batch+json" if batched else "application/cloudevents+json"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(url, headers=headers, data=None if body is None else json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
 
 
 def event(namespace: str, kind: str = "dev.trimtab.label.v1", model: str = "demand", **data: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import contextlib
 import http.client
-import os
-import subprocess
 import time
 import urllib.request
 
@@ -11,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 from scipy.stats import binomtest
 
-from tests.cluster.kserve_tiny import RUNTIME, Load, Site, until
+from tests.cluster.kserve_tiny import RUNTIME, Load, Site
+from tests.cluster.tools import kubectl, needs_cluster, until
 from tests.unit.serving.tiny import tiny_model
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.resources import DEPLOYMENTS, HPAS, INFERENCE_SERVICES, PODS
@@ -19,7 +18,7 @@ from trimtab.platforms.kubernetes.serving_parts import Settings
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.release import Block
 
-pytestmark = pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECONFIG names no cluster")
+pytestmark = needs_cluster
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +26,6 @@ def site():
     site = Site()
     yield site
     site.close()
-
-
-def kubectl(*arguments, given=""):
-    return subprocess.run(["kubectl", *arguments], input=given, text=True, check=True, capture_output=True).stdout
 
 
 def crash(url):
@@ -244,7 +239,7 @@ def test_what_a_person_has_to_mend_is_said(site):
     with pytest.raises(InvalidInput, match=r"^spec.serving.gateway: there is no Gateway 'nowhere/none'"):
         site.serving.observe(site.model("said", gateway="nowhere/none"))
     predictor = {"model": {"modelFormat": {"name": "trimtab"}, "runtime": RUNTIME, "storageUri": "s3://elsewhere"}}
-    kubectl("create", "-f", "-", given=_json("theirs", site.namespace, predictor))
+    kubectl("create", "-f", "-", stdin=_json("theirs", site.namespace, predictor))
     with pytest.raises(InvalidInput, match=r"is there already and was not made by Trimtab"):
         site.serving.observe(site.model("theirs"))
     with pytest.raises(InvalidInput, match=r"is there already and was not made by Trimtab"):

@@ -23,6 +23,15 @@ def kubectl(*arguments: str, stdin: str = "", check: bool = True) -> str:
     return done.stdout if check else done.stdout + done.stderr
 
 
+def until(look: Callable[[], T | None], seconds: float = 60.0, said: Callable[[], object] = lambda: "") -> T:
+    """As `eventually`, for a condition that names itself; `said` tells how things stand when it did not come."""
+    try:
+        return eventually("the condition", look, seconds)
+    except AssertionError as error:
+        msg = f"{error} {said()}".rstrip()
+        raise AssertionError(msg) from error
+
+
 def eventually(what: str, look: Callable[[], T | None], seconds: float = 60.0, pause: float = 0.2) -> T:
     """The first answer that is something; fails after `seconds`, saying what was waited for."""
     deadline = time.monotonic() + seconds

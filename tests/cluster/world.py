@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -299,7 +298,3 @@ ROW = {
 
 def wait_gone(kind: str, namespace: str, name: str, seconds: float = 60.0) -> None:
     eventually(f"the end of {kind} {namespace}/{name}", lambda: get(kind, namespace, name) is None, seconds)
-
-
-def sleep_until(moment: float) -> None:
-    time.sleep(max(0.0, moment - time.monotonic()))

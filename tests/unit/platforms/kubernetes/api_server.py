@@ -203,3 +203,11 @@ def running() -> Iterator[ApiServer]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def kubeconfig(url: str) -> str:
+    """A kubeconfig whose only cluster is at `url`."""
+    return (
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
+        f"clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    )

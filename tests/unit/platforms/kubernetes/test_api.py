@@ -2,13 +2,13 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, client_of, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, client_of, kubeconfig
 from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from trimtab.platforms.kubernetes import api as module
 from trimtab.platforms.kubernetes.api import Api, connect
@@ -30,17 +30,6 @@ WRITES: dict[str, Call] = {
     "delete": lambda api: api.delete(MODELS, "crm", "a"),
 }
 CALLS = READS | WRITES
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture
-def api(server: ApiServer) -> Api:
-    return Api(server.client())
 
 
 # --- what a status means ---
@@ -313,10 +302,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_to_be_mended(tmp_path: Path, monkey
 
 def test_a_kubeconfig_that_can_be_used_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ApiServer) -> None:
     path = tmp_path / "config"
-    path.write_text(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
-        f"clusters: [{{name: c, cluster: {{server: '{server.url}'}}}}]\nusers: [{{name: u, user: {{token: secret}}}}]\n"
-    )
+    path.write_text(kubeconfig(server.url))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     server.put(MODELS, "crm", "a")

@@ -8,32 +8,22 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig
 from trimtab.platforms.kubernetes.objects import FINALIZER
 from trimtab.platforms.kubernetes.resources import LEASES, MODELS
 
 MODULE = "trimtab.platforms.kubernetes.controller"
 
 
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
-
-
 def environment(folder: Path, url: str | None) -> dict[str, str]:
     """Nothing of this machine's own cluster: a kubeconfig for `url`, or one that does not exist."""
     path = folder / "kubeconfig"
     if url:
-        path.write_text(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
-            f"clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
-        )
+        path.write_text(kubeconfig(url))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KUBERNETES_")}
     return {**kept, "KUBECONFIG": str(path), "HOME": str(folder)}
 

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer
 from tests.unit.rollout.cases import NOW, model, see
 from trimtab.audit.chain import append
 from trimtab.platforms.kubernetes.api import Api
@@ -17,12 +16,6 @@ from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.release import DecisionRecord, Phase, Release, Verdicted
 
 ENDED = Verdicted(Phase.ROLLED_BACK, "Harm", "it did harm")
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """A predictor's ServiceAccount may send events, is owned by the InferenceService, and is applied only where something differs."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.platforms.kubernetes.kserve_world import model
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes.api import Api
@@ -15,12 +13,6 @@ APPLIED = [
     ("PATCH", "/api/v1/namespaces/crm/serviceaccounts/bike-trimtab"),
     ("PATCH", "/apis/rbac.authorization.k8s.io/v1/namespaces/crm/rolebindings/bike-trimtab"),
 ]
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture

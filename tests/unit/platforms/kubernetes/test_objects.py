@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.rollout.cases import NOW, SPEC
 from trimtab.audit.chain import append, verify
 from trimtab.control.intake import release_for
@@ -23,17 +22,6 @@ from trimtab.release import TERMINAL, ActionSpec, DecisionRecord, Phase, Release
 from trimtab.spec import Champion, Metadata, Model, ModelStatus
 
 TRAINING = ReleaseStatus(phase=Phase.TRAINING, reason="Admitted", sentence="it begins")
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture
-def api(server: ApiServer) -> Api:
-    return Api(server.client())
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Lists and watches keep the cache, and tell what changed or vanished: once, and whatever comes in between."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, running
+from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes import watching as module
 from trimtab.platforms.kubernetes.api import Api
@@ -45,12 +45,6 @@ class World:
             return found
 
         self.server.answer = late  # type: ignore[method-assign]
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture
