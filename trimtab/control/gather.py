@@ -1,7 +1,8 @@
 """Gathers what the rules of one Release look at. Reads through ports, decides nothing.
 
 Only what the Release's phase needs is asked for, so that an idle fleet costs nothing. While the monitor does not answer, a
-canary is still judged and withdrawn, and takes no further step; what cannot be used as evidence never keeps a Release from ending.
+canary is still judged and withdrawn, and takes no further step; while nothing counts its traffic, it holds. What cannot be used as
+evidence never keeps a Release from ending.
 """
 
 import logging
@@ -173,7 +174,10 @@ def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tup
     if status.step < 0 or status.promotion:
         return status.evidence, status.verdict or Verdict()
     threshold = round(duration(status.rollout.guard.slow.threshold) / timedelta(milliseconds=1))
-    blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
+    try:
+        blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
+    except Unavailable as error:
+        return status.evidence, Verdict("noData", f"nothing is counted: {error}")
     warm = status.unready_since is None and status.ready_since is not None and now - status.ready_since >= WARM_UP
     counted = [replace(block, warm=warm) for block in blocks if block.weight == status.weight]
     evidence = look(status.evidence, counted, status.rollout)

@@ -30,6 +30,7 @@ KEPT_DECISIONS = 64
 STRAIGHT_ON = 12
 """How many decisions of one Release may follow each other within one pass."""
 
+EVERYTHING = "all objects"
 IDLE_SECONDS = 1.0
 CONFLICT_SECONDS = 0.1
 
@@ -52,7 +53,7 @@ class Loop:
 
     def step(self) -> float:
         """One pass over everything; returns the seconds after which the next is due."""
-        return self._guarded("all objects", self._pass)
+        return self._guarded(EVERYTHING, self._pass)
 
     def _pass(self) -> float:
         due = IDLE_SECONDS
@@ -61,7 +62,17 @@ class Loop:
         for release in self._ports.objects.all_of(Release):
             if not release.terminal:
                 due = min(due, self.live(release))
+        self.forget_what_is_gone()
         return due
+
+    def forget_what_is_gone(self) -> None:
+        """Say no more of what an object had to wait for, or a person to mend, once it has ended or is no more."""
+        told = {*self.problems, *self.waits}
+        models = {key_of(model) for model in self._ports.objects.all_of(Model)}
+        live = {key_of(release) for release in self._ports.objects.all_of(Release) if not release.terminal}
+        for key in told - models - live - {EVERYTHING}:
+            self.problems.pop(key, None)
+            self.waits.pop(key, None)
 
     def tend(self, model: Model) -> float:
         """One look at a Model; returns the seconds after which the next is due."""

@@ -1,5 +1,6 @@
 """The loop in a simulated world: every story ends as it should, and leaves nothing behind."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,43 @@ def test_a_canary_waits_while_the_monitor_is_silent_and_goes_on_when_it_speaks()
     world.down.clear()
     world.run()
     assert newest(world).status.phase is Phase.PROMOTED
+
+
+UNCOUNTED = [
+    ("the deadline passes", lambda _: None, Phase.INCONCLUSIVE, "DeadlinePassed"),
+    ("a person aborts", lambda world: world.say("abort", newest(world).name), Phase.CANCELLED, "AbortedByPerson"),
+]
+
+
+@pytest.mark.parametrize(("then", "phase", "reason"), [case[1:] for case in UNCOUNTED], ids=[case[0] for case in UNCOUNTED])
+def test_a_canary_whose_requests_nothing_counts_holds_and_can_end(then: Callable[[World], None], phase: Phase, reason: str) -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.down.add("SimulatedTraffic")
+    for _ in range(30):
+        world.step()
+        world.tick()
+    assert (newest(world).status.step, newest(world).status.reason) == (0, "NoTraffic")
+    assert newest(world).status.sentence == "nothing is counted: SimulatedTraffic.arms"
+    then(world)
+    world.run(ticks=1000)
+    assert (newest(world).status.phase, newest(world).status.reason) == (phase, reason)
+
+
+def test_what_an_object_waited_for_is_not_said_once_it_is_gone() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.down.add("SimulatedServing")
+    world.step()
+    told = {f"default/{newest(world).name}", "default/m"}
+    assert told <= world.loop.waits.keys()
+    world.store.drop(world.model())
+    world.down.clear()
+    world.run(lambda: newest(world).terminal)
+    world.step()
+    assert not told & world.loop.waits.keys()
 
 
 def test_the_servers_follow_the_champion_while_the_monitor_is_silent() -> None:

@@ -117,6 +117,7 @@ class Controller:
         self._recorder.decided(release, record)
 
     def _count(self) -> None:
+        self._loop.forget_what_is_gone()
         self._numbers.held.set(1 if self._lease.held else 0)
         self._numbers.problems.set(len(self._loop.problems))
         ready = Counter(

@@ -4,6 +4,8 @@ It belongs to the InferenceService, not to the Model, so that an orphaned Infere
 A Model that names a ServiceAccount of its own (`spec.serving.serviceAccount`) binds that one itself.
 """
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from trimtab.platforms.kubernetes.api import Api, Reader
@@ -39,22 +41,32 @@ def documents(model: Model, isvc: dict[str, Any] | None) -> tuple[dict[str, Any]
     return {"metadata": metadata, "automountServiceAccountToken": False}, binding
 
 
-class Identities:
-    """Keeps the predictors' ServiceAccounts; what was applied once is not applied again while nothing differs."""
+KEEP_SECONDS = 3600.0
+"""How long what was applied is taken to be there: it may not be read, and somebody may delete it."""
 
-    def __init__(self, api: Api, reader: Reader) -> None:
+
+class Identities:
+    """Keeps the predictors' ServiceAccounts; what was applied is applied again where something differs, and once an hour."""
+
+    def __init__(self, api: Api, reader: Reader, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is asked yet."""
-        self._api, self._reader = api, reader
-        self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+        self._api, self._reader, self._clock = api, reader, clock
+        self._applied: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+
+    def kept(self, model: Model) -> bool:
+        """Whether the Model's ServiceAccount was applied lately, as it shall be."""
+        if model.spec.serving.service_account:
+            return True
+        key = (model.metadata.namespace, model.name)
+        at, applied = self._applied.get(key, (float("-inf"), {}))
+        return self._clock() - at < KEEP_SECONDS and applied == documents(model, self._reader.get(INFERENCE_SERVICES, *key))[1]
 
     def ensure(self, model: Model) -> None:
         """Make the Model's ServiceAccount be there and be owned by its InferenceService."""
-        if model.spec.serving.service_account:
+        if self.kept(model):
             return
         key = (model.metadata.namespace, model.name)
         account_document, binding = documents(model, self._reader.get(INFERENCE_SERVICES, *key))
-        if self._applied.get(key) == binding:
-            return
         self._api.apply(SERVICE_ACCOUNTS, account_document)
         self._api.apply(ROLE_BINDINGS, binding)
-        self._applied[key] = binding
+        self._applied[key] = (self._clock(), binding)

@@ -110,6 +110,9 @@ class KubernetesObjects:
         try:
             stored = self._api.merge(MODELS, release.metadata.namespace, release.spec.model, patch)
         except InvalidInput:
+            there = self._api.get(MODELS, release.metadata.namespace, release.spec.model)
+            if there is not None and not there["metadata"].get("deletionTimestamp"):
+                raise
             log.info("the Model %s/%s is being deleted", release.metadata.namespace, release.spec.model)
             return
         if stored:

@@ -67,7 +67,7 @@ class Serving(KubernetesServing):
 
     def settled(self, plan: ServingPlan) -> bool:
         """Whether nothing is left to do for the plan."""
-        return super().settled(_named(plan))
+        return super().settled(_named(plan)) and (not plan.arms or self._identities.kept(plan.model))
 
 
 def _named(plan: ServingPlan) -> ServingPlan:

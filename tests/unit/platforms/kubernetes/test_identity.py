@@ -6,7 +6,7 @@ from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.platforms.kubernetes.kserve_world import model
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.identity import Identities, account
+from trimtab.platforms.kubernetes.identity import KEEP_SECONDS, Identities, account
 from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, ROLE_BINDINGS, SERVICE_ACCOUNTS
 
 APPLIED = [
@@ -51,6 +51,18 @@ def test_what_was_applied_is_not_applied_again_until_something_differs(server: A
     server.put(INFERENCE_SERVICES, "crm", "bike")
     identities.ensure(model())
     assert server.writes() == APPLIED * 2, "the InferenceService was made anew: what the former owned is being collected"
+
+
+def test_what_was_applied_is_applied_again_after_an_hour_for_somebody_may_have_deleted_it(server: ApiServer) -> None:
+    now = 0.0
+    identities = Identities(Api(server.client()), Api(server.client()), lambda: now)
+    identities.ensure(model())
+    assert identities.kept(model())
+    server.remove(SERVICE_ACCOUNTS, "crm", "bike-trimtab")
+    now = KEEP_SECONDS + 1
+    assert not identities.kept(model())
+    identities.ensure(model())
+    assert server.get(SERVICE_ACCOUNTS, "crm", "bike-trimtab")
 
 
 def test_what_failed_half_way_is_applied_again(server: ApiServer, identities: Identities) -> None:

@@ -254,7 +254,11 @@ def test_others_finalizers_stay_when_ours_comes_and_goes(server: ApiServer, api:
     assert finalizers(server) == ["theirs/one"]
 
 
-HINDRANCES = [("the Model changed meanwhile", 409, Conflict), ("the API server is away", 503, Unavailable)]
+HINDRANCES = [
+    ("the Model changed meanwhile", 409, Conflict),
+    ("the API server is away", 503, Unavailable),
+    ("an admission policy says no", 403, InvalidInput),
+]
 
 
 @pytest.mark.parametrize(("status", "error"), [case[1:] for case in HINDRANCES], ids=[case[0] for case in HINDRANCES])
