@@ -114,11 +114,21 @@ def speaking(what: str) -> Iterator[None]:
     except TrimtabError:
         raise
     except exceptions.MlflowException as error:
+        if _unreachable(error):
+            msg = f"{what}: MLflow does not answer"
+            raise Unavailable(msg) from error
         sentence = f"{what}: MLflow says: {str(error).splitlines()[0]}"
         raise (InvalidInput if error.error_code in _THEIRS else Unavailable)(sentence) from error
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         msg = f"{what}: MLflow does not answer: {type(error).__name__}"
         raise Unavailable(msg) from error
+
+
+def _unreachable(error: BaseException) -> bool:
+    """Whether the request never got an answer: MLflow wraps what the connection raised into an exception of its own."""
+    import requests
+
+    return isinstance(error.__cause__ or error.__context__, requests.ConnectionError | requests.Timeout)
 
 
 def find_run(connected: Any, experiments: list[str], release_uid: str, attempt: int) -> Any | None:

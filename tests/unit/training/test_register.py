@@ -1,5 +1,9 @@
 """Registering twice is registering once, and what is registered is what MLflow users expect. On a real MLflow database."""
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,6 +171,19 @@ def test_a_changed_header_is_found_by_the_champions_schema(workshop: Workshop, t
 def test_an_answer_that_mlflow_refuses_is_invalid_input(workshop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="version 99 of 'toy': MLflow says"):
         tracking.fetch(f"mlflow://models/toy/99?sha256={'0' * 64}", workshop.uri, tmp_path)
+
+
+def test_an_mlflow_that_does_not_answer_is_one_short_sentence_without_the_clients_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom trimtab.training import tracking\n"
+        f"try: tracking.client({nobody!r})\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    environment = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert said == f"Unavailable MLflow at {nobody}: MLflow does not answer\n"
 
 
 def test_register_needs_something_to_say(workshop: Workshop) -> None:
