@@ -1,7 +1,9 @@
 """The installation that the end-to-end tests share: the chart, with its images on the cluster already (`make images`)."""
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 from tests.cluster.tools import ROOT, eventually, kubectl
 from tests.cluster.world import SYSTEM
@@ -38,6 +40,17 @@ def uninstall() -> None:
     """Uninstall, and wait until the pods are gone."""
     helm("uninstall", "trimtab", "-n", SYSTEM, "--wait", "--timeout", "2m", "--ignore-not-found")
     eventually("the end of the pods", lambda: not json.loads(kubectl("get", "pods", "-n", SYSTEM, "-o", "json"))["items"], 90)
+
+
+def bases(folder: Path) -> Path:
+    """A copy of the kustomize bases with a signing key, as docs/install.md has it made; returns the copy of `manifests`."""
+    copy = folder / "manifests"
+    shutil.copytree(ROOT / "manifests", copy)
+    place = copy / "default"
+    key = ["-keyout", str(place / "tls.key"), "-out", str(place / "tls.crt"), "-subj", "/CN=trimtab-signing", "-days", "3650"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *key]
+    subprocess.run(command, check=True, capture_output=True)
+    return copy
 
 
 def controller_pod() -> str:

@@ -112,6 +112,45 @@ def test_killed_in_every_phase_there_is_one_run_one_champion_and_a_whole_chain(w
     assert said.count("ChampionSwapped") == 1, said
 
 
+def test_killed_while_it_waits_is_compared_anew_or_is_withdrawn_nothing_is_lost_and_nothing_is_left(world: World, player: Player) -> None:
+    """The three phases beside the straight way: a Release behind another, a champion that a person moved by hand, and an abort."""
+    del player
+    first = ask(world)
+    wait(world, first, "AwaitingApproval")
+    second = ask(world)
+    wait(world, second, "Pending")
+    before = move_champion_by_hand(world)
+    wait(world, first, "Comparing")
+    kill_controller()
+    wait(world, first, "AwaitingApproval")
+    assert whole(world, first).status.compared_with.version == before
+    wait(world, second, "Pending")
+    trimtab(world, "approve", first)
+    wait(world, first, "Rollout")
+    eventually("its first share", lambda: (get("ttr", world.namespace, first) or {})["status"].get("weight") == 50, 60)
+    trimtab(world, "abort", first, "--reason", "enough seen")
+    wait(world, first, "Withdrawing")
+    kill_controller()
+    wait(world, first, "Cancelled")
+    version = whole(world, first).status.candidate.version
+    eventually("its end", lambda: not get("deployment", world.namespace, f"{world.name}-v{version}-predictor"), 60)
+    assert world.champion() == before
+    wait(world, second, "AwaitingApproval")
+    trimtab(world, "reject", second)
+    wait(world, second, "Rejected")
+
+
+def move_champion_by_hand(world: World) -> str:
+    """Bring back the first version as somebody would who edits the status; returns that version."""
+    release = world.releases()[0]["status"]
+    champion = world.model()["status"]["champion"]
+    assert champion["version"] != release["candidate"]["version"]
+    moved = {**release["candidate"], "generation": champion["generation"] + 1, "release": ""}
+    patch = {"status": {"champion": moved}}
+    kubectl("patch", "ttm", world.name, "-n", world.namespace, "--subresource=status", "--type=merge", "-p", yaml.safe_dump(patch))
+    return str(moved["version"])
+
+
 def test_a_minute_without_mlflow_is_waited_out_and_said(world: World) -> None:
     kubectl("scale", "deployment/trimtab-mlflow", "-n", SYSTEM, "--replicas=0")
     kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=mlflow", "-n", SYSTEM, "--timeout=60s")
@@ -143,7 +182,7 @@ def test_a_minute_without_the_api_server_is_waited_out(world: World, player: Pla
         wait(world, name, "Rollout")
         eventually("its first share", lambda: (get("ttr", world.namespace, name) or {})["status"].get("weight") == 50, 60)
         kubectl("scale", f"deployment/{PROXY}", "-n", SYSTEM, "--replicas=0")
-        kubectl("delete", "pods", "-l", f"app={PROXY}", "-n", SYSTEM, "--grace-period=0", "--force", check=False)
+        kubectl("wait", "--for=delete", "pods", "-l", f"app={PROXY}", "-n", SYSTEM, "--timeout=30s")
         cut = time.monotonic()
         eventually("a controller that is not ready", lambda: not _ready(), 40)
         time.sleep(max(0.0, cut + OUTAGE - time.monotonic()))
@@ -191,7 +230,12 @@ def through_a_proxy() -> None:
         "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1},
     }
     labels = {"app": PROXY}
-    pod = {"automountServiceAccountToken": False, "enableServiceLinks": False, "containers": [container]}
+    pod = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "containers": [container],
+        "terminationGracePeriodSeconds": 0,
+    }
     template = {"metadata": {"labels": labels}, "spec": pod}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
     apply(

@@ -12,6 +12,7 @@ import uuid
 import pytest
 import yaml
 
+from tests.cluster.installation import bases
 from tests.cluster.tools import ROOT, eventually, kubectl, needs_cluster
 
 pytestmark = [needs_cluster, pytest.mark.skipif(not shutil.which("helm"), reason="helm is not on the PATH")]
@@ -27,7 +28,7 @@ TABLE = {
         "models.trimtab.dev": "get list patch watch",
         "models.trimtab.dev/status": "update",
         "models.trimtab.dev/monitoring": "get",
-        "releases.trimtab.dev": "attest create delete get list watch",
+        "releases.trimtab.dev": "attest create get list watch",
         "releases.trimtab.dev/status": "update",
         "releaseactions.trimtab.dev": "get list watch",
         "decisionlogs.trimtab.dev": "create get patch",
@@ -44,7 +45,6 @@ TABLE = {
         "rolebindings.rbac.authorization.k8s.io": "create patch",
         "clusterroles.rbac.authorization.k8s.io [trimtab-events-sender]": "bind",
         "leases.coordination.k8s.io [trimtab-controller]": "get patch",
-        "leases.coordination.k8s.io": "create",
     },
     "trimtab-monitor": {
         "models.trimtab.dev": "get list",
@@ -239,11 +239,7 @@ def test_the_api_server_accepts_the_kustomize_bases(tmp_path, serving, crds):
     assert crds
     if serving:
         pytest.skip("KServe's CRDs are not installed")
-    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
-    folder = tmp_path / "manifests" / "default"
-    key = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt"), "-subj", "/CN=trimtab-signing", "-days", "3650"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *key]
-    subprocess.run(command, check=True, capture_output=True)
+    folder = bases(tmp_path) / "default"
     text = kubectl("kustomize", str(folder))
     bodies = list(yaml.safe_load_all(text))
     storage = next(body for body in bodies if body["kind"] == "ClusterStorageContainer")

@@ -2,6 +2,9 @@
 
 As in client-go, another holder's lease counts as expired when it has not *changed* for its duration on our own clock, so that
 clocks need not agree. The fence closes before the lease does: a controller that was frozen or cut off writes nothing afterwards.
+
+The Lease is part of the installation and is never made here: it goes with the installation, and a controller that is still ending
+then has no right to bring it back.
 """
 
 import logging
@@ -13,7 +16,7 @@ from typing import Any
 
 from trimtab.errors import Conflict, TrimtabError, Unavailable
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.resources import LEASES, MANAGED_BY
+from trimtab.platforms.kubernetes.resources import LEASES
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ class Lease:
             self._thread.join(timeout=RENEW_SECONDS)
         if self.held:
             try:
-                self._write(self._api.get(LEASES, self._namespace, self._name), holder="")
+                if body := self._api.get(LEASES, self._namespace, self._name):
+                    self._write(body, holder="")
             except TrimtabError as error:
                 log.info("the Lease was not given away: %s", error)
         self._renewed = None
@@ -71,7 +75,10 @@ class Lease:
         asked = self._clock()
         try:
             body = self._api.get(LEASES, self._namespace, self._name)
-            if body and self._others(body["spec"]):
+            if body is None:
+                log.warning("there is no Lease %s/%s: it is part of the installation, install it anew", self._namespace, self._name)
+                return False
+            if self._others(body.get("spec") or {}):
                 return False
             self._write(body, self._identity)
         except Conflict:
@@ -94,12 +101,8 @@ class Lease:
             self._seen = (state, self._clock())
         return self._clock() - self._seen[1] < float(spec.get("leaseDurationSeconds") or DURATION_SECONDS)
 
-    def _write(self, body: dict[str, Any] | None, holder: str) -> None:
+    def _write(self, body: dict[str, Any], holder: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         spec = {"holderIdentity": holder, "leaseDurationSeconds": DURATION_SECONDS, "renewTime": now}
-        if body is None:
-            metadata = {"name": self._name, "namespace": self._namespace, "labels": MANAGED_BY}
-            self._api.create(LEASES, {"metadata": metadata, "spec": {**spec, "acquireTime": now}})
-            return
         patch = {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "spec": spec}
         self._api.merge(LEASES, self._namespace, self._name, patch)

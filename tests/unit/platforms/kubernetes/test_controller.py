@@ -74,6 +74,7 @@ def _ready(url: str) -> bool:
 def test_a_whole_life_takes_the_lease_logs_json_and_gives_the_lease_away(tmp_path: Path, server: ApiServer) -> None:
     port = _free_port()
     command = [sys.executable, "-m", MODULE, "--port", str(port), "--lease-namespace", "trimtab-system", "--cache", str(tmp_path / "c")]
+    server.put(LEASES, "trimtab-system", "trimtab-controller", spec={})
     process = subprocess.Popen(command, env=environment(tmp_path, server.url), stderr=subprocess.PIPE, text=True)
     lines: list[str] = []
     assert process.stderr

@@ -11,24 +11,16 @@ from trimtab.platforms.kubernetes.resources import Resource
 
 
 class Server:
-    """One Lease with resource versions, as the API server keeps it; `down` makes it silent."""
+    """One Lease with resource versions, as it is installed and kept; `down` makes the server silent."""
 
     def __init__(self) -> None:
-        self.body: dict[str, Any] | None = None
+        self.body: dict[str, Any] | None = {"metadata": {"resourceVersion": "1"}, "spec": {}}
         self.down = False
 
     def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         del resource, namespace, name
         self._answer()
         return copy.deepcopy(self.body)
-
-    def create(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
-        del resource
-        self._answer()
-        if self.body is not None:
-            raise Conflict
-        self.body = {**body, "metadata": {**body["metadata"], "resourceVersion": "1"}}
-        return self.body
 
     def merge(self, resource: Resource, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any] | None:
         del resource, namespace, name
@@ -102,6 +94,16 @@ def test_a_holder_that_gives_the_lease_away_is_followed_at_once(server: Server) 
     mine.stop()
     assert not mine.held
     assert other.renew()
+
+
+def test_a_lease_that_was_taken_away_is_not_brought_back(server: Server) -> None:
+    clock = Clock()
+    mine = lease(server, "a", clock)
+    assert mine.renew()
+    server.body = None
+    assert not mine.renew()
+    mine.stop()
+    assert server.body is None
 
 
 def test_a_race_has_one_winner(server: Server) -> None:
