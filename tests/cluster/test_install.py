@@ -36,7 +36,7 @@ TABLE = {
         "inferenceservices.serving.kserve.io": "create delete get list patch watch",
         "servingruntimes.serving.kserve.io": "get",
         "clusterservingruntimes.serving.kserve.io": "get",
-        "httproutes.gateway.networking.k8s.io": "get list watch create patch delete",
+        "httproutes.gateway.networking.k8s.io": "create delete get list patch watch",
         "gateways.gateway.networking.k8s.io": "get",
         "jobs.batch": "create delete get",
         "pods": "delete list",
