@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from trimtab.spec import Data, Drift, Gate, Model, Rollout, Search, Serving, Window
+from trimtab.template import OWNED, Owned, given
 from trimtab.units import duration, persistence
 
 
@@ -19,7 +20,8 @@ class Rule(Struct, frozen=True):
 
     `on` is the path of what the rule looks at, which is `self` in CEL ("[]": each item of a list). `at` is the field within it that
     is to be mended, if it is one. `cel` is true where all is well, `broken` where it is not. `message` is said after the path and
-    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell.
+    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell. `reads` is the type of
+    what stands at `at` in a mapping that is open to anything: of such a mapping CEL sees only what the schema names.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Rule(Struct, frozen=True):
     message: str
     broken: Callable[[Any], bool] | None = None
     at: str = ""
+    reads: type[Any] | None = None
 
 
 def _label_excluded(data: Data) -> bool:
@@ -71,12 +74,9 @@ def _explained(serving: Serving) -> bool:
     return serving.explainer is not None
 
 
-def _templated(serving: Serving) -> bool:
-    return bool(serving.template)
-
-
-def _adopting(serving: Serving) -> bool:
-    return serving.adopt
+def _too_few_allowed(serving: Serving) -> bool:
+    most = serving.template.get("maxReplicas")
+    return most is not None and (not isinstance(most, int) or most < serving.replicas)
 
 
 def _other_estimators(search: Search) -> bool:
@@ -101,6 +101,19 @@ def _zero(length: str | None) -> bool:
 
 def _positive(field: str) -> str:
     return f"!has(self.{field}) || !self.{field}.matches('^0+[a-z]+$')"
+
+
+def _left_to_trimtab(owned: Owned) -> Rule:
+    words = ["self", "template", *owned.path.split(".")]
+    return Rule(
+        name=f"template-{owned.path}",
+        on="spec.serving",
+        at=f"template.{owned.path}",
+        cel=" || ".join(f"!has({'.'.join(words[:length])})" for length in range(2, len(words) + 1)),
+        message=f"this is Trimtab's own: {owned.instead}",
+        broken=lambda serving: given(serving.template, owned.path),
+        reads=owned.kind,
+    )
 
 
 _COMING = "allowed is nothing yet: this is coming; leave it out"
@@ -168,21 +181,18 @@ RULES = (
         message=_COMING,
         broken=_explained,
     ),
+    *(_left_to_trimtab(owned) for owned in OWNED),
     Rule(
-        name="template-coming",
+        name="template-most",
         on="spec.serving",
-        at="template",
-        cel="!has(self.template)",
-        message=_COMING,
-        broken=_templated,
-    ),
-    Rule(
-        name="adopt-coming",
-        on="spec.serving",
-        at="adopt",
-        cel="!has(self.adopt) || !self.adopt",
-        message=_COMING,
-        broken=_adopting,
+        at="template.maxReplicas",
+        cel=(
+            "!has(self.template) || !has(self.template.maxReplicas) || "
+            "self.template.maxReplicas >= (has(self.replicas) ? self.replicas : 1)"
+        ),
+        message="allowed is a whole number, at least spec.serving.replicas",
+        broken=_too_few_allowed,
+        reads=int,
     ),
     Rule(
         name="strategy-coming",
@@ -256,7 +266,9 @@ def _parts(root: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _sentence(rule: Rule, path: str, part: Any) -> str:
     if not rule.at:
         return f"{path}: {rule.message}"
-    found = msgspec.json.encode(getattr(part, _attribute(part, rule.at))).decode()
+    for name in rule.at.split("."):
+        part = part[name] if isinstance(part, dict) else getattr(part, _attribute(part, name))
+    found = msgspec.json.encode(part).decode()
     return f"{path}.{rule.at}: found {found:.80}, {rule.message}"
 
 

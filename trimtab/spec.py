@@ -59,9 +59,9 @@ class Serving(Closed, frozen=True):
     resources: dict[str, Any] = {}
     """Requests and limits of the predictor's container, as in a Pod."""
     template: dict[str, Any] = {}
-    """Further fields of the InferenceService's predictor. Coming."""
+    """Further fields of every version's predictor in the InferenceService, such as nodeSelector, labels, maxReplicas or model.env."""
     adopt: bool = False
-    """Whether an InferenceService of the Model's name that is there already is taken over. Coming."""
+    """Whether an InferenceService of the Model's name that is there already is taken over; it serves until the first version does."""
     explainer: Explainer | None = None
 
 

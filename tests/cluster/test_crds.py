@@ -13,6 +13,7 @@ from trimtab.documents import parse_model
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.rules import RULES
+from trimtab.template import OWNED
 
 pytestmark = needs_cluster
 
@@ -28,6 +29,16 @@ def bike_demand() -> dict[str, Any]:
     return changed(made, "spec.data.uri", "http://rows.example.com/bike.csv")
 
 
+TEMPLATE = {
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+    "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
+    "labels": {"team": "risk"},
+    "maxReplicas": 2,
+    "timeout": 30,
+    "model": {"env": [{"name": "THREADS", "value": "2"}], "resources": {"limits": {"cpu": "2"}}},
+}
+
 TAKEN = {
     "the example": bike_demand(),
     "the design's document without what is coming": yaml.safe_load(DESIGN),
@@ -39,6 +50,10 @@ TAKEN = {
     "the longest list of steps": changed(MINIMAL, "spec.rollout.steps", list(range(1, 100))),
     "a bake of no time": changed(MINIMAL, "spec.rollout.bake.duration", "0s"),
     "no adoption, said": changed(MINIMAL, "spec.serving.adopt", False),
+    "adoption": changed(MINIMAL, "spec.serving.adopt", True),
+    "an empty template": changed(MINIMAL, "spec.serving.template", {}),
+    "a template of what a predictor may have": changed(MINIMAL, "spec.serving", {"replicas": 2, "template": TEMPLATE}),
+    "a bound above without replicas": changed(MINIMAL, "spec.serving.template.maxReplicas", 1),
     "the longest name": changed(MINIMAL, "metadata.name", "b" * 40),
 }
 
@@ -54,6 +69,9 @@ def gates(*made: dict[str, Any]) -> dict[str, Any]:
     return changed(MINIMAL, "spec.gates", list(made))
 
 
+SOME: dict[type[Any], Any] = {str: "a", int: 1, dict: {"name": "a"}, list: [{"name": "a"}]}
+TEMPLATED = [(owned, f"spec.serving.template.{owned.path}") for owned in OWNED]
+
 BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("label-excluded", "spec.data.exclude", changed(MINIMAL, "spec.data.exclude", ["casual", "demand"])),
     ("label-shared", "spec.data.label", changed(MINIMAL, "spec.data.time", "demand")),
@@ -67,8 +85,13 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("gate-part-coming", "spec.gates[0]", gates({"metric": "attribution_share", "max": 0.6, "feature": "plan"})),
     ("gate-margin", "spec.gates[0].margin", gates({"metric": "rmse", "max": 3, "margin": "+1"})),
     ("explainer-coming", "spec.serving.explainer", changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})),
-    ("template-coming", "spec.serving.template", changed(MINIMAL, "spec.serving.template", {"nodeSelector": {"a": "b"}})),
-    ("adopt-coming", "spec.serving.adopt", changed(MINIMAL, "spec.serving.adopt", True)),
+    *((f"template-{owned.path}", place, changed(MINIMAL, place, SOME[owned.kind])) for owned, place in TEMPLATED),
+    ("template-most", "spec.serving.template.maxReplicas", changed(MINIMAL, "spec.serving.template.maxReplicas", 0)),
+    (
+        "template-most",
+        "spec.serving.template.maxReplicas",
+        changed(MINIMAL, "spec.serving", {"replicas": 3, "template": {**TEMPLATE, "maxReplicas": 2}}),
+    ),
     ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "shadow")),
     ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "ab")),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [50, 20])),

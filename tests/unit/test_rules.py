@@ -3,7 +3,8 @@
 import pytest
 
 from trimtab.rules import RULES, impossible
-from trimtab.spec import API_VERSION, Data, Gate, Metadata, Model, ModelSpec, Rollout, Serving
+from trimtab.spec import API_VERSION, Data, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving
+from trimtab.template import OWNED
 
 DATA = Data(uri="rows.csv", label="demand")
 
@@ -29,8 +30,54 @@ def test_an_item_of_a_list_is_named_by_its_place() -> None:
 
 
 def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
-    said = impossible(model(serving=Serving(adopt=True, template={"a": 1}), rollout=Rollout(strategy="ab", steps=())))
-    assert [sentence.split(":")[0] for sentence in said] == ["spec.serving.template", "spec.serving.adopt", "spec.rollout.strategy"]
+    serving = Serving(explainer=Explainer(), template={"minReplicas": 2})
+    said = impossible(model(serving=serving, rollout=Rollout(strategy="ab", steps=())))
+    assert [sentence.split(":")[0] for sentence in said] == [
+        "spec.serving.explainer",
+        "spec.serving.template.minReplicas",
+        "spec.rollout.strategy",
+    ]
+
+
+TEMPLATES = [
+    ("a field that the Model has", {"minReplicas": 2}, "minReplicas: found 2, this is Trimtab's own: give spec.serving.replicas"),
+    (
+        "one below model",
+        {"model": {"protocolVersion": "v2"}},
+        'model.protocolVersion: found "v2", this is Trimtab\'s own: give spec.serving.protocol',
+    ),
+    (
+        "one that nobody gives",
+        {"canary": []},
+        "canary: found [], this is Trimtab's own: weights are moved as spec.rollout says; leave it out",
+    ),
+    ("a bound below the replicas", {"maxReplicas": 1}, "maxReplicas: found 1, allowed is a whole number, at least spec.serving.replicas"),
+    ("a bound in words", {"maxReplicas": "all"}, 'maxReplicas: found "all", allowed is a whole number, at least spec.serving.replicas'),
+]
+
+
+@pytest.mark.parametrize(("template", "said"), [case[1:] for case in TEMPLATES], ids=[case[0] for case in TEMPLATES])
+def test_what_a_template_may_not_say(template: dict[str, object], said: str) -> None:
+    assert impossible(model(serving=Serving(replicas=2, template=template))) == [f"spec.serving.template.{said}"]
+
+
+def test_all_that_is_trimtabs_in_a_template_is_refused() -> None:
+    for owned in OWNED:
+        template: object = 1
+        for name in reversed(owned.path.split(".")):
+            template = {name: template}
+        [said] = impossible(model(serving=Serving(template=template)))  # type: ignore[arg-type]
+        assert said == f"spec.serving.template.{owned.path}: found 1, this is Trimtab's own: {owned.instead}"
+
+
+def test_anything_else_may_be_in_a_template() -> None:
+    free = {
+        "nodeSelector": {"name": "a"},
+        "maxReplicas": 2,
+        "model": {"env": [{"name": "a"}], "resources": {}},
+        "labels": {"minReplicas": "1"},
+    }
+    assert impossible(model(serving=Serving(replicas=2, template=free))) == []
 
 
 def test_rules_have_names_of_their_own() -> None:

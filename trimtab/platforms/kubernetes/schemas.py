@@ -6,6 +6,7 @@ Nothing is nullable: what is nothing is left out, for a merge patch loses nulls,
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -26,6 +27,8 @@ _SCALARS: dict[Any, dict[str, Any]] = {
     float: {"type": "number"},
     datetime: {"type": "string", "format": "date-time"},
 }
+_OPEN: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_READ = {**_SCALARS, dict: _OPEN, list: {"type": "array", "items": _OPEN, "x-kubernetes-list-type": "atomic"}}
 
 
 def schema_of(kind: type[Struct], rules: Sequence[Rule]) -> dict[str, Any]:
@@ -92,9 +95,26 @@ def _array(kind: Any, inner: Any, path: str, rules: Sequence[Rule]) -> dict[str,
 
 def _mapping(inner: Any, path: str, rules: Sequence[Rule]) -> dict[str, Any]:
     value = get_args(inner)[1]
-    made: dict[str, Any] = {"type": "object"}
-    made |= {"x-kubernetes-preserve-unknown-fields": True} if value is Any else {"additionalProperties": _schema(value, f"{path}.*", rules)}
+    made = _open(path, rules) if value is Any else {"type": "object", "additionalProperties": _schema(value, f"{path}.*", rules)}
     return made | _validations(path, rules)
+
+
+def _open(path: str, rules: Sequence[Rule]) -> dict[str, Any]:
+    """A mapping of anything, in which only what a rule reads is named: CEL sees nothing else of it."""
+    places = {f"{rule.on}.{rule.at}".lstrip("."): rule for rule in rules if rule.reads}
+    properties: dict[str, Any] = {}
+    for place, rule in places.items():
+        if not place.startswith(f"{path}."):
+            continue
+        name, _, deeper = place.removeprefix(f"{path}.").partition(".")
+        if deeper:
+            properties[name] = {
+                "description": "Anything may stand here, within the rules of what is named.",
+                **_open(f"{path}.{name}", rules),
+            }
+        else:
+            properties[name] = {"description": f"{rule.message[0].upper()}{rule.message[1:]}.", **deepcopy(_READ[rule.reads])}
+    return {**_OPEN, "properties": properties} if properties else _OPEN
 
 
 def _bounds(kind: Any) -> dict[str, Any]:

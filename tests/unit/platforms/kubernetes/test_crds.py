@@ -63,7 +63,7 @@ def test_every_rule_of_a_kind_is_in_its_schema(kind: Kind) -> None:
         assert [one["message"] for one in said] == [rule.message], rule.name
         if rule.at:
             assert said[0]["fieldPath"] == f".{rule.at}"
-            assert rule.at in places[rule.on]["properties"], rule.name
+            assert f"{rule.on}.{rule.at}".lstrip(".") in places, rule.name
     kept = [one for place in places.values() for one in place.get("x-kubernetes-validations", [])]
     assert len(kept) == len(kind.rules)
 
@@ -132,6 +132,24 @@ def test_each_type_has_its_schema() -> None:
     assert properties["labels"] == {"type": "object", "additionalProperties": {"type": "string"}}
     assert properties["moment"] == {"type": "string", "format": "date-time"}
     assert made["properties"]["words"]["description"] == 'Some words. Default: ["a"].'
+
+
+def test_what_rules_read_of_an_open_mapping_is_named_in_it_and_anything_else_is_kept() -> None:
+    kept = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    rules = [
+        Rule("word", "", "true", "give it elsewhere", at="free.word", reads=str),
+        Rule("deep", "free", "true", "leave it out", at="inner.list", reads=list),
+        Rule("other", "labels", "true", "none of its", at="word", reads=str),
+    ]
+    free = schema_of(Small, rules)["properties"]["free"]
+    assert {key: free[key] for key in kept} == kept
+    assert free["properties"]["word"] == {"type": "string", "description": "Give it elsewhere."}
+    inner = free["properties"]["inner"]
+    assert {key: inner[key] for key in kept} == kept
+    assert inner["properties"] == {
+        "list": {"type": "array", "items": kept, "x-kubernetes-list-type": "atomic", "description": "Leave it out."}
+    }
+    assert free["properties"].keys() == {"word", "inner"}
 
 
 def test_sentences_of_a_base_are_inherited() -> None:
