@@ -1,16 +1,19 @@
 """What the docs show is so."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trimtab.documents import parse_model
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT
+from trimtab.spec import API_VERSION
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -77,6 +80,15 @@ def test_the_columns_in_operations_are_what_kubectl_prints(short: str) -> None:
     shown = {name for cell in re.findall(r"^\| ([A-Z][^|]*) \|", table, re.MULTILINE) for name in cell.split(", ")}
     kind = next(one for one in KINDS if one.short == short)
     assert shown == {column.name for column in kind.columns if not column.priority} - {"Age"}
+
+
+def test_the_template_in_operations_is_one_that_a_model_may_have() -> None:
+    page = operations("The InferenceService")
+    [shown] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    data = {"uri": "s3://a/b.csv", "label": "y"}
+    spec = {"task": "regression", "data": data, **yaml.safe_load(shown)}
+    model = parse_model(json.dumps({"apiVersion": API_VERSION, "kind": "Model", "metadata": {"name": "a"}, "spec": spec}))
+    assert set(model.spec.serving.template) == {"nodeSelector", "tolerations", "labels", "maxReplicas", "model"}
 
 
 def test_annotation_and_finalizer_are_called_as_in_the_code() -> None:

@@ -1,9 +1,12 @@
 """The InferenceService as a document: what we write into it and what we read out of it. Pure.
 
 What has to differ between versions stands on the predictors, never on the InferenceService itself, whose labels and annotations
-KServe copies into every pod. A canary repeats everything that the stable predictor has, users' fields included, so that the pods
-stay as they are when it becomes the stable one. Its replicas are explicit, and the stable predictor asks for as many more: KServe
-subtracts a canary's ready replicas from it.
+KServe copies into every pod: they are given once and never changed. A canary repeats everything that the stable predictor has,
+users' fields included, so that the pods stay as they are when it becomes the stable one. Its replicas are explicit, and the stable
+predictor asks for as many more: KServe subtracts a canary's ready replicas from it.
+
+A predictor that is not named as a version is called by its name after a colon (`:main`; `:` where it has none): one that stood here
+before Trimtab took the InferenceService over.
 """
 
 import math
@@ -21,9 +24,10 @@ DIGEST_ANNOTATION = "trimtab.dev/digest"
 OWNER_LABEL = "serving.kserve.io/inferenceservice"
 MODEL_FORMAT = "trimtab"
 
+_MODEL_UID = "TRIMTAB_MODEL_UID"
 _NOT_IN_A_CANARY = ("maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling", "canaryTrafficPercent", "workerSpec")
 _URI = re.compile(r"^mlflow://models/[^/]+/(?P<version>[^/?]+)\?sha256=(?P<digest>[0-9a-f]+)$")
-_DEFAULT_RESOURCES: dict[str, Any] = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+_DEFAULTS: dict[str, Any] = {"model": {"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}}}
 
 
 class Shape(Struct, frozen=True):
@@ -40,13 +44,25 @@ class Shape(Struct, frozen=True):
 
 def component(model: str, version: str) -> str:
     """The name that KServe gives to a version's Deployment, Service and HPA."""
-    return f"{model}-v{version}-predictor"
+    name = f"v{version}" if is_version(version) else version.removeprefix(":")
+    return f"{model}-{name}-predictor" if name else f"{model}-predictor"
 
 
 def version_of(model: str, component_name: str) -> str:
-    """The version whose Deployment, Service or HPA has this name; empty where it is none of the model's versions."""
-    found = re.fullmatch(rf"{re.escape(model)}-v(.+)-predictor", component_name)
-    return found[1] if found else ""
+    """The version whose Deployment, Service or HPA has this name; empty where it is of no predictor of the model's."""
+    found = re.fullmatch(rf"{re.escape(model)}(?:-(.+))?-predictor", component_name)
+    return _called(found[1] or "") if found else ""
+
+
+def is_version(called: str) -> bool:
+    """Whether a predictor is named as versions are; `:main` was here before."""
+    return bool(called) and not called.startswith(":")
+
+
+def _called(name: object) -> str:
+    """How a predictor of this name is called."""
+    found = str(name or "")
+    return found[1:] if found.startswith("v") and len(found) > 1 else f":{found}"
 
 
 def shape(isvc: Mapping[str, Any] | None) -> Shape | None:
@@ -54,9 +70,8 @@ def shape(isvc: Mapping[str, Any] | None) -> Shape | None:
     if isvc is None:
         return None
     spec = isvc.get("spec", {})
-    named = str(spec.get("predictor", {}).get("name", "")).removeprefix("v")
-    canaries = spec.get("canary") or []
-    return Shape(named, tuple((str(one["predictor"]["name"]).removeprefix("v"), int(one["trafficPercent"])) for one in canaries))
+    canaries = [(_called(one["predictor"].get("name")), int(one["trafficPercent"])) for one in spec.get("canary") or []]
+    return Shape(_called(spec.get("predictor", {}).get("name")), tuple(canaries))
 
 
 def versions(isvc: Mapping[str, Any] | None) -> dict[str, Version]:
@@ -71,53 +86,86 @@ def versions(isvc: Mapping[str, Any] | None) -> dict[str, Version]:
     return found
 
 
-def document(model: Model, wanted: Shape, known: Mapping[str, Version], live: Mapping[str, Any] | None, runtime: str) -> dict[str, Any]:
-    """The InferenceService to apply: our fields and no others. `known` has every version of `wanted`, `live` is what is there now."""
+def made_for(found: Mapping[str, Any]) -> str:
+    """The uid of the Model that Trimtab made this predictor for; empty where somebody else made it."""
+    variables = found.get("model", {}).get("env") or []
+    return next((str(one.get("value", "")) for one in variables if one.get("name") == _MODEL_UID), "")
+
+
+def document(
+    model: Model, wanted: Shape, known: Mapping[str, Version], live: Mapping[str, Any] | None, runtime: str, *, kept: bool = False
+) -> dict[str, Any]:
+    """The InferenceService to apply: our fields and no others. `live` is what is there now, `known` the versions that can be made.
+
+    With `kept` the stable predictor stays as it is in `live`, but for replicas. A canary that is not known is left out.
+    """
     replicas = model.spec.serving.replicas
-    shares = {version: min(max(math.ceil(replicas * percent / 100), 1), replicas) for version, percent in wanted.canaries}
+    canaries = [(version, percent) for version, percent in wanted.canaries if version in known]
+    shares = {version: min(max(math.ceil(replicas * percent / 100), 1), replicas) for version, percent in canaries}
     least = replicas if replicas == 1 else replicas + sum(shares.values())
-    stable = predictor(model, known[wanted.stable], least, runtime)
-    present = (live or {}).get("spec", {}).get("predictor", {})
-    base = {key: value for key, value in present.items() if key not in _NOT_IN_A_CANARY}
-    canaries = [
-        {"predictor": _over(base, predictor(model, known[version], shares[version], runtime)), "trafficPercent": percent}
-        for version, percent in wanted.canaries
+    stable = present = (live or {}).get("spec", {}).get("predictor", {})
+    if not kept:
+        stable = predictor(model, known[wanted.stable], least, runtime)
+    elif canaries:
+        stable = _with_replicas(present, max(least, present.get("minReplicas") or 1))
+    base = _for_canaries(present)
+    listed = [
+        {"predictor": _over(base, _for_canaries(predictor(model, known[version], shares[version], runtime))), "trafficPercent": percent}
+        for version, percent in canaries
     ]
-    labels = {**MANAGED_BY, MODEL_LABEL: model.name, MODEL_UID_LABEL: model.metadata.uid}
-    metadata: dict[str, Any] = {"name": model.name, "namespace": model.metadata.namespace, "labels": labels}
-    if model.spec.deletion_policy == "Delete":
+    metadata: dict[str, Any] = {"name": model.name, "namespace": model.metadata.namespace, "labels": _labels(model, live)}
+    if model.spec.deletion_policy == "Delete" and not kept:
         metadata["ownerReferences"] = [owner(MODELS, model.name, model.metadata.uid)]
-    return {"metadata": metadata, "spec": {"predictor": stable, "canary": canaries}}
+    return {"metadata": metadata, "spec": {"predictor": stable, "canary": listed}}
+
+
+def _labels(model: Model, live: Mapping[str, Any] | None) -> dict[str, str]:
+    """Our labels: those that we gave when we made it, as they are now."""
+    ours = {**MANAGED_BY, MODEL_LABEL: model.name, MODEL_UID_LABEL: model.metadata.uid}
+    if live is None:
+        return ours
+    there = live["metadata"].get("labels", {})
+    return {name: there[name] for name in ours if name in there}
+
+
+def _for_canaries(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key not in _NOT_IN_A_CANARY}
 
 
 def predictor(model: Model, version: Version, replicas: int, runtime: str) -> dict[str, Any]:
-    """Our fields of one version's predictor."""
+    """Our fields of one version's predictor: the Model's template, and over it what Trimtab sets itself."""
     serving = model.spec.serving
     environment = {
         "TRIMTAB_VERSION": version.version,
         "TRIMTAB_DIGEST": version.digest,
         "TRIMTAB_MODEL_NAMESPACE": model.metadata.namespace,
-        "TRIMTAB_MODEL_UID": model.metadata.uid,
+        _MODEL_UID: model.metadata.uid,
     }
     framework: dict[str, Any] = {
         "modelFormat": {"name": MODEL_FORMAT},
         "runtime": runtime,
         "storageUri": version_uri(model.registered, version),
         "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "resources": serving.resources or _DEFAULT_RESOURCES,
     }
+    if serving.resources:
+        framework["resources"] = serving.resources
     if serving.protocol:
         framework["protocolVersion"] = serving.protocol
-    found: dict[str, Any] = {
+    ours: dict[str, Any] = {
         "name": f"v{version.version}",
-        "minReplicas": replicas,
         "labels": {VERSION_LABEL: version.version},
         "annotations": {DIGEST_ANNOTATION: version.digest},
         "model": framework,
     }
     if serving.service_account:
-        found["serviceAccountName"] = serving.service_account
-    return found
+        ours["serviceAccountName"] = serving.service_account
+    return _with_replicas(_over(_over(_DEFAULTS, serving.template), ours), replicas)
+
+
+def _with_replicas(found: Mapping[str, Any], replicas: int) -> dict[str, Any]:
+    """The predictor with at least so many replicas, and a bound above that allows them."""
+    most = found.get("maxReplicas")
+    return {**found, "minReplicas": replicas, **({"maxReplicas": max(most, replicas)} if most else {})}
 
 
 def says(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -150,10 +198,14 @@ def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in top.items():
         below = base.get(key)
         if key == "env" and isinstance(below, list):
-            named = {one["name"] for one in value}
-            joined[key] = [*(one for one in below if one.get("name") not in named), *value]
+            named = {_name(one) for one in value} - {None}
+            joined[key] = [*(one for one in below if _name(one) not in named), *value]
         elif isinstance(value, dict) and isinstance(below, dict) and key != "resources":
             joined[key] = _over(below, value)
         else:
             joined[key] = value
     return joined
+
+
+def _name(item: Any) -> Any:
+    return item.get("name") if isinstance(item, dict) else None

@@ -2,6 +2,7 @@
 
 Nothing that decides is remembered: every step follows from the InferenceService and from the route that is read back. Two things are
 kept only to wait or to warn: since when a route has been as it is, and what was applied last, by which somebody else's hand is known.
+What was not applied by this process yet is applied once, whatever is there: only so does a field that a Model no longer has go away.
 """
 
 import logging
@@ -12,7 +13,7 @@ from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Reader
-from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, document, says, shape, version_of
+from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, document, is_version, says, shape, version_of
 from trimtab.platforms.kubernetes.ownership import intruder, last_writer, refusal
 from trimtab.platforms.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIMES,
@@ -24,7 +25,7 @@ from trimtab.platforms.kubernetes.resources import (
     SERVING_RUNTIMES,
 )
 from trimtab.platforms.kubernetes.route import Route, names_backends, read_route, warm_name, warm_route
-from trimtab.platforms.kubernetes.serving_parts import Memory, Settings, Writer, known_versions
+from trimtab.platforms.kubernetes.serving_parts import Memory, Settings, Writer, aim
 from trimtab.platforms.kubernetes.steps import next_shape
 from trimtab.platforms.kubernetes.variant_pods import Variant, staying, variant
 from trimtab.platforms.smoke import smoke
@@ -73,13 +74,14 @@ class KubernetesServing:
         pods = self._variants(model)
         asked = shape(isvc)
         known = dict.fromkeys([*(asked.declared if asked else ()), *route.weights, *pods])
-        seen = {version: pods.get(version, Variant()) for version in known if version}
+        seen = {version: pods.get(version, Variant()) for version in known if is_version(version)}
         return [ServedVersion(version, one.ready, route.weights.get(version, 0), one.restarts, one.fault) for version, one in seen.items()]
 
     def apply(self, plan: ServingPlan) -> None:
         """One step towards the plan, and none while one before it has not come about or somebody fights over the InferenceService.
 
-        Raises InvalidInput where a version is served with another digest, or the API server refuses the document.
+        Raises InvalidInput where the InferenceService is not ours, a version is served with another digest, or the API server refuses
+        the document.
         """
         model = plan.model
         memory = self._memory(model)
@@ -87,14 +89,12 @@ class KubernetesServing:
             self._at_rest(model, memory)
             return
         live = self._api.get(INFERENCE_SERVICES, model.metadata.namespace, model.name)
-        if live is not None and (why := refusal(live, model)):
-            raise InvalidInput(why)
         if self._fought_over(model, live):
             return
         body = self._step(self._api, plan)
         if body is None:
             return
-        if live is not None and (who := self._changed_by(live, memory)):
+        if live is not None and (who := self._changed_by(model, live, memory)):
             log.warning("%s/%s: %s changed fields that Trimtab owns; put back, once", model.metadata.namespace, model.name, who)
             memory.reverted = self._clock()
         memory.swept = False
@@ -166,35 +166,33 @@ class KubernetesServing:
         route = self._route(reader, model)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return None
-        known = known_versions(plan, live)
-        present = shape(live)
-        if present and not present.declared.keys() <= known.keys():
-            present = None
+        aimed = aim(plan, live)
+        if aimed is None:
+            return None
         if settled is None:
             settled = route.accepted and self._clock() - memory.route_since >= SETTLE_SECONDS
-        following = next_shape({arm.version.version: arm.weight for arm in plan.arms}, present, route.weights, settled)
+        following = next_shape(aimed.wanted, aimed.present, route.weights, settled)
         if following is None:
             return None if live is None else {}
-        body = document(model, following, known, live, self._settings.runtime)
-        if live is None:
+        body = document(model, following, aimed.known, live, self._settings.runtime, kept=aimed.kept == following.stable)
+        if live is None or body != memory.sent:
             return body
-        generation = live["metadata"].get("generation", 0)
-        repeated = body == memory.sent and generation == memory.generation
-        return None if repeated or (says(live, body) and not intruder(live)) else body
+        unchanged = live["metadata"].get("generation", 0) == memory.generation
+        return None if unchanged or (says(live, body) and not intruder(live, model)) else body
 
     def _fought_over(self, model: Model, isvc: dict[str, Any] | None) -> bool:
         """Whether somebody changed our fields again after they were put back."""
         memory = self._memory(model)
         if isvc is None or memory.reverted is None:
             return False
-        return bool(self._changed_by(isvc, memory)) and self._clock() - memory.reverted < PATIENCE_SECONDS
+        return bool(self._changed_by(model, isvc, memory)) and self._clock() - memory.reverted < PATIENCE_SECONDS
 
-    def _changed_by(self, isvc: dict[str, Any], memory: Memory) -> str:
+    def _changed_by(self, model: Model, isvc: dict[str, Any], memory: Memory) -> str:
         """Who changed a field of ours since we applied, if somebody did; a copy from before we applied tells nothing."""
         if isvc["metadata"].get("generation", 0) <= memory.generation:
             return ""
         changed = memory.applied is not None and shape(isvc) != memory.applied
-        return intruder(isvc) or (last_writer(isvc) if changed else "")
+        return intruder(isvc, model) or (last_writer(isvc) if changed else "")
 
     def _route(self, reader: Reader, model: Model) -> Route:
         """The route, and since when it has been so."""

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.unit.platforms.kubernetes.kserve_world import model, version
-from trimtab.platforms.kubernetes.isvc import Shape, component, document, predictor, says, shape, version_of, versions
+from trimtab.platforms.kubernetes.isvc import Shape, component, document, is_version, predictor, says, shape, version_of, versions
 
 KNOWN = {name: version(name) for name in ("3", "4")}
 CANARY = Shape("3", (("4", 20),))
@@ -100,9 +100,17 @@ def test_what_others_added_does_not_matter_and_what_they_changed_does():
 
 
 def test_names_of_components_are_read_as_they_are_made():
-    assert version_of("bike", component("bike", "12")) == "12"
-    for name in ("bike-predictor", "bikes-v3-predictor", "bike-explainer", ""):
+    for called, name in (
+        ("12", "bike-v12-predictor"),
+        (":", "bike-predictor"),
+        (":main", "bike-main-predictor"),
+        (":v", "bike-v-predictor"),
+    ):
+        assert (component("bike", called), version_of("bike", name)) == (name, called)
+        assert is_version(called) == (called == "12")
+    for name in ("bikes-v3-predictor", "bike-explainer", ""):
         assert version_of("bike", name) == ""
+    assert not is_version("")
 
 
 def test_the_runtime_starts_the_predictor_with_what_the_inference_service_gives_and_nothing_may_run_as_root():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.unit.platforms.kubernetes.kserve_world import World, model, plan, version
+from tests.unit.platforms.kubernetes.kserve_world import World, adapter, isvc, model, plan, version, walk
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.resources import HTTP_ROUTES, INFERENCE_SERVICES
 from trimtab.platforms.kubernetes.route import Route, read_route
-from trimtab.platforms.kubernetes.serving import SETTLE_SECONDS, KubernetesServing
+from trimtab.platforms.kubernetes.serving import SETTLE_SECONDS
 from trimtab.release import ServedVersion
 
 MODEL = model()
@@ -20,32 +20,6 @@ def world():
 @pytest.fixture
 def serving(world):
     return adapter(world)
-
-
-def adapter(world, **changes):
-    return KubernetesServing(world, lambda *_: None, clock=lambda: world.now, **changes)
-
-
-def isvc(world):
-    return world.get(INFERENCE_SERVICES, "crm", "bike")
-
-
-def walk(world, serving, following):
-    """Apply a plan until nothing is left to do, with KServe and time in between; returns the shapes on the way."""
-    shapes = []
-    for _ in range(40):
-        serving.apply(following)
-        spec = (isvc(world) or {"spec": {}})["spec"]
-        canaries = " ".join(f"{one['predictor']['name']}:{one['trafficPercent']}" for one in spec.get("canary", []))
-        shape = f"{spec.get('predictor', {}).get('name', 'none')} {canaries}".strip()
-        if shapes[-1:] != [shape]:
-            shapes.append(shape)
-        world.kserve()
-        serving.observe(following.model)
-        world.now += SETTLE_SECONDS / 2
-        if serving.settled(following):
-            return shapes
-    raise AssertionError(shapes)
 
 
 def weights(serving, of=MODEL):
@@ -246,8 +220,7 @@ def foreign(world):
 
 
 def orphan(world):
-    walk(world, adapter(world), plan(MODEL, v3=100))
-    world.objects[("InferenceService", "crm", "bike")]["metadata"]["labels"]["trimtab.dev/model-uid"] = "u-0"
+    walk(world, adapter(world), plan(model(uid="u-0"), v3=100))
 
 
 def no_runtime(world):
