@@ -9,6 +9,7 @@ import os
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.tools import until
@@ -121,18 +122,22 @@ class Site:
         return {version: one.weight for version, one in self.seen(model).items()}
 
     def reach(self, model: Model, **weights: int) -> None:
-        """Apply a plan again and again, as the loop does, until nothing is left to do and the world is as it says."""
+        """Apply a plan until nothing is left to do and the world is as it says."""
         plan = self.plan(model, **weights)
         wanted = {name.removeprefix("v"): weight for name, weight in weights.items()}
+        self.push(plan, lambda: self.weights(model) == wanted and self.serving.settled(plan))
 
-        def there() -> bool:
+    def push(self, plan: ServingPlan, there: Callable[[], object]) -> None:
+        """Apply a plan again and again, as the loop does, until the world is so."""
+
+        def pushed() -> object:
             try:
                 self.serving.apply(plan)
             except Conflict:
                 return False
-            return self.weights(model) == wanted and self.serving.settled(plan)
+            return there()
 
-        until(there, 90, said=lambda: (wanted, self.seen(model)))
+        until(pushed, 90, said=lambda: (plan.arms, self.seen(plan.model)))
 
     def gateway(self, model: Model) -> tuple[str, str]:
         """The address of the gateway and the host under which the model answers there."""

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from scipy.stats import binomtest
 
-from tests.cluster.kserve_tiny import RUNTIME, Load, Site
+from tests.cluster.kserve_tiny import IMAGE, RUNTIME, Load, Site
 from tests.cluster.tools import kubectl, needs_cluster, until
 from tests.unit.serving.tiny import tiny_model
 from trimtab.errors import InvalidInput
@@ -17,6 +17,7 @@ from trimtab.platforms.kubernetes.resources import DEPLOYMENTS, HPAS, INFERENCE_
 from trimtab.platforms.kubernetes.serving_parts import Settings
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.release import Block
+from trimtab.spec import Champion
 
 pytestmark = needs_cluster
 
@@ -185,6 +186,83 @@ def test_a_users_own_field_survives_and_changes_follow_the_model(site):
     until(lambda: len(pods(site, model, "4")) == 2)
 
 
+def templated(model, **template):
+    return replace(model, spec=replace(model.spec, serving=replace(model.spec.serving, template=template)))
+
+
+def test_a_template_is_in_every_version_and_what_is_taken_out_of_it_goes_away(site):
+    first = templated(site.model("made"), labels={"team": "risk"}, timeout=77, model={"env": [{"name": "THREADS", "value": "2"}]})
+    site.reach(first, v3=100)
+    kubectl("patch", "isvc", "-n", site.namespace, "made", "--type=merge", "-p", '{"spec": {"predictor": {"labels": {"theirs": "1"}}}}')
+    site.reach(first, v3=80, v4=20)
+
+    def labels(name):
+        return [pod["metadata"]["labels"].get(name) for version in ("3", "4") for pod in pods(site, first, version)]
+
+    def variables():
+        containers = [pod["spec"]["containers"] for version in ("3", "4") for pod in pods(site, first, version)]
+        found = [one["env"] for listed in containers for one in listed if one["name"] == "kserve-container"]
+        return [{one["name"] for one in env} >= {"THREADS", "TRIMTAB_VERSION"} for env in found]
+
+    until(lambda: labels("team") == ["risk"] * 2 and labels("theirs") == ["1"] * 2)
+    assert variables() == [True, True]
+    after = templated(first, timeout=78)
+    site.reach(after, v3=80, v4=20)
+    until(lambda: labels("team") == [None] * 2 and labels("theirs") == ["1"] * 2)
+    assert variables() == [False, False]
+    spec = isvc(site, first)["spec"]
+    for predictor in (spec["predictor"], spec["canary"][0]["predictor"]):
+        assert (predictor["timeout"], predictor["labels"].get("team"), predictor["labels"]["theirs"]) == (78, None, "1")
+    site.reach(after, v4=100)
+    assert "team" not in isvc(site, first)["spec"]["predictor"]["labels"], "nor does a promotion bring it back"
+
+
+def adopted(site, model, before):
+    """Version 4 takes the place of what answers as version `before` under the Model's name, and no request fails."""
+    champion = replace(model, status=replace(model.status, champion=Champion("4", "4" * 64, 1)))
+    dark = site.plan(model, v4=0)
+    with Load(site, model) as load:
+        load.more(20, before)
+        site.push(dark, lambda: site.seen(model)["4"].ready and site.serving.settled(dark))
+        load.more(100, before)
+        assert load.count("4") == 0, "a version that is tried has nothing yet"
+        tried = {pod["metadata"]["uid"] for pod in pods(site, model, "4")}
+        site.push(site.plan(model, v4=100), lambda: site.weights(model)["4"] == 100)
+        assert isvc(site, model)["spec"]["predictor"].get("name") != "v4", "no swap before it is the champion"
+        site.reach(champion, v4=100)
+        load.more(100, "4")
+        assert load.failed == {}
+    assert {pod["metadata"]["uid"] for pod in pods(site, model, "4")} == tried, "the promoted pods are those that were tried"
+    assert isvc(site, model)["spec"]["predictor"]["name"] == "v4"
+
+
+def test_an_orphan_is_taken_over_without_a_failed_request(site):
+    earlier = site.model("heir")
+    site.reach(earlier, v3=100)
+    heir = replace(site.model("heir", adopt=True), metadata=replace(earlier.metadata, uid="another"))
+    with pytest.raises(InvalidInput, match=r"outlived the Model that it was made for; set spec\.serving\.adopt: true"):
+        site.serving.observe(replace(earlier, metadata=heir.metadata))
+    old = {pod["metadata"]["uid"] for pod in pods(site, earlier, "3")}
+    waiting = site.plan(heir)
+    site.push(waiting, lambda: site.serving.settled(waiting))
+    assert site.weights(heir) == {"3": 100}
+    site.push(site.plan(heir, v9=0), lambda: (found := site.seen(heir).get("9")) and found.fault)
+    site.push(waiting, lambda: site.weights(heir) == {"3": 100})
+    assert {pod["metadata"]["uid"] for pod in pods(site, earlier, "3")} == old, "a version that cannot be fetched changes nothing"
+    adopted(site, heir, "3")
+
+
+def test_an_inference_service_of_somebody_elses_is_taken_over_without_a_failed_request(site):
+    model = site.model("guest", adopt=True)
+    server = {"modelFormat": {"name": "trimtab"}, "runtime": RUNTIME, "storageUri": f"mlflow://models/{site.namespace}.guest/0?sha256=00"}
+    server |= {"env": [{"name": "TRIMTAB_VERSION", "value": "0"}], "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}}
+    kubectl("create", "-f", "-", stdin=_json("guest", site.namespace, {"model": server, "timeout": 77}))
+    kubectl("wait", "isvc/guest", "-n", site.namespace, "--for=condition=Ready", "--timeout=60s")
+    adopted(site, model, "0")
+    assert isvc(site, model)["spec"]["predictor"]["timeout"] == 77
+    until(lambda: not site.api.get(DEPLOYMENTS, site.namespace, "guest-predictor"))
+
+
 def test_a_scaler_of_a_dropped_version_is_deleted_and_others_stay(site):
     model = site.model("hpas")
     site.reach(model, v3=100)
@@ -244,6 +322,9 @@ def test_what_a_person_has_to_mend_is_said(site):
         site.serving.observe(site.model("theirs"))
     with pytest.raises(InvalidInput, match=r"is there already and was not made by Trimtab"):
         site.serving.apply(site.plan(site.model("theirs"), v3=100))
+    kubectl("create", "-f", "-", stdin=_json("custom", site.namespace, {"containers": [{"name": "kserve-container", "image": IMAGE}]}))
+    with pytest.raises(InvalidInput, match=r"only beside spec\.predictor\.model with a storageUri"):
+        site.serving.observe(site.model("custom", adopt=True))
 
 
 def test_the_smoke_test_asks_the_version_itself(site, tmp_path):
