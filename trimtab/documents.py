@@ -1,12 +1,12 @@
-"""Reading a Model document: from YAML or JSON text to a checked Model, or one sentence that says what is wrong where.
+"""Reading a document: from YAML or JSON text to a checked Struct, or one sentence that says what is wrong where.
 
-msgspec finds the first fault; this module turns it into the field's path, what was found there, and what is allowed, and
-then asks the rules (`rules.py`) for what no single field can show: combinations that cannot work.
+msgspec finds the first fault; this module turns it into the field's path, what was found there, and what is allowed. Of a
+Model it then asks the rules (`rules.py`) for what no single field can show: combinations that cannot work.
 """
 
 import re
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -29,17 +29,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
+T = TypeVar("T", bound=Struct)
+_PARTS = re.compile(r"\.{3}|[^.\[\]]+")
 _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 
 def read_model(path: Path) -> Model:
     """The Model in a file; a relative `data.uri` is taken from the file's folder. Raises InvalidInput with one sentence."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"the document {str(path)!r} cannot be read: {error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'}"
-        raise InvalidInput(msg) from error
-    model = parse_model(text, str(path))
+    model = parse_model(text_of(path), str(path))
     uri = model.spec.data.uri.removeprefix("file://")
     if "://" in uri:
         return model
@@ -49,6 +46,24 @@ def read_model(path: Path) -> Model:
 
 def parse_model(text: str, where: str = "the document") -> Model:
     """The Model in a YAML or JSON text; `where` names it in errors."""
+    model = parse(text, Model, where, "a Model document is a mapping with apiVersion, kind, metadata and spec")
+    for sentence in impossible(model):
+        msg = f"{where}: {sentence}"
+        raise InvalidInput(msg)
+    return model
+
+
+def text_of(path: Path) -> str:
+    """The document in a file as text; raises InvalidInput where it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the document {str(path)!r} cannot be read: {error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'}"
+        raise InvalidInput(msg) from error
+
+
+def parse(text: str, kind: type[T], where: str, shape: str) -> T:
+    """The `kind` in a YAML or JSON text; `shape` says what such a document is, for one that is no mapping. Raises InvalidInput."""
     try:
         raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
@@ -57,31 +72,27 @@ def parse_model(text: str, where: str = "the document") -> Model:
         msg = f"{where}: not YAML{place}: {getattr(error, 'problem', None) or 'it cannot be parsed'}"
         raise InvalidInput(msg) from error
     if not isinstance(raw, dict):
-        msg = f"{where}: a Model document is a mapping with apiVersion, kind, metadata and spec, found {type(raw).__name__}"
+        msg = f"{where}: {shape}, found {type(raw).__name__}"
         raise InvalidInput(msg)
     try:
-        model = msgspec.convert(raw, Model)
+        return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        msg = f"{where}: {_sentence(str(error), raw)}"
+        msg = f"{where}: {_sentence(str(error), raw, kind)}"
         raise InvalidInput(msg) from error
-    for sentence in impossible(model):
-        msg = f"{where}: {sentence}"
-        raise InvalidInput(msg)
-    return model
 
 
-def _sentence(message: str, raw: dict[str, Any]) -> str:
+def _sentence(message: str, raw: dict[str, Any], kind: type[Struct]) -> str:
     place = _PLACE.search(message)
     path = place["path"].lstrip(".") if place else ""
     what = message[: place.start()] if place else message
     unknown = re.match(r"Object contains unknown field `(?P<name>[^`]+)`", what)
     if unknown:
-        allowed = ", ".join(_fields(_type_at(path)))
+        allowed = ", ".join(_fields(_type_at(path, kind)))
         return f"{_join(path, unknown['name'])}: unknown field; allowed here are {allowed}"
     missing = re.match(r"Object missing required field `(?P<name>[^`]+)`", what)
     if missing:
         return f"{_join(path, missing['name'])}: is missing and has no default"
-    return f"{path or 'the document'}: found {_found(raw, path)}, allowed is {_allowed(path, what)}"
+    return f"{path or 'the document'}: found {_found(raw, path)}, allowed is {_allowed(path, what, kind)}"
 
 
 def _join(path: str, name: str) -> str:
@@ -89,7 +100,9 @@ def _join(path: str, name: str) -> str:
 
 
 def _found(raw: Any, path: str) -> str:
-    for part in re.findall(r"[^.\[\]]+", path):
+    for part in _PARTS.findall(path):
+        if part == "...":  # some value of the mapping: msgspec does not say which
+            break
         try:
             raw = raw[int(part)] if isinstance(raw, list) else raw[part]
         except (KeyError, IndexError, TypeError, ValueError):
@@ -97,28 +110,27 @@ def _found(raw: Any, path: str) -> str:
     return f"{raw!r:.80}"
 
 
-def _annotation_at(path: str) -> Any:
-    kind: Any = Model
-    for part in re.findall(r"[^.\[\]]+", path):
+def _annotation_at(path: str, kind: Any) -> Any:
+    for part in _PARTS.findall(path):
         inner = unwrapped(kind)
         if isinstance(inner, type) and issubclass(inner, Struct):
             names = dict(zip(inner.__struct_encode_fields__, inner.__struct_fields__, strict=True))
             kind = get_type_hints(inner, include_extras=True).get(names.get(part, ""), Any)
         elif get_args(inner):
-            kind = get_args(inner)[0]
+            kind = get_args(inner)[1 if get_origin(inner) is dict else 0]
     return kind
 
 
-def _type_at(path: str) -> Any:
-    return unwrapped(_annotation_at(path))
+def _type_at(path: str, kind: Any) -> Any:
+    return unwrapped(_annotation_at(path, kind))
 
 
 def _fields(kind: Any) -> list[str]:
     return list(kind.__struct_encode_fields__) if isinstance(kind, type) and issubclass(kind, Struct) else ["nothing"]
 
 
-def _allowed(path: str, what: str) -> str:
-    kind = _annotation_at(path)
+def _allowed(path: str, what: str, document: type[Struct]) -> str:
+    kind = _annotation_at(path, document)
     inner = unwrapped(kind)
     if text := words_of(kind):
         return text

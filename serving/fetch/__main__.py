@@ -1,8 +1,9 @@
 """The fetch container's program: `python -m serving.fetch mlflow://models/NAME/7?sha256=… /mnt/models`, as KServe calls it.
 
-All else comes by the environment; without TRIMTAB_SIGNING_CERTIFICATE no signature is asked for, an empty one is an error. The
-last line on stderr is one sentence that starts with its reason: KServe has it as the init container's termination message, and
-no condition of the InferenceService repeats it. Exit code 2: somebody must mend something; 1: it may work the next time.
+All else comes by the environment, MLflow's credentials by the variables that its own clients take. Without
+TRIMTAB_SIGNING_CERTIFICATE no signature is asked for, an empty one is an error. The last line on stderr is one sentence that starts with
+its reason: KServe has it as the init container's termination message, and no condition of the InferenceService repeats it. Exit
+code 2: somebody must mend something; 1: it may work the next time.
 """
 
 import logging
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.fetch.server import INVALID_CONFIGURATION, INVALID_URI, UNAVAILABLE, Access, Server
+from serving.fetch.server import INVALID_CONFIGURATION, INVALID_URI, UNAVAILABLE, Access, Server, authorization
 from serving.fetch.version import fetch, parse
 from trimtab.errors import InvalidInput, Unavailable
 
@@ -34,7 +35,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         access = Access(
             environment.get("TRIMTAB_TRACKING_URI", ""),
             environment.get("TRIMTAB_TRACKING_CA_FILE", ""),
-            environment.get("TRIMTAB_TRACKING_TOKEN_FILE", ""),
+            authorization(environment),
             patience,
         )
         certificate = environment.get("TRIMTAB_SIGNING_CERTIFICATE")

@@ -4,11 +4,13 @@ A request is tried again while nobody answers, or a server says that it cannot n
 fault. Every error is a sentence that starts with its reason, for this is all that a person sees of an init container.
 """
 
+import base64
 import http.client
 import json
 import logging
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +27,9 @@ INVALID_VERSION = "InvalidVersion"
 DIGEST_MISMATCH = "DigestMismatch"
 UNAVAILABLE = "Unavailable"
 
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""The environment variables that MLflow's own clients take credentials from."""
+
 TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 8.0
@@ -34,16 +39,27 @@ _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Access(Struct, frozen=True):
-    """Where MLflow is and how to come in: a CA file and a bearer token file, each may be empty; patience in seconds."""
+    """Where MLflow is and how to come in: a CA file and the header `Authorization`, each may be empty; patience in seconds."""
 
     tracking_uri: str
     ca_file: str = ""
-    token_file: str = ""
+    authorization: str = ""
     patience: float = 60.0
 
 
 class _Passing(Exception):
     """A fault that may pass."""
+
+
+def authorization(environment: Mapping[str, str]) -> str:
+    """The header `Authorization` that MLflow's own client would send: user and password before a token; empty without either."""
+    user, password, token = (environment.get(name, "").strip() for name in CREDENTIALS)
+    if user and password:
+        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    if token and not (token.isascii() and token.isprintable()):
+        msg = f"{INVALID_CONFIGURATION}: {CREDENTIALS[2]} is no token: printable characters on one line are allowed"
+        raise InvalidInput(msg)
+    return f"Bearer {token}" if token else ""
 
 
 class Missing(Exception):
@@ -150,20 +166,14 @@ class Server:
             raise _Passing(msg)
         msg = f"{INVALID_CONFIGURATION}: MLflow at {self.shown} answers {answer.status}{said}"
         if answer.status in (401, 403):
-            msg += ": is the token right (TRIMTAB_TRACKING_TOKEN_FILE), and this host name among its --allowed-hosts?"
+            msg += f": are the credentials right ({', '.join(CREDENTIALS)}), and this host name among its --allowed-hosts?"
         elif 300 <= answer.status < 400:
             msg += f": it moved to {str(answer.getheader('Location'))[:200]!r}; TRIMTAB_TRACKING_URI must name where it is"
         raise InvalidInput(msg)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity", "User-Agent": "trimtab-fetch"}
-        if self.access.token_file:
-            try:
-                headers["Authorization"] = f"Bearer {Path(self.access.token_file).read_text().strip()}"
-            except OSError as error:
-                msg = f"{INVALID_CONFIGURATION}: TRIMTAB_TRACKING_TOKEN_FILE {self.access.token_file!r} cannot be read: {error.strerror}"
-                raise InvalidInput(msg) from error
-        return headers
+        return {**headers, "Authorization": self.access.authorization} if self.access.authorization else headers
 
     @property
     def shown(self) -> str:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from tests.unit.training.data import last, model, spec
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes.api import Api, connect
-from trimtab.platforms.kubernetes.job import JobSettings
 from trimtab.platforms.kubernetes.job_runner import JobRunner
-from trimtab.platforms.kubernetes.resources import JOBS, NAMESPACES, PODS, RELEASES
+from trimtab.platforms.kubernetes.resources import JOBS, NAMESPACES, PODS, RELEASES, Resource
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.spec import Metadata
 
 pytestmark = needs_cluster
@@ -44,6 +43,14 @@ else:
     raise AssertionError("the root is writable")
 """
 SLEEP = "import time; time.sleep(600)"
+SECRETS = Resource("", "v1", "secrets", "Secret")
+CREDENTIALS = """
+import os
+assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ada"
+assert os.environ["AWS_ACCESS_KEY_ID"] == "of the bucket"
+assert "AWS_SECRET_ACCESS_KEY" not in os.environ
+assert os.environ["TRIMTAB_TRACKING_URI"] == "http://mlflow:5000", "ours comes last"
+"""
 FAIL = """
 import sys
 open("/dev/termination-log", "w").write("Unavailable: MLflow is away")
@@ -72,10 +79,9 @@ class Site:
 
     def runner(self, program: str, **settings: Any) -> JobRunner:
         """The runner; every call makes one that remembers nothing."""
-        small = {"cpu": "10m", "memory": "16Mi", "cpu_limit": "1", "memory_limit": "128Mi", "scratch": "16Mi"}
-        fixed = {"image": IMAGE, "tracking_uri": "http://mlflow:5000", "command": ("python", "-c", program)}
-        given = msgspec.convert({**fixed, **small, **settings}, JobSettings)
-        return JobRunner(self.api, self._find, given)
+        small = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
+        given = msgspec.convert({"image": IMAGE, "resources": small, "scratchSize": "16Mi", **settings}, TrainingSettings)
+        return JobRunner(self.api, self._find, given, "http://mlflow:5000", ("python", "-c", program))
 
     def _find(self, uid: str) -> tuple[str, str, str] | None:
         return (self.namespace, self.releases[uid], "job") if uid in self.releases else None
@@ -147,9 +153,21 @@ def test_memory_is_told(site: Site) -> None:
 
 def test_a_run_ends_at_its_deadline(site: Site) -> None:
     asked = site.request("sleeps")
-    runner = site.runner(SLEEP, deadline=timedelta(seconds=3))
+    runner = site.runner(SLEEP, deadline="3s")
     runner.submit(asked)
     assert site.ended(runner, asked) == "the run did not end within 0:00:03"
+
+
+def test_credentials_come_from_the_secrets_of_the_namespace(site: Site) -> None:
+    whole = {"MLFLOW_TRACKING_USERNAME": "ada", "TRIMTAB_TRACKING_URI": "http://elsewhere"}
+    for name, content in (("training", whole), ("bucket", {"id": "of the bucket"})):
+        site.api.create(SECRETS, {"metadata": {"name": name, "namespace": site.namespace}, "stringData": content})
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+    env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key, "optional": True}}} for name, key in keys.items()]
+    asked = site.request("credentials")
+    runner = site.runner(CREDENTIALS, existingSecret="training", env=env, retries=0)
+    runner.submit(asked)
+    assert site.ended(runner, asked) == ""
 
 
 def test_a_cancelled_run_is_active_until_its_process_has_ended(site: Site) -> None:
@@ -168,12 +186,17 @@ def test_a_cancelled_run_is_active_until_its_process_has_ended(site: Site) -> No
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        pytest.param("account", {"service_account": "nobody"}, 'its pod cannot be created: .*"nobody" not found', id="account"),
-        pytest.param("huge", {"cpu": "900", "cpu_limit": "900"}, "its pod cannot be scheduled: .*Insufficient cpu", id="node"),
+        pytest.param("account", {"serviceAccountName": "nobody"}, 'its pod cannot be created: .*"nobody" not found', id="account"),
+        pytest.param(
+            "huge",
+            {"resources": {"requests": {"cpu": 900, "memory": "16Mi"}}},
+            "its pod cannot be scheduled: .*Insufficient cpu",
+            id="node",
+        ),
         pytest.param("image", {"image": "nowhere.invalid/nobody:1"}, "its pod waits: (ErrImagePull|ImagePullBackOff)", id="image"),
     ],
 )
-def test_what_keeps_a_run_waiting_is_told(site: Site, name: str, settings: dict[str, str], words: str) -> None:
+def test_what_keeps_a_run_waiting_is_told(site: Site, name: str, settings: dict[str, Any], words: str) -> None:
     asked = site.request(f"waits-{name}")
     runner = site.runner(SLEEP, **settings)
     runner.submit(asked)

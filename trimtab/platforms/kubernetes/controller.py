@@ -23,9 +23,11 @@ from trimtab.platforms.kubernetes.api import Api, connect
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.endpoints import Numbers, serve
 from trimtab.platforms.kubernetes.events import Recorder
+from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE as KFP_TOKEN_FILE
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import KubernetesObjects, free_all
 from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, MODELS, RELEASES
+from trimtab.platforms.kubernetes.runs import Runs, read_runs
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Settings, make_ports
 from trimtab.platforms.kubernetes.work import Work
@@ -56,13 +58,11 @@ class Controller:
             tracking_uri=given.tracking_uri,
             monitor_url=given.monitor_url,
             token_file=given.token_file,
-            training_image=given.training_image,
-            signing_key=given.signing_key,
-            kfp_url=given.kfp_url,
-            prometheus_url=given.prometheus_url,
-            kfp_namespace=given.kfp_namespace,
-            kfp_token_file=given.kfp_token_file,
             cache=given.cache,
+            runs=read_runs(given.runs) if given.runs else Runs(),
+            signing_key=given.signing_key,
+            kfp_token_file=given.kfp_token_file,
+            prometheus_url=given.prometheus_url,
         )
         wired = make_ports(api, self._cache, self._objects, settings, self._lease.fence)
         self._loop = Loop(wired.ports, lambda: datetime.now(UTC))
@@ -156,12 +156,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tracking-uri", default="http://trimtab-mlflow:5000", help="the MLflow server")
     parser.add_argument("--monitor-url", default="http://trimtab-monitor:8090", help="the monitor")
     parser.add_argument("--token-file", type=Path, default=Path("/var/run/secrets/trimtab/token"), help="the token that the monitor takes")
-    parser.add_argument("--training-image", default="trimtab/training:0.1.0", help="the image of training Jobs")
+    parser.add_argument("--runs", type=Path, default=None, help="a YAML file that says how training runs are made; without it, as Jobs")
     parser.add_argument("--signing-key", type=Path, default=None, help="the private key (PEM, EC P-256) that versions are signed with")
-    parser.add_argument("--kfp-url", default="", help="the Kubeflow Pipelines API, http://ml-pipeline.kubeflow:8888; empty: none")
-    parser.add_argument("--kfp-namespace", default="kubeflow", help="where Kubeflow Pipelines runs its Workflows")
     parser.add_argument(
-        "--kfp-token-file", type=Path, default=None, help="a token for Kubeflow Pipelines (audience pipelines.kubeflow.org)"
+        "--kfp-token-file", type=Path, default=KFP_TOKEN_FILE, help="a token for Kubeflow Pipelines (audience pipelines.kubeflow.org)"
     )
     parser.add_argument("--prometheus-url", default="", help="where Envoy's counters are; empty: the proxies are asked themselves")
     parser.add_argument("--cache", type=Path, default=Path("/var/cache/trimtab"), help="a folder for versions' files")

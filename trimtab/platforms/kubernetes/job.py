@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
@@ -26,8 +25,10 @@ from trimtab.platforms.kubernetes.resources import (
     RELEASES,
     owner,
 )
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.platforms.pipeline import QUIET, last_error
 from trimtab.spec import ModelStatus
+from trimtab.units import duration
 
 CONTAINER = "training"
 COMMAND = ("python", "-m", "trimtab.platforms.kubernetes.job_main")
@@ -42,30 +43,6 @@ _LONGEST_NAME = 63
 _LONGEST_REQUEST = 60_000
 _LONGEST_WORDS = 1000
 _WAITS = ("ContainerCreating", "PodInitializing", "")
-
-
-class JobSettings(Struct, frozen=True):
-    """What every Job has in common: its image, where it finds MLflow, and its limits.
-
-    `secret` names a Secret of the Model's namespace that becomes environment variables (credentials of MLflow or of an object store);
-    it need not exist. `deadline` is for one attempt with its retries. `scratch` limits the files that a run may write.
-    """
-
-    image: str
-    tracking_uri: str
-    deadline: timedelta = timedelta(hours=2)
-    service_account: str = ""
-    secret: str = ""
-    pull_secrets: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    command: tuple[str, ...] = COMMAND
-    cpu: str = "1"
-    memory: str = "2Gi"
-    cpu_limit: str = "2"
-    memory_limit: str = "4Gi"
-    scratch: str = "4Gi"
-    retries: int = 1
-    ttl: timedelta = timedelta(days=1)
 
 
 def job_name(release: str, attempt: int) -> str:
@@ -96,12 +73,13 @@ def label_value(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+$", "", text[:_LONGEST_NAME])
 
 
-def document(request: RunRequest, settings: JobSettings) -> dict[str, Any]:
-    """The Job of one attempt; raises InvalidInput where the request is too long for a pod's environment."""
+def document(request: RunRequest, settings: TrainingSettings, tracking_uri: str, command: Sequence[str] = COMMAND) -> dict[str, Any]:
+    """The Job of one attempt, with MLflow at `tracking_uri`; raises InvalidInput where the request is too long for an environment."""
     asked = msgspec.json.encode(msgspec.structs.replace(request, model=msgspec.structs.replace(request.model, status=ModelStatus())))
     if len(asked) > _LONGEST_REQUEST:
         msg = f"the Model {request.model.name!r} is {len(asked)} bytes long as JSON; a training Job takes at most {_LONGEST_REQUEST}"
         raise InvalidInput(msg)
+    environment = {TRACKING_VARIABLE: tracking_uri, REQUEST_VARIABLE: _literal(asked.decode())}
     metadata = {
         "name": job_name(request.release, request.attempt),
         "namespace": request.model.metadata.namespace,
@@ -113,30 +91,28 @@ def document(request: RunRequest, settings: JobSettings) -> dict[str, Any]:
         "parallelism": 1,
         "backoffLimit": settings.retries,
         "podReplacementPolicy": "Failed",
-        "activeDeadlineSeconds": int(settings.deadline.total_seconds()),
-        "ttlSecondsAfterFinished": int(settings.ttl.total_seconds()),
+        "activeDeadlineSeconds": _seconds(settings.deadline),
+        "ttlSecondsAfterFinished": _seconds(settings.ttl),
         "podFailurePolicy": {
             "rules": [
                 {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [INVALID_INPUT]}},
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             ]
         },
-        "template": {"metadata": {"labels": labels(request)}, "spec": _pod(asked.decode(), settings)},
+        "template": {"metadata": {"labels": labels(request)}, "spec": _pod(settings, environment, command)},
     }
     return {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": metadata, "spec": spec}
 
 
-def _pod(asked: str, settings: JobSettings) -> dict[str, Any]:
-    limits = {"cpu": settings.cpu_limit, "memory": settings.memory_limit}
-    scratch = {"emptyDir": {"sizeLimit": settings.scratch}}
-    env = {**QUIET, "HOME": "/tmp", "PYTHONUNBUFFERED": "1", TRACKING_VARIABLE: settings.tracking_uri, **settings.env}  # noqa: S108
+def _pod(settings: TrainingSettings, ours: Mapping[str, str], command: Sequence[str]) -> dict[str, Any]:
+    scratch = {"emptyDir": {"sizeLimit": settings.scratch_size}}
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": list(settings.command),
-        "env": [{"name": name, "value": value} for name, value in {**env, REQUEST_VARIABLE: _literal(asked)}.items()],
-        "resources": {"requests": {"cpu": settings.cpu, "memory": settings.memory}, "limits": limits},
+        "command": list(command),
+        "env": _environment(settings, ours),
+        "resources": msgspec.to_builtins(settings.resources),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -146,8 +122,8 @@ def _pod(asked: str, settings: JobSettings) -> dict[str, Any]:
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": WORK}],  # noqa: S108
     }
-    if settings.secret:
-        container["envFrom"] = [{"secretRef": {"name": settings.secret, "optional": True}}]
+    if settings.existing_secret:
+        container["envFrom"] = [{"secretRef": {"name": settings.existing_secret, "optional": True}}]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -163,11 +139,26 @@ def _pod(asked: str, settings: JobSettings) -> dict[str, Any]:
         "containers": [container],
         "volumes": [{"name": "tmp", **scratch}, {"name": "work", **scratch}],
     }
-    if settings.service_account:
-        pod["serviceAccountName"] = settings.service_account
-    if settings.pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
+    if settings.service_account_name:
+        pod["serviceAccountName"] = settings.service_account_name
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret.name} for secret in settings.image_pull_secrets]
     return pod
+
+
+def _environment(settings: TrainingSettings, ours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Defaults first, which an installation may change; what is ours last, which it may not."""
+    quiet = {**QUIET, "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
+    given = {variable.name: msgspec.to_builtins(variable) for variable in settings.env}
+    return list({**_plain(quiet), **given, **_plain(ours)}.values())
+
+
+def _plain(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: {"name": name, "value": value} for name, value in variables.items()}
+
+
+def _seconds(text: str) -> int:
+    return int(duration(text).total_seconds())
 
 
 def _literal(text: str) -> str:
@@ -175,13 +166,13 @@ def _literal(text: str) -> str:
     return text.replace("$(", "$$(")
 
 
-def fault(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], settings: JobSettings) -> str:
+def fault(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> str:
     """Why the ended Job failed, as a sentence; empty where it did not."""
     failed = condition(job, "Failed")
     if failed is None:
         return ""
     if failed.get("reason") == "DeadlineExceeded":
-        seconds = job.get("spec", {}).get("activeDeadlineSeconds", int(settings.deadline.total_seconds()))
+        seconds = job.get("spec", {}).get("activeDeadlineSeconds", _seconds(settings.deadline))
         return f"the run did not end within {timedelta(seconds=seconds)}"
     said = [words for pod in sorted(pods, key=_created) if (words := last_words(pod))]
     return said[-1] if said else f"{failed.get('reason', 'Failed')}: {failed.get('message', 'Kubernetes gives no reason')}"

@@ -5,14 +5,15 @@ deleted counts as active until its pods have ended: else a withdrawn run could s
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.job import JobSettings, condition, document, fault, job_name, note, over, refused
+from trimtab.platforms.kubernetes.job import COMMAND, condition, document, fault, job_name, note, over, refused
 from trimtab.platforms.kubernetes.resources import ATTEMPT_LABEL, EVENTS, JOBS, MANAGED_BY, PODS, RELEASE_UID_LABEL
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.release import RunState
 
 log = logging.getLogger(__name__)
@@ -24,15 +25,15 @@ Find = Callable[[str], tuple[str, str, str] | None]
 class JobRunner:
     """The port `Runner` with one Job an attempt."""
 
-    def __init__(self, api: Api, find: Find, settings: JobSettings) -> None:
+    def __init__(self, api: Api, find: Find, settings: TrainingSettings, tracking_uri: str, command: Sequence[str] = COMMAND) -> None:
         """`api` must be the API server itself: a cache may not show yet what was created a moment ago."""
         self._api = api
         self._find = find
-        self._settings = settings
+        self._settings, self._tracking_uri, self._command = settings, tracking_uri, command
 
     def submit(self, request: RunRequest) -> None:
         """Create the Job unless it is there; raises InvalidInput where its name is another's or Kubernetes refuses it."""
-        body = document(request, self._settings)
+        body = document(request, self._settings, self._tracking_uri, self._command)
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         try:
             self._api.create(JOBS, body)

@@ -13,10 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-
-from msgspec import Struct
 
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Conflict, InvalidInput, Unavailable
@@ -24,10 +21,12 @@ from trimtab.platforms.kubernetes import kfp_reading as reading
 from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.job_runner import Find
 from trimtab.platforms.kubernetes.kfp_client import KfpClient
-from trimtab.platforms.kubernetes.kfp_package import Package, Pinned, ensure, package
+from trimtab.platforms.kubernetes.kfp_package import Package, Pinned, ensure
 from trimtab.platforms.kubernetes.resources import PODS, WORKFLOWS
+from trimtab.platforms.kubernetes.runs import KfpSettings
 from trimtab.platforms.pipeline import arguments
 from trimtab.release import RunState
+from trimtab.units import duration
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +37,10 @@ NOTE_SECONDS = 10.0
 GONE_AFTER = timedelta(minutes=1)
 """How long after its creation a run may be without a Workflow before that is said."""
 
+SETTLE = timedelta(seconds=30)
+"""Longer than a POST can be under way after its client has gone."""
+
 _LONGEST_NAME = 100
-
-
-class KfpSettings(Struct, frozen=True):
-    """How runs are made. `namespace` is Kubeflow Pipelines' own, where Workflows run; with `multi_user` it is each Model's.
-
-    `deadline` counts from the run's creation. `settle` is longer than a POST can be under way after its client has gone.
-    `page` is the address of the UI, where a person reads a run's log.
-    """
-
-    tracking_uri: str
-    namespace: str = "kubeflow"
-    multi_user: bool = False
-    image: str = ""
-    service_account: str = ""
-    pipeline_root: str = ""
-    deadline: timedelta = timedelta(hours=2)
-    settle: timedelta = timedelta(seconds=30)
-    page: str = ""
 
 
 def run_id_of(release_uid: str, attempt: int) -> str:
@@ -77,14 +61,15 @@ class KfpRunner:
         reader: Reader,
         find: Find,
         settings: KfpSettings,
-        compiled: Path,
+        package: Package,
+        tracking_uri: str,
         now: Callable[[], datetime] = _now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reader` must be the API server itself, not a cache; `compiled` is the pipeline's IR."""
+        """`reader` must be the API server itself, not a cache; `package` is the pipeline."""
         self._client, self._reader, self._find, self._settings = client, reader, find, settings
+        self._package, self._tracking_uri, self._deadline = package, tracking_uri, duration(settings.deadline)
         self._now, self._monotonic = now, monotonic
-        self._package: Package = package(compiled, settings.image)
         self._began = monotonic()
         self._posted: dict[str, float] = {}
         self._cancelled: set[str] = set()
@@ -127,7 +112,7 @@ class KfpRunner:
             return "ended", ""
         if said in reading.BAD:
             return "ended", self._fault(run, run_id, namespace)
-        if reading.overdue(run, self._now(), self._settings.deadline):
+        if reading.overdue(run, self._now(), self._deadline):
             self._end_overdue(run_id)
             return "ended", self._too_long(self._note(run, run_id, namespace))
         if said == "CANCELING" and not self._workflows(run_id, namespace):
@@ -151,7 +136,7 @@ class KfpRunner:
     # --- submitting ---
 
     def _wait_for_an_earlier_post(self, run_id: str) -> None:
-        left = self._unanswered(run_id) or self._settings.settle.total_seconds() - (self._monotonic() - self._began)
+        left = self._unanswered(run_id) or SETTLE.total_seconds() - (self._monotonic() - self._began)
         if left > 0:
             msg = (
                 f"run {run_id} is posted in {left:.0f} s: a request of before may still be under way, and a second one would start it twice"
@@ -161,7 +146,7 @@ class KfpRunner:
     def _unanswered(self, run_id: str) -> float:
         """For how many seconds more a POST of this process may be under way; zero where none is."""
         posted = self._posted.get(run_id, float("-inf"))
-        return max(0.0, posted + self._settings.settle.total_seconds() - self._monotonic())
+        return max(0.0, posted + SETTLE.total_seconds() - self._monotonic())
 
     def _body(self, request: RunRequest, run_id: str) -> dict[str, Any]:
         metadata = request.model.metadata
@@ -171,7 +156,7 @@ class KfpRunner:
             self._pinned[key] = ensure(self._client, self._package, scope), self._experiment(key, scope)
         pinned, experiment = self._pinned[key]
         reference = {"pipeline_id": pinned.pipeline_id, "pipeline_version_id": pinned.pipeline_version_id}
-        config: dict[str, Any] = {"parameters": arguments(request, self._settings.tracking_uri)}
+        config: dict[str, Any] = {"parameters": arguments(request, self._tracking_uri)}
         if self._settings.pipeline_root:
             config["pipeline_root"] = self._settings.pipeline_root
         body = {
@@ -201,7 +186,7 @@ class KfpRunner:
         if not live:
             failed = any(reading.phase_of(item) != "Succeeded" for item in workflows)
             return "ended", reading.reason({}, workflows, self._pods(run_id, namespace)) if failed else ""
-        if all(reading.overdue(item, self._now(), self._settings.deadline) for item in live):
+        if all(reading.overdue(item, self._now(), self._deadline) for item in live):
             return "ended", self._too_long("Kubeflow Pipelines does not list it")
         return "active", "Kubeflow Pipelines has begun it and does not list it"
 
@@ -210,7 +195,7 @@ class KfpRunner:
             workflows = self._workflows(run_id, namespace)
             ended_by_somebody = run_id in self._cancelled or reading.was_terminated(workflows)
             if ended_by_somebody:
-                return self._too_long() if reading.lasted(run) > self._settings.deadline else reading.CANCELLED
+                return self._too_long() if reading.lasted(run) > self._deadline else reading.CANCELLED
             return reading.reason(run, workflows, self._pods(run_id, namespace))
         except InvalidInput as error:
             return f"Kubeflow Pipelines gives no reason, and its Workflow may not be read: {error}"
@@ -231,7 +216,7 @@ class KfpRunner:
         return said
 
     def _too_long(self, why: str = "") -> str:
-        return f"the run did not end within {self._settings.deadline}" + (f": {why}" if why else "")
+        return f"the run did not end within {self._deadline}" + (f": {why}" if why else "")
 
     def _end_overdue(self, run_id: str) -> None:
         try:

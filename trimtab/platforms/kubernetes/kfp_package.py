@@ -14,6 +14,7 @@ from msgspec import Struct
 from trimtab.errors import Conflict, Unavailable
 from trimtab.platforms.kubernetes.kfp_client import KfpClient
 from trimtab.platforms.kubernetes.resources import MANAGER
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 
 
 class Package(Struct, frozen=True):
@@ -31,16 +32,41 @@ class Pinned(Struct, frozen=True):
     pipeline_version_id: str
 
 
-def package(compiled: Path, image: str = "") -> Package:
-    """The compiled pipeline with every task in `image` (empty: in the image that it was compiled with)."""
+def package(compiled: Path, settings: TrainingSettings) -> Package:
+    """The compiled pipeline (its IR, and what it says for Kubernetes) with the installation's image, environment and pull secrets."""
     content = compiled.read_bytes()
     parts: list[dict[str, Any]] = list(yaml.safe_load_all(content))
-    executors = parts[0]["deploymentSpec"]["executors"].values()
-    if image and any(executor["container"]["image"] != image for executor in executors):
-        for executor in executors:
-            executor["container"]["image"] = image
+    tasks = parts[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name, executor in parts[0]["deploymentSpec"]["executors"].items():
+        _fill(executor["container"], tasks[name], settings)
+    if parts != list(yaml.safe_load_all(content)):
         content = yaml.safe_dump_all(parts, sort_keys=True).encode()
     return Package(f"{MANAGER}-{parts[0]['pipelineInfo']['name']}", hashlib.sha256(content).hexdigest()[:32], content)
+
+
+def _fill(container: dict[str, Any], task: dict[str, Any], settings: TrainingSettings) -> None:
+    """Set what is the installation's in one task: its container, and what kfp-kubernetes would have written for it."""
+    container["image"] = settings.image
+    plain = {one["name"]: one.get("value", "") for one in container.get("env", [])}
+    secret = []
+    for variable in settings.env:
+        plain.pop(variable.name, None)
+        if variable.value_from is None:
+            plain[variable.name] = variable.value
+        else:
+            key = variable.value_from.secret_key_ref
+            keys = [{"secretKey": key.key, "envVar": variable.name}]
+            secret.append({**_named_secret(key.name), "keyToEnv": keys, "optional": key.optional})
+    container["env"] = [{"name": name, "value": value} for name, value in plain.items()]
+    if secret:
+        task["secretAsEnv"] = secret
+    if settings.image_pull_secrets:
+        task["imagePullSecret"] = [_named_secret(one.name) for one in settings.image_pull_secrets]
+
+
+def _named_secret(name: str) -> dict[str, Any]:
+    """A Secret's name twice: as Kubeflow Pipelines reads it today, and as it did before names could be parameters."""
+    return {"secretName": name, "secretNameParameter": {"runtimeValue": {"constant": name}}}
 
 
 def ensure(client: KfpClient, asked: Package, namespace: str = "") -> Pinned:

@@ -12,13 +12,15 @@ from trimtab.errors import TrimtabError
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.identity import Identities, account
-from trimtab.platforms.kubernetes.job import JobSettings, job_name
-from trimtab.platforms.kubernetes.job_runner import JobRunner
-from trimtab.platforms.kubernetes.kfp import KfpRunner, KfpSettings, run_id_of
+from trimtab.platforms.kubernetes.job import job_name
+from trimtab.platforms.kubernetes.job_runner import Find, JobRunner
+from trimtab.platforms.kubernetes.kfp import KfpRunner, run_id_of
 from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE, Endpoint, KfpClient
+from trimtab.platforms.kubernetes.kfp_package import package
 from trimtab.platforms.kubernetes.monitor import ClusterMonitor
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
 from trimtab.platforms.kubernetes.runner import KubernetesRunner, TellingRunner
+from trimtab.platforms.kubernetes.runs import Runs
 from trimtab.platforms.kubernetes.serving import KubernetesServing
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.platforms.registry import MlflowRegistry
@@ -33,12 +35,10 @@ class Settings(Struct, frozen=True):
     tracking_uri: str
     monitor_url: str
     token_file: Path
-    training_image: str
     cache: Path
+    runs: Runs = Runs()
     signing_key: Path | None = None
-    kfp_url: str = ""
-    kfp_namespace: str = "kubeflow"
-    kfp_token_file: Path | None = None
+    kfp_token_file: Path = TOKEN_FILE
     prometheus_url: str = ""
 
 
@@ -77,6 +77,16 @@ def _named(plan: ServingPlan) -> ServingPlan:
     return replace(plan, model=replace(plan.model, spec=replace(spec, serving=serving)))
 
 
+def _runners(api: Api, find: Find, settings: Settings, fence: Callable[[], None]) -> dict[str, TellingRunner]:
+    """The runners that this installation has, by the name in a Model's `training.runner`."""
+    training, kfp = settings.runs.training, settings.runs.kfp
+    runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, training, settings.tracking_uri)}
+    if kfp.url:
+        client = KfpClient(Endpoint(kfp.url, token_file=settings.kfp_token_file), fence)
+        runners["kfp"] = KfpRunner(client, api, find, kfp, package(IR, training), settings.tracking_uri)
+    return runners
+
+
 def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Settings, fence: Callable[[], None]) -> Wired:
     """All adapters of the controller; nothing is asked yet."""
 
@@ -89,12 +99,7 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
 
     registry = MlflowRegistry(settings.tracking_uri, settings.cache, settings.signing_key)
     serving = Serving(api, registry.fetch, cache)
-    runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, JobSettings(settings.training_image, settings.tracking_uri))}
-    if settings.kfp_url:
-        client = KfpClient(Endpoint(settings.kfp_url, token_file=settings.kfp_token_file or TOKEN_FILE), fence)
-        kfp = KfpSettings(settings.tracking_uri, settings.kfp_namespace, image=settings.training_image)
-        runners["kfp"] = KfpRunner(client, api, find, kfp, IR)
-    runner = KubernetesRunner(runners, find)
+    runner = KubernetesRunner(_runners(api, find, settings, fence), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
     ports = Ports(objects, objects, runner, serving, traffic, registry, monitor)

@@ -240,6 +240,25 @@ def test_the_fetch_program_says_in_a_sentence_why_it_brought_nothing(tmp_path: P
         download(replace(wanted, digest="none"), tmp_path / "files")
 
 
+def test_the_fetch_program_gets_mlflows_credentials_and_no_other_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "serving" / "fetch"
+    program.mkdir(parents=True)
+    (program.parent / "__init__.py").touch()
+    (program / "__init__.py").touch()
+    (program / "__main__.py").write_text("import json, os, sys; open(sys.argv[2], 'w').write(json.dumps(dict(os.environ)))")
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "TRIMTAB_DATABASE_URL"):
+        monkeypatch.setenv(name, f"of {name}")
+    fetcher("https://mlflow.example")(Wanted("shop.demand", "1", "0" * 64, tmp_path / "x"), tmp_path / "seen")
+    seen = msgspec.json.decode((tmp_path / "seen").read_bytes())
+    assert {name for name, value in seen.items() if value == f"of {name}"} == {
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+    }
+    assert seen["TRIMTAB_TRACKING_URI"] == "https://mlflow.example"
+
+
 def test_the_monitor_reads_a_folder_that_came_so(tmp_path: Path) -> None:
     made = write_folder(tmp_path / "1")
     folders = VersionFolders(tmp_path / "versions", lambda _, folder: (tmp_path / "1").rename(folder))

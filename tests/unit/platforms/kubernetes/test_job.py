@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.job import (
     REQUEST_VARIABLE,
     TRACKING_VARIABLE,
-    JobSettings,
     document,
     fault,
     job_name,
@@ -25,19 +23,21 @@ from trimtab.platforms.kubernetes.job import (
     note,
     refused,
 )
+from trimtab.platforms.kubernetes.runs import Named, Resources, SecretKey, Source, TrainingSettings, Variable
 from trimtab.release import InvalidDataOutcome, Outcome
 from trimtab.spec import Metadata, Model, ModelStatus
 
 GIVEN = spec(Path("a.csv"))
-SETTINGS = JobSettings("trimtab/training:0.1.0", "http://mlflow:5000")
+SETTINGS = TrainingSettings("trimtab/training:0.1.0")
+MLFLOW = "http://mlflow:5000"
 
 
 def request(made: Model | None = None) -> RunRequest:
     return RunRequest("toy-1", "uid-of-the-release", 2, made or model(GIVEN), last())
 
 
-def pod_of(settings: JobSettings = SETTINGS) -> dict[str, Any]:
-    found: dict[str, Any] = document(request(), settings)["spec"]["template"]["spec"]
+def pod_of(settings: TrainingSettings = SETTINGS) -> dict[str, Any]:
+    found: dict[str, Any] = document(request(), settings, MLFLOW)["spec"]["template"]["spec"]
     return found
 
 
@@ -63,7 +63,7 @@ def test_names_that_a_cut_would_make_equal_are_not() -> None:
 
 
 def test_the_job_is_the_releases_and_carries_who_it_is_for() -> None:
-    found = document(request(), SETTINGS)
+    found = document(request(), SETTINGS, MLFLOW)
     metadata = found["metadata"]
     assert (metadata["name"], metadata["namespace"]) == ("toy-1-2", "default")
     labels = {
@@ -86,7 +86,7 @@ def test_the_job_is_the_releases_and_carries_who_it_is_for() -> None:
 
 
 def test_one_pod_at_a_time_and_what_a_person_must_mend_is_not_retried() -> None:
-    found = document(request(), msgspec.structs.replace(SETTINGS, deadline=timedelta(minutes=30)))["spec"]
+    found = document(request(), msgspec.structs.replace(SETTINGS, deadline="30m"), MLFLOW)["spec"]
     assert (found["completions"], found["parallelism"], found["podReplacementPolicy"]) == (1, 1, "Failed")
     assert (found["backoffLimit"], found["activeDeadlineSeconds"], found["ttlSecondsAfterFinished"]) == (1, 1800, 86400)
     first, second = found["podFailurePolicy"]["rules"]
@@ -115,30 +115,63 @@ def test_the_pod_is_restricted() -> None:
 
 
 def test_what_an_installation_adds() -> None:
-    pod = pod_of(
-        msgspec.structs.replace(SETTINGS, service_account="trainer", secret="s3", pull_secrets=("mine",), env={"AWS_REGION": "eu-1"})
-    )
+    key = Source(SecretKey("bucket", "id", optional=True))
+    found = document(
+        request(),
+        TrainingSettings(
+            image="registry.example/training:2",
+            image_pull_secrets=(Named("registry"),),
+            env=(Variable("AWS_REGION", "eu-1"), Variable("AWS_ACCESS_KEY_ID", value_from=key), Variable("OMP_NUM_THREADS", "8")),
+            existing_secret="s3",
+            service_account_name="trainer",
+            resources=Resources({"cpu": 4, "memory": "16Gi"}, {"memory": "32Gi"}),
+            scratch_size="1Ti",
+            deadline="12h",
+            ttl="2w",
+            retries=0,
+        ),
+        MLFLOW,
+    )["spec"]
+    pod = found["template"]["spec"]
+    (container,) = pod["containers"]
     assert pod["serviceAccountName"] == "trainer"
-    assert pod["imagePullSecrets"] == [{"name": "mine"}]
-    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "s3", "optional": True}}]
-    assert {"name": "AWS_REGION", "value": "eu-1"} in pod["containers"][0]["env"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert container["image"] == "registry.example/training:2"
+    assert container["envFrom"] == [{"secretRef": {"name": "s3", "optional": True}}]
+    named = {item["name"]: item for item in container["env"]}
+    assert len(named) == len(container["env"])
+    assert named["AWS_REGION"]["value"] == "eu-1"
+    assert named["AWS_ACCESS_KEY_ID"] == {
+        "name": "AWS_ACCESS_KEY_ID",
+        "valueFrom": {"secretKeyRef": {"name": "bucket", "key": "id", "optional": True}},
+    }
+    assert named["OMP_NUM_THREADS"]["value"] == "8", "a default of ours"
+    assert container["resources"] == {"requests": {"cpu": 4, "memory": "16Gi"}, "limits": {"memory": "32Gi"}}
+    assert {volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"]} == {"1Ti"}
+    assert (found["activeDeadlineSeconds"], found["ttlSecondsAfterFinished"], found["backoffLimit"]) == (43_200, 1_209_600, 0)
+
+
+@pytest.mark.parametrize("name", [REQUEST_VARIABLE, TRACKING_VARIABLE])
+def test_what_is_asked_cannot_be_changed_by_the_environment(name: str) -> None:
+    changed = msgspec.structs.replace(SETTINGS, env=(Variable(name, "x"),))
+    assert environment(document(request(), changed, MLFLOW)) == environment(document(request(), SETTINGS, MLFLOW))
 
 
 def test_the_request_comes_back_from_the_environment_without_the_models_status() -> None:
     made = msgspec.structs.replace(model(GIVEN), status=ModelStatus(first_cut=last()))
-    text = environment(document(request(made), SETTINGS))[REQUEST_VARIABLE]
+    text = environment(document(request(made), SETTINGS, MLFLOW))[REQUEST_VARIABLE]
     assert msgspec.json.decode(text, type=RunRequest) == request()
 
 
 def test_a_reference_in_the_document_is_left_as_it_is() -> None:
     made = model(msgspec.structs.replace(GIVEN, data=msgspec.structs.replace(GIVEN.data, uri="s3://$(HOME)/a")))
-    assert "s3://$$(HOME)/a" in environment(document(request(made), SETTINGS))[REQUEST_VARIABLE]
+    assert "s3://$$(HOME)/a" in environment(document(request(made), SETTINGS, MLFLOW))[REQUEST_VARIABLE]
 
 
 def test_a_document_that_does_not_fit_is_refused() -> None:
     made = msgspec.structs.replace(model(GIVEN), metadata=Metadata("toy", annotations={"a": "x" * 60_000}))
     with pytest.raises(InvalidInput, match="a training Job takes at most 60000"):
-        document(request(made), SETTINGS)
+        document(request(made), SETTINGS, MLFLOW)
 
 
 def environment(job: dict[str, Any]) -> dict[str, str]:
@@ -254,7 +287,7 @@ def execute(tmp_path: Path, env: dict[str, str]) -> tuple[int, str]:
 
 def asked(tmp_path: Path, tracking_uri: str, **columns: str) -> dict[str, str]:
     data = write(tmp_path / "a.csv", rows()[:40])
-    job = document(request(model(spec(data, **columns))), msgspec.structs.replace(SETTINGS, tracking_uri=tracking_uri))
+    job = document(request(model(spec(data, **columns))), SETTINGS, tracking_uri)
     found = environment(job)
     return {name: found[name] for name in (REQUEST_VARIABLE, TRACKING_VARIABLE)}
 

@@ -8,20 +8,25 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from google.protobuf import json_format
+from kfp import dsl, kubernetes
 
 from pipelines import IR
 from tests.unit.platforms.kubernetes.fake_kfp import FakeKfp, serving
 from tests.unit.training.data import last, model, spec
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput, Unavailable
-from trimtab.platforms.kubernetes.kfp import KfpRunner, KfpSettings, run_id_of
+from trimtab.platforms.kubernetes.kfp import KfpRunner, run_id_of
 from trimtab.platforms.kubernetes.kfp_client import Endpoint, KfpClient
 from trimtab.platforms.kubernetes.kfp_package import ensure, package
+from trimtab.platforms.kubernetes.runs import KfpSettings, Named, SecretKey, Source, TrainingSettings, Variable
 from trimtab.spec import Metadata
 
 ASKED = RunRequest("toy-1", "uid", 1, model(spec(Path("a.csv"))), last())
 RUN = run_id_of("uid", 1)
 SETTLED = 31.0
+PLAIN = TrainingSettings()
+OTHER = TrainingSettings("registry.example/training:2")
 
 
 class Clock:
@@ -48,14 +53,19 @@ def fake() -> Iterator[FakeKfp]:
         yield found
 
 
+def found(release_uid: str) -> tuple[str, str, str]:
+    del release_uid
+    return "default", "toy-1", "kfp"
+
+
 @pytest.fixture
 def controller(fake: FakeKfp, clock: Clock) -> Callable[..., KfpRunner]:
     """What makes the adapter as a controller that starts anew does: nothing is remembered. `waited`: it started a while ago."""
 
-    def make(waited: bool = True, **settings: Any) -> KfpRunner:
-        given = KfpSettings("http://mlflow:5000", **settings)
+    def make(waited: bool = True, training: TrainingSettings = PLAIN, **settings: Any) -> KfpRunner:
         client = KfpClient(Endpoint(fake.url, token_file=None, timeout_seconds=5))
-        made = KfpRunner(client, fake, lambda _: ("default", "toy-1", "kfp"), given, IR, clock.now, clock.monotonic)
+        given, pipeline = KfpSettings(fake.url, **settings), package(IR, training)
+        made = KfpRunner(client, fake, found, given, pipeline, "http://mlflow:5000", clock.now, clock.monotonic)
         clock.passed += SETTLED if waited else 0.0
         return made
 
@@ -197,9 +207,9 @@ def test_equal_content_is_uploaded_once_whoever_asks(controller: Make, fake: Fak
 
 def test_new_content_is_a_new_version_and_the_newest_is_never_taken_unseen(controller: Make, fake: FakeKfp) -> None:
     controller().submit(ASKED)
-    controller(image="registry.example/training:2").submit(msgspec.structs.replace(ASKED, attempt=2))
+    controller(training=OTHER).submit(msgspec.structs.replace(ASKED, attempt=2))
     controller().submit(msgspec.structs.replace(ASKED, attempt=3))
-    controller(image="registry.example/training:2").submit(msgspec.structs.replace(ASKED, attempt=4))
+    controller(training=OTHER).submit(msgspec.structs.replace(ASKED, attempt=4))
     assert (fake.uploads, len(fake.versions)) == (2, 2)
     used = [fake.runs[run_id_of("uid", attempt)]["pipeline_version_reference"]["pipeline_version_id"] for attempt in (1, 2, 3, 4)]
     assert used[0] == used[2] != used[1] == used[3]
@@ -208,18 +218,43 @@ def test_new_content_is_a_new_version_and_the_newest_is_never_taken_unseen(contr
     assert len(list(yaml.safe_load_all(fake.contents[1]))) == 2, "the pods' security context went along"
 
 
+def test_tasks_get_the_installations_environment_and_pull_secrets_as_kfp_itself_would_write_them() -> None:
+    key = Source(SecretKey("bucket", "id", optional=True))
+    env = (Variable("AWS_REGION", "eu-1"), Variable("AWS_ACCESS_KEY_ID", value_from=key), Variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "60"))
+    made = package(IR, TrainingSettings(image_pull_secrets=(Named("registry"), Named("mirror")), env=env))
+    assert made.version != package(IR, PLAIN).version
+    pipeline, platform = yaml.safe_load_all(made.content)
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        said = {one["name"]: one["value"] for one in executor["container"]["env"]}
+        assert said == {"AWS_REGION": "eu-1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
+
+    @dsl.component(base_image="python:3.11")
+    def task() -> None: ...
+
+    @dsl.pipeline
+    def expected() -> None:
+        one = task()
+        kubernetes.set_security_context(one, run_as_user=65532, run_as_non_root=True)
+        kubernetes.use_secret_as_env(one, "bucket", {"id": "AWS_ACCESS_KEY_ID"}, optional=True)
+        kubernetes.set_image_pull_secrets(one, ["registry", "mirror"])
+
+    written = json_format.MessageToDict(expected.platform_spec)["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-task"]
+    tasks = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert tasks == dict.fromkeys(pipeline["deploymentSpec"]["executors"], written)
+
+
 def test_a_version_among_many_pages_is_found(fake: FakeKfp) -> None:
     client = KfpClient(Endpoint(fake.url, None))
-    pinned = ensure(client, package(IR))
+    pinned = ensure(client, package(IR, PLAIN))
     for index in range(7):
         client.upload_version(pinned.pipeline_id, f"somebody's-{index}", b"{}")
-    assert ensure(client, package(IR)) == pinned
+    assert ensure(client, package(IR, PLAIN)) == pinned
     assert len(list(client.versions(pinned.pipeline_id))) == 8
 
 
 def test_who_uploads_at_the_same_moment_takes_the_others_version(fake: FakeKfp, monkeypatch: pytest.MonkeyPatch) -> None:
     client = KfpClient(Endpoint(fake.url, None))
-    pinned = ensure(client, package(IR))
+    pinned = ensure(client, package(IR, PLAIN))
     real, looks = KfpClient.pipeline, []
 
     def late(self: KfpClient, name: str, namespace: str = "") -> dict[str, Any] | None:
@@ -227,7 +262,7 @@ def test_who_uploads_at_the_same_moment_takes_the_others_version(fake: FakeKfp, 
         return real(self, name, namespace) if len(looks) > 1 else None
 
     monkeypatch.setattr(KfpClient, "pipeline", late)
-    assert ensure(client, package(IR)) == pinned
+    assert ensure(client, package(IR, PLAIN)) == pinned
     assert len(fake.versions) == 1
 
 
@@ -243,6 +278,15 @@ def test_with_many_users_all_of_it_is_in_the_models_namespace(controller: Make, 
     controller(multi_user=True).submit(msgspec.structs.replace(ASKED, model=given))
     assert fake.experiments[0]["namespace"] == "team"
     assert fake.runs[RUN]["runtime_config"]["parameters"]["name"] == "team.toy"
+
+
+def test_a_run_is_made_as_the_installation_says(controller: Make, fake: FakeKfp) -> None:
+    kfp = controller(service_account="trainer", pipeline_root="s3://runs/trimtab", page="https://kubeflow.example/pipeline/")
+    kfp.submit(ASKED)
+    run = fake.runs[RUN]
+    assert (run["service_account"], run["runtime_config"]["pipeline_root"]) == ("trainer", "s3://runs/trimtab")
+    assert kfp.where("uid", 1) == f"https://kubeflow.example/pipeline/#/runs/details/{RUN}"
+    assert controller().where("uid", 1) == "", "no page, no link"
 
 
 # --- ends ---
@@ -263,15 +307,15 @@ def test_a_run_that_never_ends_ends_at_its_deadline(controller: Make, fake: Fake
 
 
 def test_a_run_whose_workflow_was_deleted_is_told_and_ends_at_its_deadline(controller: Make, fake: FakeKfp, clock: Clock) -> None:
-    kfp = controller()
+    kfp = controller(deadline="10m")
     kfp.submit(ASKED)
     fake.begin(RUN)
     fake.workflows.clear()
     clock.passed += 90
     gone = "its Workflow is not to be seen; without one it reads RUNNING for ever"
     assert kfp.state("uid", 1) == ("active", gone)
-    clock.passed += 2 * 3600
-    assert kfp.state("uid", 1) == ("ended", f"the run did not end within 2:00:00: {gone}")
+    clock.passed += 600
+    assert kfp.state("uid", 1) == ("ended", f"the run did not end within 0:10:00: {gone}")
 
 
 def test_a_cancelled_run_reads_failed_and_is_known_as_cancelled_by_whoever_looks(controller: Make, fake: FakeKfp) -> None:

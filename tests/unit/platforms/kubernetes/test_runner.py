@@ -12,13 +12,15 @@ import pytest
 from tests.unit.training.data import last, model, spec
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Conflict, InvalidInput, Unavailable
-from trimtab.platforms.kubernetes.job import JobSettings, document
+from trimtab.platforms.kubernetes.job import document
 from trimtab.platforms.kubernetes.job_runner import JobRunner
 from trimtab.platforms.kubernetes.resources import EVENTS, JOBS, PODS, Resource
 from trimtab.platforms.kubernetes.runner import KubernetesRunner
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.release import RunState
 
-SETTINGS = JobSettings("image:1", "http://mlflow:5000")
+SETTINGS = TrainingSettings("image:1")
+MLFLOW = "http://mlflow:5000"
 ASKED = RunRequest("toy-1", "uid", 1, model(spec(Path("a.csv"))), last())
 
 
@@ -56,7 +58,7 @@ class Store:
         self.held.pop((resource.kind, name), None)
 
     def pod(self, phase: str = "Running", **extra: Any) -> None:
-        labels = document(ASKED, SETTINGS)["spec"]["template"]["metadata"]["labels"]
+        labels = document(ASKED, SETTINGS, MLFLOW)["spec"]["template"]["metadata"]["labels"]
         self.put(PODS, {"metadata": {"name": "pod", "labels": labels, **extra}, "status": {"phase": phase}})
 
 
@@ -67,7 +69,7 @@ def store() -> Store:
 
 @pytest.fixture
 def jobs(store: Store) -> JobRunner:
-    return JobRunner(store, lambda uid: ("default", "toy-1", "job") if uid == "uid" else None, SETTINGS)  # type: ignore[arg-type]
+    return JobRunner(store, lambda uid: ("default", "toy-1", "job") if uid == "uid" else None, SETTINGS, MLFLOW)  # type: ignore[arg-type]
 
 
 def test_a_job_is_created_once_and_is_active_at_once(jobs: JobRunner, store: Store) -> None:
