@@ -2,8 +2,13 @@
 
 import shlex
 import sys
+import tomllib
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 COUNTER = """
 import pathlib, sys
@@ -39,6 +44,23 @@ def test_stages_are_cut_with_all_that_they_are_built_on(builder):
     )
     assert list(builder.stages(builder.cut(text, "left"))) == ["tools", "base", "left"]
     assert list(builder.stages(builder.cut(text, "right"))) == ["base", "right"]
+
+
+def test_the_charts_mlflow_finds_in_its_image_what_its_database_and_artifacts_need(builder, monkeypatch):
+    declared = tomllib.loads((builder.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["training"]
+    assert {"psycopg[binary]>=3.2", "boto3>=1.40"} <= set(declared), "PostgreSQL, and s3://; gs:// comes with kfp"
+    with pytest.raises(OperationalError, match=r"127\.0\.0\.1"):
+        create_engine("postgresql+psycopg://user@127.0.0.1:9/mlflow").connect()
+    given = {
+        "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EndpointConnectionError, match=r"127\.0\.0\.1:9/bucket"):
+        get_artifact_repository("s3://bucket/mlflow").list_artifacts()
 
 
 @pytest.mark.parametrize(
