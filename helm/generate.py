@@ -122,7 +122,16 @@ def _kustomization(resources: list[str]) -> str:
 
 
 def _text(bodies: list[dict[str, Any]]) -> str:
-    return HEADER + "".join("---\n" + yaml.safe_dump(_plain(body), sort_keys=False, width=140) for body in bodies)
+    return HEADER + "".join("---\n" + yaml.dump(_plain(body), Dumper=_Dumper, sort_keys=False, width=140) for body in bodies)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text of several lines stays such, so that a change of one line is one in the file."""
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+)
 
 
 def _plain(body: Any) -> Any:

@@ -50,6 +50,19 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{- /* The port that a URL names, or that its scheme means. */ -}}
+{{- define "trimtab.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+
+{{- /* How the controller makes training runs (trimtab/platforms/kubernetes/runs.py): two parts of the values as they are. */ -}}
+{{- define "trimtab.runs" -}}
+{{- $image := dict "image" (include "trimtab.image" (dict "root" . "part" "training")) "imagePullPolicy" .Values.images.pullPolicy -}}
+{{- $shared := dict "imagePullSecrets" .Values.imagePullSecrets -}}
+{{- toYaml (dict "training" (merge $image $shared .Values.training) "kfp" .Values.kfp) -}}
+{{- end -}}
+
 {{- define "trimtab.signingSecret" -}}
 {{- default (printf "%s-signing" (include "trimtab.fullname" .)) .Values.signing.existingSecret -}}
 {{- end -}}
@@ -122,13 +135,13 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{- /* (dict "root" $ "part" "controller"): labels and annotations of a part's pods. */ -}}
+{{- /* (dict "root" $ "part" "controller" "annotations" MORE): labels and annotations of a part's pods. */ -}}
 {{- define "trimtab.podMetadata" -}}
 {{- $values := get .root.Values .part -}}
 labels:
   {{- include "trimtab.labels" . | nindent 2 }}
   {{- with $values.podLabels }}{{ toYaml . | nindent 2 }}{{ end }}
-{{- with $values.podAnnotations }}
+{{- with merge (dict) (default (dict) .annotations) $values.podAnnotations }}
 annotations: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}

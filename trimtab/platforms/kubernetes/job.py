@@ -109,7 +109,7 @@ def _pod(settings: TrainingSettings, ours: Mapping[str, str], command: Sequence[
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": settings.image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.image_pull_policy,
         "command": list(command),
         "env": _environment(settings, ours),
         "resources": msgspec.to_builtins(settings.resources),

@@ -33,7 +33,7 @@ class Pinned(Struct, frozen=True):
 
 
 def package(compiled: Path, settings: TrainingSettings) -> Package:
-    """The compiled pipeline (its IR, and what it says for Kubernetes) with the installation's image, environment and pull secrets."""
+    """The compiled pipeline (its IR, and what it says for Kubernetes) with the installation's image, pull secrets and environment."""
     content = compiled.read_bytes()
     parts: list[dict[str, Any]] = list(yaml.safe_load_all(content))
     tasks = parts[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -60,6 +60,8 @@ def _fill(container: dict[str, Any], task: dict[str, Any], settings: TrainingSet
     container["env"] = [{"name": name, "value": value} for name, value in plain.items()]
     if secret:
         task["secretAsEnv"] = secret
+    if settings.image_pull_policy != "IfNotPresent":
+        task["imagePullPolicy"] = settings.image_pull_policy
     if settings.image_pull_secrets:
         task["imagePullSecret"] = [_named_secret(one.name) for one in settings.image_pull_secrets]
 

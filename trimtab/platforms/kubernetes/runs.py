@@ -1,11 +1,11 @@
 """How an installation makes training runs: one document, which the chart writes and the controller reads when it starts.
 
-Its names and defaults are those of the chart's values. Of `training`, image, pull secrets and environment are for both runners; the rest
-is for Jobs, because what a task of Kubeflow Pipelines may take is said in the pipeline.
+Its names and defaults are those of the chart's values. Of `training`, the image, how it is pulled, and the environment are for both
+runners; the rest is for Jobs, because what a task of Kubeflow Pipelines may take is said in the pipeline.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -69,11 +69,12 @@ class TrainingSettings(Closed, frozen=True):
     """
 
     image: Word = f"trimtab/training:{__version__}"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[Named, ...] = ()
     env: tuple[Variable, ...] = ()
     existing_secret: ObjectName = ""
     service_account_name: ObjectName = ""
-    resources: Resources = Resources({"cpu": "1", "memory": "2Gi"}, {"cpu": "2", "memory": "4Gi"})
+    resources: Resources = Resources({"cpu": "1", "memory": "2Gi"}, {"memory": "4Gi"})
     scratch_size: Quantity = "4Gi"
     deadline: Lasting = "2h"
     ttl: Lasting = "1d"

@@ -108,7 +108,7 @@ def test_the_pod_is_restricted() -> None:
     }
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/work"}  # noqa: S108
     assert all(volume["emptyDir"]["sizeLimit"] == "4Gi" for volume in pod["volumes"])
-    assert container["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
+    assert container["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
     assert "serviceAccountName" not in pod
     assert "imagePullSecrets" not in pod
     assert "envFrom" not in container
@@ -120,6 +120,7 @@ def test_what_an_installation_adds() -> None:
         request(),
         TrainingSettings(
             image="registry.example/training:2",
+            image_pull_policy="Always",
             image_pull_secrets=(Named("registry"),),
             env=(Variable("AWS_REGION", "eu-1"), Variable("AWS_ACCESS_KEY_ID", value_from=key), Variable("OMP_NUM_THREADS", "8")),
             existing_secret="s3",
@@ -136,7 +137,7 @@ def test_what_an_installation_adds() -> None:
     (container,) = pod["containers"]
     assert pod["serviceAccountName"] == "trainer"
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
-    assert container["image"] == "registry.example/training:2"
+    assert (container["image"], container["imagePullPolicy"]) == ("registry.example/training:2", "Always")
     assert container["envFrom"] == [{"secretRef": {"name": "s3", "optional": True}}]
     named = {item["name"]: item for item in container["env"]}
     assert len(named) == len(container["env"])

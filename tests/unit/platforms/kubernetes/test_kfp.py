@@ -221,7 +221,7 @@ def test_new_content_is_a_new_version_and_the_newest_is_never_taken_unseen(contr
 def test_tasks_get_the_installations_environment_and_pull_secrets_as_kfp_itself_would_write_them() -> None:
     key = Source(SecretKey("bucket", "id", optional=True))
     env = (Variable("AWS_REGION", "eu-1"), Variable("AWS_ACCESS_KEY_ID", value_from=key), Variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "60"))
-    made = package(IR, TrainingSettings(image_pull_secrets=(Named("registry"), Named("mirror")), env=env))
+    made = package(IR, TrainingSettings(image_pull_policy="Always", image_pull_secrets=(Named("registry"), Named("mirror")), env=env))
     assert made.version != package(IR, PLAIN).version
     pipeline, platform = yaml.safe_load_all(made.content)
     for executor in pipeline["deploymentSpec"]["executors"].values():
@@ -236,6 +236,7 @@ def test_tasks_get_the_installations_environment_and_pull_secrets_as_kfp_itself_
         one = task()
         kubernetes.set_security_context(one, run_as_user=65532, run_as_non_root=True)
         kubernetes.use_secret_as_env(one, "bucket", {"id": "AWS_ACCESS_KEY_ID"}, optional=True)
+        kubernetes.set_image_pull_policy(one, "Always")
         kubernetes.set_image_pull_secrets(one, ["registry", "mirror"])
 
     written = json_format.MessageToDict(expected.platform_spec)["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-task"]

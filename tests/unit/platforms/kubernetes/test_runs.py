@@ -50,7 +50,9 @@ def test_nothing_need_be_said(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         pytest.param(
-            "training: {deadlin: 2h}", "training.deadlin: unknown field; allowed here are image, imagePullSecrets, env", id="a typo"
+            "training: {deadlin: 2h}",
+            "training.deadlin: unknown field; allowed here are image, imagePullPolicy, imagePullSecrets, env",
+            id="a typo",
         ),
         pytest.param("jobs: {}", "jobs: unknown field; allowed here are training, kfp", id="another part"),
         pytest.param(
