@@ -56,6 +56,14 @@ TABLE = {
 }
 """In the installation's own namespace, where the Lease's Role counts as well."""
 
+MANY_USERS = {
+    "workflows.argoproj.io": "list",
+    "runs.pipelines.kubeflow.org": "create get terminate",
+    "pipelines.pipelines.kubeflow.org": "create get list",
+    "experiments.pipelines.kubeflow.org": "create list",
+}
+"""What the controller may do besides where Kubeflow Pipelines has many users (`kfp.multiUser`)."""
+
 PEOPLE = {
     "trimtab-viewer": {
         "models.trimtab.dev": "get list watch",
@@ -168,9 +176,10 @@ def system(request):
 
 def test_each_service_account_can_do_what_the_table_says_and_no_more(system):
     everybody = rights(system, "anybody")
-    arguments = kubectl("get", "deployment", "trimtab-controller", "--namespace", system, "-o", "jsonpath={..args}")
-    kfp = {"workflows.argoproj.io": "list"} if "--kfp-url" in arguments else {}
-    for account, expected in (TABLE | {"trimtab-controller": TABLE["trimtab-controller"] | kfp}).items():
+    runs = kubectl("get", "configmap", "trimtab-controller", "--namespace", system, "-o", "jsonpath={.data.runs\\.yaml}")
+    kfp = yaml.safe_load(runs)["kfp"]
+    more = MANY_USERS if kfp["url"] and kfp["multiUser"] else {}
+    for account, expected in (TABLE | {"trimtab-controller": TABLE["trimtab-controller"] | more}).items():
         found = eventually(f"rights of {account}", lambda account=account: rights(system, account), 10)
         own = {key: verbs for key, verbs in found.items() if everybody.get(key) != verbs}
         assert own == expected, account
@@ -201,6 +210,20 @@ def test_an_upgrade_keeps_the_signing_key(own):
     helm("upgrade", RELEASE, str(CHART), *flags, "--set", "commonLabels.changed=yes")
     assert kubectl("get", "secret", "trimtab-signing", "--namespace", space, "-o", "jsonpath={.data}") == before
     assert kubectl("get", "deployment", "trimtab-controller", "--namespace", space, "-o", "jsonpath={.metadata.labels.changed}") == "yes"
+
+
+def test_workflows_are_read_in_kubeflow_pipelines_namespace_and_nowhere_else(own):
+    space, flags = own
+    elsewhere = f"{space}-kfp"
+    kubectl("create", "namespace", elsewhere)
+    try:
+        settings = f"kfp.url=http://ml-pipeline.{elsewhere}:8888,kfp.namespace={elsewhere}"
+        helm("upgrade", RELEASE, str(CHART), *flags, "--set", settings)
+        asked = ["auth", "can-i", "list", "workflows.argoproj.io", f"--as=system:serviceaccount:{space}:trimtab-controller"]
+        eventually("the right", lambda: kubectl(*asked, "--namespace", elsewhere, check=False).splitlines()[-1] == "yes", 10)
+        assert kubectl(*asked, "--namespace", space, check=False).splitlines()[-1] == "no"
+    finally:
+        kubectl("delete", "namespace", elsewhere, "--wait=false")
 
 
 def test_uninstalling_leaves_nothing_but_the_crds(own):
@@ -245,7 +268,7 @@ def test_the_api_server_accepts_the_kustomize_bases(tmp_path, serving, crds):
     storage = next(body for body in bodies if body["kind"] == "ClusterStorageContainer")
     believed = next(one["value"] for one in storage["spec"]["container"]["env"] if one["name"] == "TRIMTAB_SIGNING_CERTIFICATE")
     assert believed == (folder / "tls.crt").read_text()
-    assert not any(body["kind"] == "ConfigMap" for body in bodies)
+    assert [body["metadata"]["name"] for body in bodies if body["kind"] == "ConfigMap"] == ["trimtab-controller"], "no local one"
     if not there(["namespace/trimtab-system"]):
         text = text.replace("trimtab-system", "default")  # a dry run makes no namespace
     said = kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=text, check=False)

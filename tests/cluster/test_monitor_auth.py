@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,17 +15,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import yaml
 
-from tests.cluster.tools import eventually, kubectl, needs_cluster
+from tests.cluster.tools import ROOT, eventually, kubectl, needs_cluster
 from tests.unit.monitoring.asking import ask
 from trimtab.documents import parse_model
+from trimtab.errors import InvalidInput
 from trimtab.events import NEW_DATA
 from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.identity import SENDER
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
 from trimtab.platforms.kubernetes.resources import NAMESPACES, RELEASES, ROLE_BINDINGS, SERVICE_ACCOUNTS, Resource
+from trimtab.spec import Model
+from trimtab.training import announcement
 
 pytestmark = needs_cluster
 
@@ -52,6 +59,7 @@ class Place:
     def __init__(self, api: Api) -> None:
         self.suffix = uuid.uuid4().hex[:6]
         self.shop, self.bank = f"monitor-shop-{self.suffix}", f"monitor-bank-{self.suffix}"
+        self.sender = f"monitor-sender-{self.suffix}"
         self._api = api
 
     def make(self) -> None:
@@ -67,10 +75,13 @@ class Place:
         name = f"monitor-{self.suffix}"
         self._api.create(CLUSTER_ROLES, {"metadata": {"name": name}, "rules": MONITORS_RULES})
         self._api.create(CLUSTER_BINDINGS, self._binding({"name": name}, "ClusterRole", MONITOR))
+        installed = yaml.safe_load_all((ROOT / "manifests" / "base" / "rbac-people.yaml").read_text())
+        sender = next(role for role in installed if role["metadata"]["name"] == SENDER)
+        self._api.create(CLUSTER_ROLES, {"metadata": {"name": self.sender}, "rules": sender["rules"]})
 
     def remove(self) -> None:
-        for resource in (CLUSTER_BINDINGS, CLUSTER_ROLES):
-            self._api.delete(resource, "", f"monitor-{self.suffix}")
+        for resource, name in ((CLUSTER_BINDINGS, "monitor"), (CLUSTER_ROLES, "monitor"), (CLUSTER_ROLES, "monitor-sender")):
+            self._api.delete(resource, "", f"{name}-{self.suffix}")
         for namespace in (self.shop, self.bank):
             self._api.delete(NAMESPACES, "", namespace)
 
@@ -200,6 +211,49 @@ def test_new_data_becomes_a_release_and_the_same_twice_is_one(api: Api, monitor:
     assert release["spec"]["request"]["sentence"] == "a test says so"
     assert ask(f"{monitor}/events", token, {**news, "data": {**news["data"], "namespace": place.bank}})[0] == 403
     assert api.list(RELEASES, place.bank) == []
+
+
+def bound_by_the_docs(place: Place) -> str:
+    """What docs/install.md lets `pipeline-runner` do, for the test's namespaces and its own copy of the installed role."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    text = next(block for block in blocks if "serviceaccounts/token" in block)
+    for shown, meant in (("kubeflow", place.bank), ("crm", place.shop)):
+        text = text.replace(f"namespace: {shown}", f"namespace: {meant}")
+    return text.replace("trimtab-events-sender", place.sender)
+
+
+def test_a_pod_of_kubeflow_pipelines_announces_with_what_the_docs_bind(
+    api: Api, monitor: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod's own token is good for the API server only; with it the task asks for one that the monitor takes."""
+    model = KubernetesObjects(api).get(Model, place.shop, "demand")
+    account = tmp_path / "account"
+    account.mkdir()
+    kubectl("create", "serviceaccount", "pipeline-runner", "-n", place.bank)
+    (account / "token").write_text(kubectl("create", "token", "pipeline-runner", "-n", place.bank))
+    cluster = json.loads(own_kubeconfig(tmp_path, place).read_text())["clusters"][0]["cluster"]
+    (account / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    server = urlsplit(cluster["server"])
+    monkeypatch.setattr(announcement, "ACCOUNT", account)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(server.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port or 443))
+
+    def announced(run: str) -> bool:
+        announcement.announce(f"{monitor}/events", msgspec.json.encode(model).decode(), run, "2026-01-01T00:00:00+00:00")
+        return True
+
+    with pytest.raises(InvalidInput, match=r"needs `create` on its `serviceaccounts/token`.*status 403"):
+        announced("early")
+    kubectl("apply", "-f", "-", stdin=bound_by_the_docs(place))
+
+    def soon() -> bool:
+        try:
+            return announced("by-hand")
+        except InvalidInput:
+            return False
+
+    eventually("the rights", soon, seconds=20, pause=0.5)
+    assert [one["spec"]["request"]["run"] for one in api.list(RELEASES, place.shop) if "run" in one["spec"]["request"]] == ["by-hand"]
 
 
 def test_a_right_that_is_given_later_works_within_seconds(api: Api, monitor: str, place: Place) -> None:

@@ -5,14 +5,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from trimtab.documents import parse_model
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.platforms.kubernetes.endpoints import Numbers
+from trimtab.platforms.kubernetes.identity import SENDER
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT
+from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.spec import API_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +98,43 @@ def test_the_template_in_operations_is_one_that_a_model_may_have() -> None:
 def test_annotation_and_finalizer_are_called_as_in_the_code() -> None:
     shown = set(re.findall(r"`(trimtab\.dev/[a-z-]+)", operations("Annotation, finalizer, deletion")))
     assert shown == {FIRST_CUT, FINALIZER}
+
+
+def blocks(page: str) -> list[list[Any]]:
+    """The YAML documents of a page, by block."""
+    found = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    return [list(yaml.safe_load_all(text)) for text in found]
+
+
+def test_every_value_that_the_docs_name_is_one_of_the_charts() -> None:
+    values = yaml.safe_load((ROOT / "helm" / "trimtab" / "values.yaml").read_text())
+    for page in ("install.md", "operations.md"):
+        shown = re.findall(r"`([a-z]\w+(?:\.\w+)+)(?:[:=][^`]*)?`", (ROOT / "docs" / page).read_text().split("\n# On a cluster\n")[-1])
+        named = [name.split(".") for name in shown if name.split(".")[0] in values]
+        assert named
+        for path in named:
+            found: Any = values
+            for part in path:
+                assert part in found, f"{page}: {'.'.join(path)}"
+                found = found[part]
+
+
+def test_credentials_for_kubeflow_pipelines_are_given_as_install_shows() -> None:
+    (values,) = next(block for block in blocks("install.md") if "training" in block[0])
+    assert len(msgspec.convert(values["training"], TrainingSettings).env) == 2
+
+
+def test_what_install_binds_for_an_announcement_is_what_it_asks_for_and_no_more() -> None:
+    token, asking, sending = next(block for block in blocks("install.md") if len(block) == 3)
+    (rule,) = token["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["pipeline-runner"], "verbs": ["create"]}
+    assert asking["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": token["kind"], "name": token["metadata"]["name"]}
+    assert asking["metadata"]["namespace"] == token["metadata"]["namespace"] == asking["subjects"][0]["namespace"]
+    assert sending["subjects"] == asking["subjects"] == [{"kind": "ServiceAccount", "name": "pipeline-runner", "namespace": "kubeflow"}]
+    assert (sending["roleRef"]["kind"], sending["roleRef"]["name"]) == ("ClusterRole", SENDER)
+    installed = yaml.safe_load_all((ROOT / "manifests" / "base" / "rbac-people.yaml").read_text())
+    role = next(body for body in installed if body["metadata"]["name"] == SENDER)
+    assert role["rules"] == [{"apiGroups": ["trimtab.dev"], "resources": ["models/events"], "verbs": ["create"]}]
 
 
 def test_the_tutorials_document_is_a_model() -> None:

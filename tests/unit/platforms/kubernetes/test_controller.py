@@ -49,6 +49,19 @@ def test_arguments_that_are_not_known_are_exit_code_2(tmp_path: Path, arguments:
     assert "usage: trimtab-controller" in ended.stderr
 
 
+def test_a_way_of_making_runs_that_cannot_be_used_is_one_sentence_and_exit_code_2(tmp_path: Path, server: ApiServer) -> None:
+    path = tmp_path / "runs.yaml"
+    for text, sentence in (
+        ("training: {deadline: soon}", f"{path}: training.deadline: found 'soon', allowed is a duration of at least a second"),
+        ("kfp: {url: 'ftp://ml-pipeline'}", f"{path}: kfp.url: found 'ftp://ml-pipeline', allowed is an address http://"),
+    ):
+        path.write_text(text)
+        ended = run(tmp_path, server.url, "--runs", str(path))
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(f"error: {sentence}")
+        assert ended.stderr.count("\n") == 1
+
+
 def test_releasing_finalizers_tells_how_many(tmp_path: Path, server: ApiServer) -> None:
     for name in ("a", "b"):
         server.put(MODELS, "crm", name, metadata={"finalizers": [FINALIZER]})
