@@ -186,7 +186,7 @@ def test_a_users_own_field_survives_and_changes_follow_the_model(site):
     until(lambda: len(pods(site, model, "4")) == 2)
 
 
-def templated(model, **template):
+def templated(model, /, **template):
     return replace(model, spec=replace(model.spec, serving=replace(model.spec.serving, template=template)))
 
 
