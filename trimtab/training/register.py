@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.explanation import EXPLANATION
 from trimtab.manifest import write_manifest
 from trimtab.release import CandidateOutcome, Outcome
 from trimtab.schema import METRICS, REFERENCE, read_schema
@@ -52,7 +53,7 @@ def assemble(model: Path, evaluation: Path, into: Path) -> str:
     What only judged it, or tells of the search, stays behind: the version is what serves, with its twin.
     """
     shutil.copytree(model, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FOLDS, LEADERBOARD))
-    for name in (METRICS, REFERENCE):
+    for name in (METRICS, REFERENCE, EXPLANATION):
         shutil.copyfile(evaluation / name, into / name)
     write_mlmodel(into, read_schema(into))
     return write_manifest(into)
