@@ -60,6 +60,7 @@ lint: $(STAMPS)/local ## format, lint, types and borders
 
 generate: $(STAMPS)/local ## every generated file (the chart's bases need helm)
 	$(BIN)/python -m pipelines
+	$(BIN)/python -m components
 	$(BIN)/python -m trimtab.platforms.kubernetes.crds
 	$(BIN)/python helm/generate.py
 	$(BIN)/python docs/generate.py

@@ -3,13 +3,15 @@
 Five tasks carry the seven steps, because a task costs about 20 s on a cluster and a fresh Python on a laptop: `ingest` also validates
 (both read every row, and broken data must stop the run before anything is trained), `evaluate` also gates (the gates are
 arithmetic on its numbers). `search` is as many tasks as the Model asks for; `train` and `register` stand alone: one wants the
-memory and cores, the other the network.
+memory and cores, the other the network. `score` is not of that pipeline: with `ingest` it makes another one, which scores many rows
+at once.
 """
 
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.register import register, report
+from components.score import score
 from components.search import search
 from components.train import train
 
-__all__ = ["evaluate", "ingest", "register", "report", "search", "train"]
+__all__ = ["evaluate", "ingest", "register", "report", "score", "search", "train"]

@@ -7,7 +7,16 @@ from components.image import TRAINING_IMAGE
 
 
 @dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset]) -> str:
+def ingest(
+    document: str,
+    cut: str,
+    champion: str,
+    tracking_uri: str,
+    dataset: Output[Dataset],
+    labelled: bool = True,
+    uri: str = "",
+    history: str = "",
+) -> str:
     """Snapshot the rows known at the cut into a file named by its SHA-256, and check that they can be trained on.
 
     Args:
@@ -16,6 +25,9 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: O
         champion: URI of the version that serves, or empty.
         tracking_uri: the MLflow server.
         dataset: the snapshot and checks.json.
+        labelled: whether the rows must have labels, as for training; without them they can be scored by the champion.
+        uri: where the rows are, where that is another place than the Model's data.uri; or empty.
+        history: how far back from the cut rows are read, such as 1d, where that is not the Model's data.history; or empty.
 
     Returns:
         "valid" or "invalid".
@@ -25,4 +37,4 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: O
     from trimtab.training import announcement, steps
 
     with announcement.telling():
-        return steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path))
+        return steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path), labelled=labelled, uri=uri, history=history)

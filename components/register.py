@@ -12,6 +12,7 @@ def register(
     release: str,
     release_uid: str,
     attempt: int,
+    trigger: str,
     cut: str,
     compare_only: str,
     tracking_uri: str,
@@ -30,6 +31,7 @@ def register(
         release: the Release's name, empty for a run that was started by hand.
         release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
         attempt: the number of the attempt, from 1.
+        trigger: what asked for the Release, such as person or performance; or empty.
         cut: the data time up to which rows were read.
         compare_only: URI of the registered version that was compared anew (nothing is registered), or empty.
         tracking_uri: the MLflow server.
@@ -44,12 +46,12 @@ def register(
     from pathlib import Path
 
     from trimtab.training import announcement, steps
-    from trimtab.training.register import Facts
+    from trimtab.training.lineage import Facts
 
-    facts = Facts(name, release, release_uid or run_id, attempt, cut)
+    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger)
     paths = Path(dataset.path), Path(model.path), Path(evaluation.path), Path(outcome.path)
     with announcement.telling():
-        run = steps.register(facts, compare_only, tracking_uri, *paths)
+        run = steps.register(document, facts, compare_only, tracking_uri, *paths)
         announcement.announce(announce, document, run, cut)
 
 
@@ -59,6 +61,7 @@ def report(
     release: str,
     release_uid: str,
     attempt: int,
+    trigger: str,
     cut: str,
     tracking_uri: str,
     document: str,
@@ -74,6 +77,7 @@ def report(
         release: the Release's name, empty for a run that was started by hand.
         release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
         attempt: the number of the attempt, from 1.
+        trigger: what asked for the Release, such as person or performance; or empty.
         cut: the data time up to which rows were read.
         tracking_uri: the MLflow server.
         document: the Model as JSON.
@@ -85,9 +89,9 @@ def report(
     from pathlib import Path
 
     from trimtab.training import announcement, steps
-    from trimtab.training.register import Facts
+    from trimtab.training.lineage import Facts
 
-    facts = Facts(name, release, release_uid or run_id, attempt, cut)
+    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger)
     with announcement.telling():
-        run = steps.report(facts, tracking_uri, Path(dataset.path), Path(outcome.path))
+        run = steps.report(document, facts, tracking_uri, Path(dataset.path), Path(outcome.path))
         announcement.announce(announce, document, run, cut)

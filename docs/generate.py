@@ -109,7 +109,9 @@ def _commands() -> str:
             for word, inner in command.commands.items():
                 walk(inner, f"{name} {word}")
         else:
-            arguments = " ".join(parameter.name.upper() for parameter in command.params if parameter.param_type_name == "argument")
+            arguments = " ".join(
+                parameter.metavar or parameter.name.upper() for parameter in command.params if parameter.param_type_name == "argument"
+            )
             lines.append(f"| `{' '.join((name, arguments)).strip()}` | {command.help} |\n")
 
     walk(typer.main.get_command(app), "trimtab")

@@ -3,3 +3,4 @@
 from pathlib import Path
 
 IR = Path(__file__).parent / "tabular.yaml"
+BATCH_SCORE_IR = Path(__file__).parent / "batch_score.yaml"

@@ -12,22 +12,10 @@ restricted Pod Security Standard refuses it. kfp.local reads the first and ignor
 
 from pathlib import Path
 
-from kfp import compiler, dsl, kubernetes
+from kfp import compiler, dsl
 
 from components import evaluate, ingest, register, report, search, train
-
-USER = 65532
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
-"""For about two minutes a task waits for an MLflow server that is away; by MLflow's own defaults it was ten."""
-
-
-def _resources(task: dsl.PipelineTask, cpu: str, memory: str) -> None:
-    task.set_caching_options(False)
-    task.set_cpu_request(cpu).set_cpu_limit("2").set_memory_request(memory).set_memory_limit("4G")
-    task.set_retry(num_retries=1, backoff_duration="5s")
-    for name, value in PATIENCE.items():
-        task.set_env_variable(name, value)
-    kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
+from components.needs import ready
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -41,6 +29,7 @@ def tabular(
     release: str = "",
     release_uid: str = "",
     attempt: int = 1,
+    trigger: str = "",
     champion: str = "",
     compare_only: str = "",
     announce: str = "",
@@ -59,6 +48,7 @@ def tabular(
         release: the Release's name; empty for a run that is started by hand.
         release_uid: the Release's uid; with the attempt it finds the run again. Where it is empty, the pipeline run's id does.
         attempt: the number of the attempt, from 1.
+        trigger: what asked for the Release, such as person or performance; or empty.
         champion: URI of the version to compare with (mlflow://models/NAME/7?sha256=DIGEST), or empty.
         compare_only: URI of a registered version to compare anew instead of training, or empty.
         announce: URL of the monitor's /events: a run that is started by hand tells it that it has ended, and so becomes a Release.
@@ -67,14 +57,14 @@ def tabular(
         evaluation: "holdout", or "rolling" for a twin from before each third of the holdout.
         work: a folder that outlives a task's process, from which a killed search goes on; or empty.
     """
-    taken = ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri)
-    _resources(taken, "500m", "1G")
+    taken = ready(ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri))
     data = taken.outputs["dataset"]
     run = {
         "name": name,
         "release": release,
         "release_uid": release_uid,
         "attempt": attempt,
+        "trigger": trigger,
         "cut": cut,
         "tracking_uri": tracking_uri,
         "document": document,
@@ -84,17 +74,13 @@ def tabular(
     with dsl.If(taken.outputs["Output"] == "valid", name="data-is-valid"):
         common = {"document": document, "compare_only": compare_only, "tracking_uri": tracking_uri, "seed": seed, "dataset": data}
         with dsl.ParallelFor(shards, name="shares-of-the-search") as shard:
-            found = search(**common, champion=champion, shard=shard, shards=shards, work=work)
-            _resources(found, "1", "2G")
-        trained = train(**common, evaluation=evaluation, trials=dsl.Collected(found.outputs["trials"]))
-        _resources(trained, "1", "2G")
+            found = ready(search(**common, champion=champion, shard=shard, shards=shards, work=work))
+        trained = ready(train(**common, evaluation=evaluation, trials=dsl.Collected(found.outputs["trials"])))
         model = trained.outputs["model"]
-        scored = evaluate(**common, champion=champion, model=model)
-        _resources(scored, "1", "2G")
-        ended = register(**run, compare_only=compare_only, dataset=data, model=model, evaluation=scored.outputs["evaluation"])
-        _resources(ended, "250m", "1G")
+        scored = ready(evaluate(**common, champion=champion, model=model))
+        ready(register(**run, compare_only=compare_only, dataset=data, model=model, evaluation=scored.outputs["evaluation"]))
     with dsl.Else(name="data-is-invalid"):
-        _resources(report(**run, dataset=data), "250m", "1G")
+        ready(report(**run, dataset=data))
 
 
 def compile_to(path: Path) -> None:

@@ -37,12 +37,7 @@ def verify(folder: Path, digest: str) -> None:
     if not manifest.is_file():
         msg = f"the model in {folder.name!r} has no {MANIFEST}: it is not a version that Trimtab registered"
         raise InvalidInput(msg)
-    body = manifest.read_bytes()
-    found = hashlib.sha256(body).hexdigest()
-    if found != digest:
-        msg = f"{MANIFEST} of the model in {folder.name!r} has digest {found[:12]}, expected {digest[:12]}: the version was changed"
-        raise InvalidInput(msg)
-    files = msgspec.json.decode(body, type=dict[str, dict[str, str]])["files"]
+    files = listed(manifest, digest)
     present = {str(path.relative_to(folder)) for path in _files(folder)}
     for name in sorted(files.keys() ^ present):
         where = "is missing from" if name in files else "does not belong to"
@@ -53,6 +48,18 @@ def verify(folder: Path, digest: str) -> None:
         if actual != expected:
             msg = f"{name!r} of the model in {folder.name!r} has SHA-256 {actual[:12]}, expected {expected[:12]}: the file was changed"
             raise InvalidInput(msg)
+
+
+def listed(manifest: Path, digest: str) -> dict[str, str]:
+    """The SHA-256 of each file that the manifest lists; raises InvalidInput where it is not the one that `digest` names."""
+    body = manifest.read_bytes()
+    found = hashlib.sha256(body).hexdigest()
+    if found != digest:
+        msg = (
+            f"{MANIFEST} of the model in {manifest.parent.name!r} has digest {found[:12]}, expected {digest[:12]}: the version was changed"
+        )
+        raise InvalidInput(msg)
+    return msgspec.json.decode(body, type=dict[str, dict[str, str]])["files"]
 
 
 def _files(folder: Path) -> list[Path]:

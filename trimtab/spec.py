@@ -236,8 +236,13 @@ class Model(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unkn
 
     @property
     def registered(self) -> str:
-        """The name in the model registry, which knows no namespaces: `name` in namespace default, else `namespace.name`."""
-        return self.name if self.metadata.namespace == "default" else f"{self.metadata.namespace}.{self.name}"
+        """The name in the model registry."""
+        return registered_name(self.name, self.metadata.namespace)
+
+
+def registered_name(name: str, namespace: str) -> str:
+    """A Model's name in the model registry, which knows no namespaces: `name` in namespace default, else `namespace.name`."""
+    return name if namespace == "default" else f"{namespace}.{name}"
 
 
 def version_uri(registered: str, version: Version) -> str:

@@ -31,8 +31,10 @@ from trimtab.training.evaluate import evaluate
 from trimtab.training.frame import holdout
 from trimtab.training.gate import judge, rejection
 from trimtab.training.ingest import read
+from trimtab.training.lineage import Facts
 from trimtab.training.model import raw_frame
-from trimtab.training.register import Facts, assemble, register
+from trimtab.training.register import assemble, register
+from trimtab.training.runlog import Findings
 
 FIRST_HOUR = 6
 TEXTS = ("weekday", "weathersit")
@@ -85,8 +87,9 @@ def make(model: Model, state: State, cut: datetime) -> str:
         stopped = rejection(judge(model.spec.gates, found))
         if stopped is None:
             assemble(made, scored, version)
-        facts = Facts(model.registered, "notebook", str(uuid.uuid4()), 0, cut.isoformat(), parameters={"hours": f"{FIRST_HOUR}-23"})
-        written = register(state.tracking_uri, facts, found, version if stopped is None else None, stopped)
+        facts = Facts(model.registered, "notebook", str(uuid.uuid4()), 0, cut.isoformat())
+        left = Findings(found, {"hours": f"{FIRST_HOUR}-23"})
+        written = register(state.tracking_uri, facts, left, version if stopped is None else None, stopped)
     compared = f", the champion's is {found.champion[found.primary]:.1f}" if found.champion else ""
     print(f"{found.primary} {found.candidate[found.primary]:.1f} on {found.holdout_rows} rows without nights{compared}")
     print(f"run {written.run}: {json.dumps(msgspec.to_builtins(written.outcome))}")

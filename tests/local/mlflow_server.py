@@ -17,7 +17,7 @@ from trimtab.platforms.local.processes import free_port
 from trimtab.release import CandidateOutcome, Outcome
 from trimtab.spec import Version
 from trimtab.training import steps
-from trimtab.training.register import Facts
+from trimtab.training.lineage import Facts
 
 
 class MlflowServer:
@@ -62,7 +62,7 @@ class Shop:
         """Register the candidate for the Release `uid` by the register step."""
         out = self.folder / f"outcome-{uid}"
         facts = Facts(name, f"{name}-{uid}", uid, 1, last().isoformat())
-        steps.register(facts, "", self.server.uri, self.dataset, self.model, self.evaluation, out)
+        steps.register(document(self.spec), facts, "", self.server.uri, self.dataset, self.model, self.evaluation, out)
         outcome = msgspec.json.decode(out.read_bytes(), type=Outcome)
         assert isinstance(outcome, CandidateOutcome)
         return Version(outcome.version, outcome.digest)

@@ -150,6 +150,31 @@ def why(
     explain(release, state, namespace, as_json=as_json)
 
 
+Which = Annotated[list[str], typer.Argument(metavar="[MODEL] VERSION", help="A version's number; MODEL only where there are several.")]
+TrackingUri = Annotated[str, typer.Option("--tracking-uri", help="MLflow's address; with -n else MLFLOW_TRACKING_URI.")]
+
+
+@app.command()
+def lineage(
+    version: Which, state: StateFolder = STATE, namespace: Namespace = None, tracking_uri: TrackingUri = "", as_json: AsJson = False
+) -> None:
+    """Where a version comes from: event, Release, run, rows, commit, parameters, gates; and what became of it."""
+    from trimtab.cli.lineage import show_lineage
+
+    show_lineage(version, state, namespace, tracking_uri, as_json=as_json)
+
+
+@app.command()
+def reproduce(
+    version: Which, state: StateFolder = STATE, namespace: Namespace = None, tracking_uri: TrackingUri = "", as_json: AsJson = False
+) -> None:
+    """Make a version again from its rows, settings and seed, and say whether it predicts the same; ends with 1 where it does not."""
+    from trimtab.cli.reproduce import make_again
+
+    if not make_again(version, state, namespace, tracking_uri, as_json=as_json):
+        raise typer.Exit(1)
+
+
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
 By = Annotated[str, typer.Option("--by", help="Who says it; else the user of this machine.")]
 

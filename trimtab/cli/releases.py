@@ -22,7 +22,7 @@ def find_model(objects: Objects, name: str | None) -> Model:
     found = next((model for model in models if model.name == name), None)
     if found is None:
         known = ", ".join(model.name for model in models) or "none"
-        msg = f"there is no Model {name!r}; known are {known}" if name else f"there are several Models, name one with --model: {known}"
+        msg = f"there is no Model {name!r}; known are {known}" if name else f"there are several Models, name one: {known}"
         if not models and name is None:
             msg = "there is no Model here"
         raise InvalidInput(msg)

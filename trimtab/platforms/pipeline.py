@@ -55,6 +55,7 @@ def arguments(
         "release": request.release,
         "release_uid": request.release_uid,
         "attempt": request.attempt,
+        "trigger": request.trigger,
         "cut": request.cut.isoformat(),
         "tracking_uri": tracking_uri,
         "champion": uri(request.champion),

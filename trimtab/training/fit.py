@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.errors import InvalidInput
 from trimtab.events import aware
-from trimtab.schema import SCHEMA, Feature, Schema
+from trimtab.schema import SCHEMA, Feature, Knots, Schema
 from trimtab.spec import ModelSpec
 from trimtab.training.estimators import ESTIMATORS
 from trimtab.training.estimators.base import Made, Rows
@@ -94,6 +94,12 @@ def make(table: "pa.Table", spec: ModelSpec, chosen: Trial, folder: Path, seed: 
     write_fitted(folder, fitted)
     log.info("fitted %s on %d rows, its twin on %d", chosen.estimator, rows, folds[0].trained)
     return fitted
+
+
+def again(table: "pa.Table", spec: ModelSpec, fitted: Fitted, calibration: Knots, folder: Path) -> None:
+    """Fit the version that serves once more into `folder`, as `fitted` says it was made: the same rows make the same bytes."""
+    chosen = Trial(0, fitted.estimator, dict(fitted.parameters), calibration=calibration)
+    _fitted(table, spec, chosen, fitted.rows, folder, fitted.seed)
 
 
 def _fitted(table: "pa.Table", spec: ModelSpec, chosen: Trial, until: int, folder: Path, seed: int) -> Made:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from trimtab.errors import InvalidInput
+from trimtab.spec import Estimator
 from trimtab.training.frame import Fold
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Fitted(Struct, frozen=True, rename="camel", omit_defaults=True):
     holdout's, in row numbers of the run's own snapshot.
     """
 
-    estimator: str
+    estimator: Estimator
     parameters: dict[str, Any]
     seed: int
     rows: int

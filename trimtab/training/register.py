@@ -5,10 +5,9 @@ that is there already is the outcome. It is written last, so that a run which ha
 """
 
 import logging
-import os
 import shutil
-import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,14 @@ from trimtab.explanation import EXPLANATION
 from trimtab.manifest import write_manifest
 from trimtab.release import CandidateOutcome, Outcome
 from trimtab.schema import METRICS, REFERENCE, read_schema
-from trimtab.training import tracking
-from trimtab.training.evaluate import Evaluation
+from trimtab.training import runlog, tracking
 from trimtab.training.fitted import FOLDS
+from trimtab.training.lineage import Facts, commit
 from trimtab.training.mlmodel import write_mlmodel
+from trimtab.training.runlog import Findings
 from trimtab.training.trials import LEADERBOARD
 
 log = logging.getLogger(__name__)
-
-
-class Facts(Struct, frozen=True):
-    """What is known of a run whatever comes out: the Release, its attempt and cut, and what the version is made of."""
-
-    model: str
-    release: str
-    release_uid: str
-    attempt: int
-    cut: str = ""
-    dataset: str = ""
-    parameters: dict[str, Any] = {}
 
 
 class Written(Struct, frozen=True):
@@ -47,45 +35,41 @@ class Written(Struct, frozen=True):
     outcome: Outcome
 
 
-def assemble(model: Path, evaluation: Path, into: Path) -> str:
+def assemble(model: Path, evaluation: Path, into: Path, beside: Mapping[str, bytes] = {}) -> str:
     """Bring a model's files and its evaluation's together in one version folder; returns the version's digest.
 
-    What only judged it, or tells of the search, stays behind: the version is what serves, with its twin.
+    `beside` are further files by name. The twin stays with the version, twins of later folds and the trials do not.
     """
     shutil.copytree(model, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FOLDS, LEADERBOARD))
-    for name in (METRICS, REFERENCE, EXPLANATION):
+    for name in (METRICS, REFERENCE):
         shutil.copyfile(evaluation / name, into / name)
+    if (evaluation / EXPLANATION).is_file():
+        shutil.copyfile(evaluation / EXPLANATION, into / EXPLANATION)
+    for name, content in beside.items():
+        (into / name).write_bytes(content)
     write_mlmodel(into, read_schema(into))
     return write_manifest(into)
 
 
-def register(
-    tracking_uri: str,
-    facts: Facts,
-    evaluation: Evaluation | None,
-    made: Path | None,
-    outcome: Outcome | None,
-    report: Path | None = None,
-) -> Written:
+def register(tracking_uri: str, facts: Facts, found: Findings, made: Path | None, outcome: Outcome | None = None) -> Written:
     """Write the run, register the version folder `made` if there is one, and log `outcome.json`.
 
-    Without `made` the given `outcome` is written as it is; `report` is a page kept beside it. Raises Unavailable where MLflow
-    does not answer.
+    Without `made` the given `outcome` is written as it is. Raises Unavailable where MLflow does not answer.
     """
     connected = tracking.client(tracking_uri)
     with tracking.speaking(f"registering {facts.model!r} for Release {facts.release!r}"):
         experiment = _experiment(connected, facts.model, tracking.artifact_root(tracking_uri))
         run = tracking.find_run(connected, [experiment], facts.release_uid, facts.attempt)
-        run = run or connected.create_run(experiment, run_name=f"{facts.release or facts.model}-{facts.attempt}", tags=_tags(facts))
+        run = run or connected.create_run(experiment, run_name=f"{facts.release or facts.model}-{facts.attempt}", tags=_tags(facts, found))
         before = _logged_outcome(connected, run.info.run_id)
         if before is not None:
             log.info("run %s has its outcome already", run.info.run_id)
+            if run.info.status != "FINISHED":
+                connected.set_terminated(run.info.run_id)
             return Written(run.info.run_id, before)
-        _describe(connected, run.info.run_id, facts, evaluation)
-        if report is not None:
-            connected.log_artifact(run.info.run_id, str(report))
+        runlog.write(connected, run, found)
         if made is not None:
-            outcome = _version(connected, run, facts, evaluation, made)
+            outcome = _version(connected, run, facts, found, made)
         if outcome is None:
             msg = "register needs a version folder or an outcome"
             raise ValueError(msg)
@@ -94,22 +78,31 @@ def register(
     return Written(run.info.run_id, outcome)
 
 
-def _version(connected: Any, run: Any, facts: Facts, evaluation: Evaluation | None, made: Path) -> CandidateOutcome:
+def _version(connected: Any, run: Any, facts: Facts, found: Findings, made: Path) -> CandidateOutcome:
     digest = write_manifest(made)
     query = f"name = '{facts.model}' and tags.`{tracking.RELEASE_UID}` = '{facts.release_uid}' and run_id = '{run.info.run_id}'"
     try:
-        connected.create_registered_model(facts.model)
+        connected.create_registered_model(facts.model, description=_about(found))
     except Exception as error:
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
-    found = list(connected.search_model_versions(query))
-    if not found:
+    known = list(connected.search_model_versions(query))
+    if not known:
         connected.log_artifacts(run.info.run_id, str(made), tracking.MODEL_PATH)
-        tags = {tracking.DIGEST: digest, tracking.RELEASE: facts.release, tracking.RELEASE_UID: facts.release_uid}
         source = f"{run.info.artifact_uri}/{tracking.MODEL_PATH}"
-        found = [connected.create_model_version(facts.model, source, run.info.run_id, tags={**tags, "trimtab.dataset": facts.dataset})]
-    metrics, against = (evaluation.candidate, evaluation.compared_with) if evaluation is not None else ({}, "")
-    return CandidateOutcome(str(found[0].version), found[0].tags.get(tracking.DIGEST, digest), metrics, against)
+        tags = {tracking.DIGEST: digest, **_tags_of_both(facts, found)}
+        known = [connected.create_model_version(facts.model, source, run.info.run_id, tags=tags, description=found.note or None)]
+    metrics, against = (found.evaluation.candidate, found.evaluation.compared_with) if found.evaluation is not None else ({}, "")
+    return CandidateOutcome(str(known[0].version), known[0].tags.get(tracking.DIGEST, digest), metrics, against)
+
+
+def _about(found: Findings) -> str | None:
+    """What the registered model is, for who looks at the list of models."""
+    made = found.lineage
+    if made is None:
+        return None
+    what = f"{made.made.task} of {made.made.data.label}"
+    return f"{what}: the Model {made.model!r} of namespace {made.namespace!r}, made and released by Trimtab."
 
 
 def _experiment(connected: Any, name: str, artifacts: str | None) -> str:
@@ -124,28 +117,24 @@ def _experiment(connected: Any, name: str, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
-def _tags(facts: Facts) -> dict[str, str]:
+def _tags(facts: Facts, found: Findings) -> dict[str, str]:
+    made = found.lineage
     return {
-        tracking.RELEASE: facts.release,
-        tracking.RELEASE_UID: facts.release_uid,
+        **_tags_of_both(facts, found),
         tracking.ATTEMPT: str(facts.attempt),
         "trimtab.model": facts.model,
-        "trimtab.cut": facts.cut,
-        "trimtab.dataset": facts.dataset,
-        "mlflow.source.git.commit": commit(),
+        "mlflow.source.name": f"pipelines/{made.pipeline.name} {made.pipeline.version}" if made else "trimtab",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": made.commit if made else commit(),
     }
 
 
-def _describe(connected: Any, run: str, facts: Facts, evaluation: Evaluation | None) -> None:
-    import time
-
-    from mlflow.entities import Metric, Param
-
-    now = int(time.time() * 1000)
-    sets = {"": evaluation.candidate, "champion_": evaluation.champion or {}, "baseline_": evaluation.baseline} if evaluation else {}
-    metrics = [Metric(f"{prefix}{name}", value, now, 0) for prefix, values in sets.items() for name, value in values.items()]
-    params = [Param(name, str(value)) for name, value in facts.parameters.items()]
-    connected.log_batch(run, metrics=metrics, params=params)
+def _tags_of_both(facts: Facts, found: Findings) -> dict[str, str]:
+    """What is told of a run and of its version alike."""
+    made = found.lineage
+    told = {"trimtab.cut": facts.cut, "trimtab.trigger": facts.trigger, "trimtab.dataset": made.data.digest if made else ""}
+    told["trimtab.estimator"] = made.estimator if made else ""
+    return {tracking.RELEASE: facts.release, tracking.RELEASE_UID: facts.release_uid, **{name: said for name, said in told.items() if said}}
 
 
 def _log_outcome(connected: Any, run: str, outcome: Outcome) -> None:
@@ -156,20 +145,12 @@ def _log_outcome(connected: Any, run: str, outcome: Outcome) -> None:
 
 
 def _logged_outcome(connected: Any, run: str) -> Outcome | None:
+    """The outcome that the run has; half a file, from a process that was killed while it wrote it, is none."""
     if tracking.OUTCOME not in {item.path for item in connected.list_artifacts(run)}:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(connected.download_artifacts(run, tracking.OUTCOME, folder))
-        return msgspec.json.decode(path.read_bytes(), type=Outcome)  # type: ignore[no-any-return]
-
-
-def commit() -> str:
-    """The git commit of what runs: TRIMTAB_COMMIT (set in images), else the working tree's, else "unknown"."""
-    given = os.environ.get("TRIMTAB_COMMIT", "")
-    if given:
-        return given
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Outcome)  # type: ignore[no-any-return]
+        except msgspec.DecodeError:
+            return None

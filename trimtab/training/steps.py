@@ -11,47 +11,53 @@ from pathlib import Path
 import msgspec
 
 from trimtab.errors import InvalidInput
-from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
 from trimtab.rules import impossible
 from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import tracking
 from trimtab.training.evaluate import Evaluation
 from trimtab.training.fitted import Mode, read_fitted
-from trimtab.training.gate import GateResult
+from trimtab.training.found import CHECKS, GATES, snapshot_digest, stops
+from trimtab.training.found import REPORT as REPORT
+from trimtab.training.found import REPORT_PAGE as REPORT_PAGE
 from trimtab.training.lean import one_thread
-from trimtab.training.register import Facts
+from trimtab.training.lineage import Facts
 from trimtab.training.trials import TRIALS, read_trials, write_trials
 
 VALID, INVALID = "valid", "invalid"
-CHECKS = "checks.json"
-GATES = "gates.json"
-REPORT, REPORT_PAGE = "report.md", "report.html"
 
 log = logging.getLogger(__name__)
 
 
-def ingest(document: str, cut: str, champion: str, tracking_uri: str, out: Path) -> str:
-    """Write the snapshot and `checks.json` (what is wrong with it, a list of sentences) to `out`; returns "valid" or "invalid"."""
+def ingest(
+    document: str, cut: str, champion: str, tracking_uri: str, out: Path, *, labelled: bool = True, uri: str = "", history: str = ""
+) -> str:
+    """Write the snapshot and `checks.json` (what is wrong with it, a list of sentences) to `out`; returns "valid" or "invalid".
+
+    Rows that are not `labelled` are to be scored by the champion; `uri` and `history` may say of other rows than the Model's own.
+    """
     from trimtab.training.frame import read_table
     from trimtab.training.gate import check_gates
     from trimtab.training.ingest import snapshot
+    from trimtab.training.score import elsewhere, unfit, unlabelled
     from trimtab.training.validate import validate
 
-    model = _model(document)
+    spec = _model(document).spec
     out.mkdir(parents=True, exist_ok=True)
     try:
-        taken = snapshot(model.spec.data, datetime.fromisoformat(cut), out)
+        spec = msgspec.structs.replace(spec, data=elsewhere(spec.data, uri, history))
+        taken = snapshot(spec.data if labelled else unlabelled(spec.data), datetime.fromisoformat(cut), out)
         table = read_table(taken.path)
-        check_gates(model.spec, table)
+        if labelled:
+            check_gates(spec, table)
         with _version(champion, tracking_uri) as folder:
             before = read_schema(folder) if folder is not None else None
-        checks = validate(table, model.spec, taken.unlabelled, before)
+        checks = validate(table, spec, taken.unlabelled, before) if labelled or before is None else unfit(table, spec.data, before)
     except InvalidInput as error:
         checks = [str(error)]
     (out / CHECKS).write_bytes(msgspec.json.encode(checks))
     for check in checks:
-        log.warning("the data cannot be trained on: %s", check)
+        log.warning("the data cannot be %s: %s", "trained on" if labelled else "scored", check)
     return INVALID if checks else VALID
 
 
@@ -79,7 +85,7 @@ def search(
     with _version(champion, tracking_uri) as folder:
         before = read_fitted(folder) if folder is not None else None
     share = Share(shard, shards)
-    journal = journal_of(work, _digest(dataset), spec, seed, share, before)
+    journal = journal_of(work, snapshot_digest(dataset), spec, seed, share, before)
     write_trials(out / TRIALS, step(read_table(dataset), spec, seed, share, before, journal))
 
 
@@ -130,39 +136,54 @@ def evaluate(
     return found
 
 
-def register(facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, model: Path, evaluation: Path, out: Path) -> str:
+def register(
+    document: str, facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, model: Path, evaluation: Path, out: Path
+) -> str:
     """Register the version if its gates passed, log the run's outcome to MLflow, and write it to `out`; returns the MLflow run's id."""
-    from trimtab.training import register as step
-    from trimtab.training.evaluate import EVALUATION
-    from trimtab.training.gate import rejection
+    from trimtab.training import ending
 
-    found = msgspec.json.decode((evaluation / EVALUATION).read_bytes(), type=Evaluation)
-    results = msgspec.json.decode((evaluation / GATES).read_bytes(), type=tuple[GateResult, ...])
-    made_by = read_fitted(model)
-    parameters = {"estimator": made_by.estimator, **made_by.parameters} if made_by else {}
-    facts = msgspec.structs.replace(facts, dataset=_digest(dataset), parameters=parameters)
-    outcome: Outcome | None = rejection(results)
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "model" if outcome is None and not compare_only else None
-        if made is not None:
-            step.assemble(model, evaluation, made)
-        elif outcome is None:
-            known = tracking.version_at(compare_only)
-            outcome = CandidateOutcome(known.version, known.digest, found.candidate, found.compared_with)
-        written = step.register(tracking_uri, facts, found, made, outcome, evaluation / REPORT)
+    given = _model(document)
+    if compare_only:
+        written = ending.compared(given, facts, compare_only, tracking_uri, dataset, model, evaluation)
+    else:
+        written = ending.candidate(given, facts, tracking_uri, dataset, model, evaluation)
     out.write_bytes(msgspec.json.encode(written.outcome))
     return written.run
 
 
-def report(facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> str:
+def report(document: str, facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> str:
     """End a run whose data cannot be trained on: log `ingest`'s sentences to MLflow, write them to `out`; returns the MLflow run's id."""
-    from trimtab.training import register as step
+    from trimtab.training import ending
 
-    checks = msgspec.json.decode((dataset / CHECKS).read_bytes(), type=tuple[str, ...])
-    facts = msgspec.structs.replace(facts, dataset=_digest(dataset))
-    written = step.register(tracking_uri, facts, None, None, InvalidDataOutcome(checks))
+    written = ending.invalid(_model(document), facts, tracking_uri, dataset)
     out.write_bytes(msgspec.json.encode(written.outcome))
     return written.run
+
+
+def score(document: str, champion: str, tracking_uri: str, to: str, dataset: Path, out: Path) -> int:
+    """Write what the version `champion` says of each row of the snapshot to `out`, and to `to` where it is not empty; returns the rows.
+
+    Raises InvalidInput where the snapshot's checks found something.
+    """
+    from trimtab.training import score as step
+    from trimtab.training.frame import read_table
+
+    if to:
+        step.check_place(to)
+    found = stops(dataset)
+    if found:
+        msg = f"the rows cannot be scored: {'; '.join(found)}"
+        raise InvalidInput(msg)
+    table, data = read_table(dataset), _model(document).spec.data
+    with _version(champion, tracking_uri) as folder:
+        if folder is None:
+            msg = "champion: no version is named that could score the rows"
+            raise InvalidInput(msg)
+        scored = step.score(table, data, folder, tracking.version_at(champion).version)
+    for place in (str(out), to):
+        if place:
+            step.write(scored, place)
+    return int(table.num_rows)
 
 
 def _model(document: str) -> Model:
@@ -184,10 +205,6 @@ def _mode(text: str) -> Mode:
     except msgspec.ValidationError as error:
         msg = f"the run's evaluation: found {text!r}; allowed are 'holdout' and 'rolling'"
         raise InvalidInput(msg) from error
-
-
-def _digest(dataset: Path) -> str:
-    return next((path.stem for path in sorted(dataset.glob("*.parquet"))), "")
 
 
 @contextmanager

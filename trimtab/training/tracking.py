@@ -1,6 +1,7 @@
 """MLflow behind a few functions: a client, errors that Trimtab knows, and the files of a registered version.
 
-Only here, in `register.py` and in the platforms' registries is MLflow spoken to; no exception of it passes on.
+Only here, where a run ends (`register.py`, `runlog.py`, `dataset.py`) and in the platforms' registries is MLflow spoken to; no
+exception of it passes on.
 """
 
 import fcntl
@@ -25,6 +26,7 @@ ATTEMPT = "trimtab.attempt"
 DIGEST = "trimtab.digest"
 MODEL_PATH = "model"
 OUTCOME = "outcome.json"
+_QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _THEIRS = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST", "NOT_FOUND"})
 
 
@@ -74,7 +76,8 @@ def download(tracking_uri: str, name: str, version: str, folder: Path) -> Path:
 
 def client(tracking_uri: str) -> Any:
     """MLflow's client for a server (http://…) or a database (sqlite:///…)."""
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     module = mlflow()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

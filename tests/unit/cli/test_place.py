@@ -148,7 +148,7 @@ def test_a_model_without_a_release_under_way_gets_its_previous_champion_back(ser
 
 FINDS: list[tuple[str, list[str], str | None, str]] = [
     ("no Model at all", [], None, "there is no Model"),
-    ("several", ["a", "b"], None, "several Models, name one with --model: a, b"),
+    ("several", ["a", "b"], None, "several Models, name one: a, b"),
     ("another name", ["a"], "b", "there is no Model 'b'; known are a"),
 ]
 

@@ -19,7 +19,9 @@ from trimtab.training import tracking
 from trimtab.training.evaluate import Evaluation, evaluate
 from trimtab.training.fit import fit
 from trimtab.training.ingest import read
-from trimtab.training.register import Facts, Written, assemble, register
+from trimtab.training.lineage import Facts
+from trimtab.training.register import Written, assemble, register
+from trimtab.training.runlog import Findings
 
 
 class Shop:
@@ -37,7 +39,7 @@ class Shop:
 
     def put(self, uid: str, attempt: int = 1, model: str = "toy") -> tuple[Written, Version]:
         """Register the version once more."""
-        written = register(self.uri, Facts(model, f"{model}-{uid}", uid, attempt), self.found, self.folder / "version", None)
+        written = register(self.uri, Facts(model, f"{model}-{uid}", uid, attempt), Findings(self.found), self.folder / "version")
         assert isinstance(written.outcome, CandidateOutcome)
         return written, Version(written.outcome.version, written.outcome.digest)
 
@@ -73,7 +75,7 @@ def test_an_outcome_is_found_by_release_and_attempt_or_by_run(shop: Shop) -> Non
 )
 def test_verdicts_without_a_version_are_outcomes_too(shop: Shop, outcome: Any) -> None:
     uid = f"uid-{type(outcome).__name__}"
-    register(shop.uri, Facts("toy", "toy-x", uid, 1), None, None, outcome)
+    register(shop.uri, Facts("toy", "toy-x", uid, 1), Findings(), None, outcome)
     assert shop.registry.outcome(uid, 1) == outcome
 
 

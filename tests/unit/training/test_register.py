@@ -1,6 +1,8 @@
 """Registering twice is registering once, and what is registered is what MLflow users expect. On a real MLflow database."""
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,35 +15,15 @@ import numpy as np
 import pytest
 
 from tests.unit.training.data import document, last, rows, spec, write
+from tests.unit.training.workshop import TRIALS, Workshop, leave_the_rest
 from trimtab.errors import InvalidInput
 from trimtab.manifest import verify
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome, RejectedOutcome
-from trimtab.spec import Gate, ModelSpec
+from trimtab.spec import Gate
 from trimtab.training import steps, tracking
-from trimtab.training.register import Facts, assemble, commit, register
-
-
-class Workshop:
-    """One toy candidate that went through ingest, train and evaluate, and a registry to put it in."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.spec = spec(write(folder / "a.csv", rows()))
-        self.dataset, self.model, self.evaluation = folder / "dataset", folder / "model", folder / "evaluation"
-        assert steps.ingest(document(self.spec), last().isoformat(), "", self.uri, self.dataset) == "valid"
-        steps.train(document(self.spec), "", self.uri, 7, self.dataset, self.model)
-        self.evaluate(self.evaluation)
-
-    def evaluate(self, out: Path, champion: str = "", given: ModelSpec | None = None, compare_only: str = "") -> None:
-        """The evaluate step into `out`."""
-        steps.evaluate(document(given or self.spec), champion, compare_only, self.uri, 7, self.dataset, self.model, out)
-
-    def register(self, uid: str, evaluation: Path | None = None, attempt: int = 1, compare_only: str = "") -> Outcome:
-        """The register step; returns the outcome file's content."""
-        facts, out = Facts("toy", f"toy-{uid}", uid, attempt, last().isoformat()), self.folder / f"outcome-{uid}"
-        steps.register(facts, compare_only, self.uri, self.dataset, self.model, evaluation or self.evaluation, out)
-        return msgspec.json.decode(out.read_bytes(), type=Outcome)  # type: ignore[no-any-return]
+from trimtab.training.lineage import Facts, commit
+from trimtab.training.register import assemble, register
+from trimtab.training.runlog import BEST_TRIALS, Findings
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +55,117 @@ def test_registering_twice_makes_one_run_one_version_and_one_outcome(workshop: W
     assert int(run.data.params["rounds"]) > 1
 
 
+@pytest.fixture(scope="module")
+def rich(workshop: Workshop, client: Any) -> Any:
+    """The MLflow run of a candidate whose steps left everything that they may leave."""
+    folders = [workshop.folder / f"rich-{place.name}" for place in (workshop.dataset, workshop.model, workshop.evaluation)]
+    for source, place in zip((workshop.dataset, workshop.model, workshop.evaluation), folders, strict=True):
+        shutil.copytree(source, place)
+    leave_the_rest(*folders)
+    facts = Facts("rich", "rich-1", "uid-rich", 1, last().isoformat(), "performance")
+    run = steps.register(document(workshop.spec), facts, "", workshop.uri, *folders, workshop.folder / "outcome-rich")
+    return client.get_run(run)
+
+
+def files(client: Any, run: Any, folder: str | None = None) -> set[str]:
+    return {item.path for item in client.list_artifacts(run.info.run_id, folder)}
+
+
+def test_the_run_keeps_the_rows_the_pages_and_the_trials(workshop: Workshop, client: Any, rich: Any) -> None:
+    digest = next(workshop.dataset.glob("*.parquet")).stem
+    pages = {"card.md", "card.html", "lineage.json", "checks.html", "report.md", "report.html", "evaluation.json", "gates.json"}
+    assert files(client, rich) == {*pages, "explanation.json", "leaderboard.json", "outcome.json", "data", "model"}
+    assert files(client, rich, "data") == {f"data/{digest}.parquet"}
+    assert rich.data.tags["trimtab.trigger"] == "performance"
+    assert rich.data.params["estimator"] == "xgboost"
+    assert rich.data.metrics["rmse_low"] < rich.data.metrics["rmse"] < rich.data.metrics["rmse_high"] < rich.data.metrics["baseline_rmse"]
+
+
+def test_the_rows_are_an_mlflow_dataset(workshop: Workshop, rich: Any) -> None:
+    (given,) = rich.inputs.dataset_inputs
+    found, digest = given.dataset, next(workshop.dataset.glob("*.parquet")).stem
+    assert (found.name, found.digest, found.source_type) == ("toy", digest[:36], "local")
+    assert json.loads(found.source) == {"uri": workshop.spec.data.uri}
+    profile = json.loads(found.profile)
+    assert (profile["num_rows"], profile["sha256"]) == (400, digest)
+    columns = {column["name"]: column["type"] for column in json.loads(found.schema)["mlflow_colspec"]}
+    assert columns == {"at": "datetime", "case_id": "string", "size": "double", "colour": "string", "open": "boolean", "amount": "double"}
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
+
+
+def test_the_best_trials_are_runs_below_the_run_the_best_one_first(client: Any, rich: Any) -> None:
+    query = f"tags.`mlflow.parentRunId` = '{rich.info.run_id}'"
+    children = client.search_runs([rich.info.experiment_id], query, max_results=100)
+    assert [child.data.params["rank"] for child in children] == [str(rank) for rank in range(1, BEST_TRIALS + 1)], "newest first"
+    assert len(children) == BEST_TRIALS < TRIALS
+    best = children[0]
+    assert (best.info.run_name, best.info.status, best.data.metrics["loss"]) == ("01-xgboost", "FINISHED", 1.0)
+    assert best.data.params["eta"] == "0.1"
+    assert tracking.RELEASE_UID not in best.data.tags, "only the run itself is found by Release and attempt"
+
+
+@pytest.mark.usefixtures("rich")
+def test_the_version_is_described_and_holds_what_belongs_to_it(workshop: Workshop, client: Any, tmp_path: Path) -> None:
+    (version,) = client.search_model_versions("name = 'rich'")
+    assert version.description.startswith("rmse is ")
+    assert "The model toy of namespace default predicts the number amount from 3 features" in version.description
+    assert "asked for by performance" in version.description
+    assert {"trimtab.dataset", "trimtab.cut", "trimtab.trigger", "trimtab.estimator", "trimtab.digest"} <= version.tags.keys()
+    assert client.get_registered_model("rich").description.startswith("regression of amount: the Model 'toy'")
+    folder = tracking.download(workshop.uri, "rich", "1", tmp_path / "1")
+    verify(folder, version.tags[tracking.DIGEST])
+    assert {path.name for path in folder.iterdir()} == {
+        *("model.json", "schema.json", "training.json", "twin", "metrics.json", "reference.parquet", "explanation.json"),
+        *("lineage.json", "card.md", "card.html", "MLmodel", "manifest.json"),
+    }
+
+
+def test_registering_again_after_everything_is_there_changes_nothing(workshop: Workshop, client: Any, rich: Any) -> None:
+    """As when a task is killed after its last write but one."""
+    home = workshop.folder / "mlartifacts" / "rich" / rich.info.run_id / "artifacts"
+    (home / "outcome.json").unlink()
+    before = len(client.search_runs([rich.info.experiment_id], max_results=1000))
+    folders = [workshop.folder / f"rich-{name}" for name in ("dataset", "model", "evaluation")]
+    facts = Facts("rich", "rich-1", "uid-rich", 1, last().isoformat(), "performance")
+    run = steps.register(document(workshop.spec), facts, "", workshop.uri, *folders, workshop.folder / "outcome-again")
+    assert run == rich.info.run_id
+    assert (workshop.folder / "outcome-again").read_bytes() == (workshop.folder / "outcome-rich").read_bytes()
+    assert len(client.search_runs([rich.info.experiment_id], max_results=1000)) == before
+    assert len(client.get_metric_history(run, "rmse")) == 1
+    assert len(client.search_model_versions("name = 'rich'")) == 1
+
+
+def test_a_rejected_candidate_keeps_its_pages_and_card_but_not_the_rows(workshop: Workshop, client: Any, tmp_path: Path) -> None:
+    workshop.evaluate(tmp_path, given=msgspec.structs.replace(workshop.spec, gates=(Gate("rmse", max=0.001),)))
+    workshop.register("uid-kept", tmp_path)
+    run = tracking.find_run(client, [client.get_experiment_by_name("toy").experiment_id], "uid-kept", 1)
+    assert run
+    assert {"card.html", "gates.json", "outcome.json"} <= files(client, run)
+    assert "data" not in files(client, run)
+    assert "It failed 1 of 2 gates." in run.data.tags["mlflow.note.content"]
+
+
 def test_the_first_outcome_of_an_attempt_stands(workshop: Workshop) -> None:
     facts = Facts("toy", "toy-7", "uid-7", 1)
-    first, second = (register(workshop.uri, facts, None, None, InvalidDataOutcome((text,))) for text in ("first", "second"))
+    first, second = (register(workshop.uri, facts, Findings(), None, InvalidDataOutcome((text,))) for text in ("first", "second"))
     assert first == second
     assert first.outcome == InvalidDataOutcome(("first",))
 
 
-def test_a_register_that_died_before_its_outcome_takes_up_its_own_version(workshop: Workshop, client: Any) -> None:
-    died = workshop.register("uid-died")
+@pytest.mark.parametrize("left", [None, b"", b'{"verdict":"candi'], ids=["nothing", "an empty file", "half of it"])
+def test_a_register_that_died_before_its_outcome_was_whole_takes_up_its_own_version(
+    left: bytes | None, workshop: Workshop, client: Any
+) -> None:
+    uid = f"uid-died-{'none' if left is None else len(left)}"
+    died = workshop.register(uid)
     assert isinstance(died, CandidateOutcome)
     run = client.get_model_version("toy", died.version).run_id
-    (workshop.folder / "mlartifacts" / "toy" / run / "artifacts" / "outcome.json").unlink()
+    path = workshop.folder / "mlartifacts" / "toy" / run / "artifacts" / "outcome.json"
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
     count = len(versions(client))
-    assert workshop.register("uid-died") == died
+    assert workshop.register(uid) == died
     assert len(versions(client)) == count
 
 
@@ -95,7 +174,7 @@ def test_another_attempt_is_another_version(workshop: Workshop) -> None:
     assert isinstance(first, CandidateOutcome)
     assert isinstance(second, CandidateOutcome)
     assert int(second.version) > int(first.version)
-    assert second.digest == first.digest
+    assert second.digest != first.digest, "its lineage names another attempt"
 
 
 def test_what_was_registered_can_be_fetched_by_its_digest_and_by_no_other(workshop: Workshop, tmp_path: Path) -> None:
@@ -151,7 +230,7 @@ def test_comparing_anew_gates_the_version_without_registering_it_again(workshop:
 def test_data_that_cannot_be_trained_on_ends_in_an_outcome(workshop: Workshop, tmp_path: Path) -> None:
     broken = msgspec.structs.replace(workshop.spec, data=msgspec.structs.replace(workshop.spec.data, label="it's"))
     assert steps.ingest(document(broken), last().isoformat(), "", workshop.uri, tmp_path / "data") == "invalid"
-    steps.report(Facts("toy", "toy-9", "uid-9", 1), workshop.uri, tmp_path / "data", tmp_path / "outcome")
+    steps.report(document(broken), Facts("toy", "toy-9", "uid-9", 1), workshop.uri, tmp_path / "data", tmp_path / "outcome")
     outcome = msgspec.json.decode((tmp_path / "outcome").read_bytes(), type=Outcome)
     assert isinstance(outcome, InvalidDataOutcome)
     assert outcome.checks[0].startswith('data.label: there is no column "it\'s" in ')
@@ -188,4 +267,4 @@ def test_an_mlflow_that_does_not_answer_is_one_short_sentence_without_the_client
 
 def test_register_needs_something_to_say(workshop: Workshop) -> None:
     with pytest.raises(ValueError, match="needs a version folder or an outcome"):
-        register(workshop.uri, Facts("toy", "toy-10", "uid-10", 1), None, None, None)
+        register(workshop.uri, Facts("toy", "toy-10", "uid-10", 1), Findings(), None)

@@ -1,0 +1,100 @@
+"""How a run ends: what its steps left in their folders becomes one version folder with its card, and one MLflow run.
+
+What a step may or may not have left (an explanation, a leaderboard, pages) is taken where it is there.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from trimtab.explanation import EXPLANATION
+from trimtab.release import CandidateOutcome, InvalidDataOutcome
+from trimtab.schema import read_schema
+from trimtab.spec import Model
+from trimtab.training import card, tracking
+from trimtab.training.card_facts import card_of
+from trimtab.training.evaluate import EVALUATION, Evaluation
+from trimtab.training.fitted import read_fitted
+from trimtab.training.found import CHECKS, CHECKS_PAGE, GATES, REPORT, REPORT_PAGE, stops, warnings
+from trimtab.training.gate import GateResult, rejection
+from trimtab.training.lineage import LINEAGE, Facts, Lineage, encode, trace, used
+from trimtab.training.page import markdown, to_html
+from trimtab.training.register import Written, assemble, register
+from trimtab.training.runlog import Findings
+from trimtab.training.trials import LEADERBOARD
+
+EVALUATED = (EVALUATION, GATES, EXPLANATION, REPORT, REPORT_PAGE)
+
+
+def candidate(model: Model, facts: Facts, tracking_uri: str, dataset: Path, made: Path, evaluation: Path) -> Written:
+    """Register the model in `made` if its gates passed, and log the run's outcome whatever it is."""
+    found, results = _judged(evaluation)
+    snapshot, fitted = _snapshot(dataset), read_fitted(made)
+    lineage = trace(facts, model, used(snapshot, model.spec.data.time), fitted, found.compared_with)
+    told = card_of(lineage, read_schema(made), found, results, fitted, model.metadata.annotations, warnings(dataset), evaluation)
+    page = card.card_page(told)
+    texts = {card.CARD_MARKDOWN: markdown(page), card.CARD_HTML: to_html(page), LINEAGE: encode(lineage).decode()}
+    outcome = rejection(results)
+    with _written(texts) as folder:
+        version = None
+        if outcome is None:
+            version = folder / "version"
+            assemble(made, evaluation, version, {name: text.encode() for name, text in texts.items()})
+        findings = Findings(
+            evaluation=found,
+            parameters={**lineage.parameters, "estimator": lineage.estimator, "seed": lineage.seed} if lineage.estimator else {},
+            pages=(*(folder / name for name in texts), dataset / CHECKS_PAGE, *(evaluation / name for name in EVALUATED)),
+            leaderboard=made / LEADERBOARD if (made / LEADERBOARD).is_file() else None,
+            lineage=lineage,
+            snapshot=snapshot,
+            keep=version is not None,
+            note=card.head(told),
+        )
+        return register(tracking_uri, facts, findings, version, outcome)
+
+
+def compared(model: Model, facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, made: Path, evaluation: Path) -> Written:
+    """Log what came of comparing the version that `compare_only` names anew: nothing is registered."""
+    found, results = _judged(evaluation)
+    known, snapshot = tracking.version_at(compare_only), _snapshot(dataset)
+    findings = Findings(
+        evaluation=found,
+        pages=(dataset / CHECKS_PAGE, *(evaluation / name for name in EVALUATED)),
+        lineage=trace(facts, model, used(snapshot, model.spec.data.time), read_fitted(made), found.compared_with),
+        snapshot=snapshot,
+        note=f"Version {known.version} of `{facts.model}`, compared anew with version {found.compared_with}.",
+    )
+    outcome = rejection(results) or CandidateOutcome(known.version, known.digest, found.candidate, found.compared_with)
+    return register(tracking_uri, facts, findings, None, outcome)
+
+
+def invalid(model: Model, facts: Facts, tracking_uri: str, dataset: Path) -> Written:
+    """Log that the rows cannot be trained on, and what is wrong with them."""
+    checks = stops(dataset)
+    snapshot = next(dataset.glob("*.parquet"), None)
+    lineage: Lineage | None = None
+    if snapshot is not None:
+        lineage = trace(facts, model, used(snapshot, model.spec.data.time), None, "")
+    note = "\n".join(["The data cannot be trained on:", "", *(f"- {check}" for check in checks)])
+    findings = Findings(pages=(dataset / CHECKS_PAGE, dataset / CHECKS), lineage=lineage, snapshot=snapshot, note=note)
+    return register(tracking_uri, facts, findings, None, InvalidDataOutcome(checks))
+
+
+def _judged(evaluation: Path) -> tuple[Evaluation, tuple[GateResult, ...]]:
+    found = msgspec.json.decode((evaluation / EVALUATION).read_bytes(), type=Evaluation)
+    return found, msgspec.json.decode((evaluation / GATES).read_bytes(), type=tuple[GateResult, ...])
+
+
+def _snapshot(dataset: Path) -> Path:
+    return next(dataset.glob("*.parquet"))
+
+
+@contextmanager
+def _written(texts: dict[str, str]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text)
+        yield Path(scratch)
