@@ -17,7 +17,7 @@ from trimtab.schema import read_metrics
 from trimtab.spec import Gate, ModelSpec, Training
 from trimtab.training.evaluate import Evaluation, evaluate, holdout_start
 from trimtab.training.fit import fit
-from trimtab.training.fitted import predict_holdout, twin
+from trimtab.training.fitted import FITTED, predict_holdout, twin
 from trimtab.training.ingest import read
 from trimtab.training.model import predict
 from trimtab.training.scores import metrics, row_losses
@@ -83,8 +83,10 @@ def test_a_rolling_evaluation_judges_each_third_by_the_twin_made_before_it(tmp_p
 
 def test_a_model_that_trimtab_did_not_fit_is_judged_itself(tmp_path: Path) -> None:
     given = spec(write(tmp_path / "a.csv", rows(500)))
+    given = msgspec.structs.replace(given, training=Training(refit=False))
     table, _ = read(given.data, last(500))
     fit(table, given, tmp_path / "model", 7)
+    (tmp_path / "model" / FITTED).unlink()
     found = evaluate(table, given, tmp_path / "model", None, tmp_path / "out", 7)
     assert found.candidate == pytest.approx(metrics("regression", labels(table.slice(400)), predict(tmp_path / "model", table.slice(400))))
 

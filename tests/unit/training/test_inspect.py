@@ -114,5 +114,7 @@ def test_check_says_what_is_wrong(tmp_path: Path, given: dict[str, Any], start: 
 
 def test_check_knows_the_gates(tmp_path: Path) -> None:
     given = spec(write(tmp_path / "a.csv", rows()))
-    with pytest.raises(InvalidInput, match=r"spec\.gates\[0\]\.metric: found 'roc_auc'"):
-        check(ModelSpec("regression", given.data, gates=(Gate("roc_auc", min=0.5),)), None)
+    with pytest.raises(
+        InvalidInput, match=r"spec\.gates\[0\]\.slice: there is no column of numbers or texts 'region' in the data; allowed are"
+    ):
+        check(ModelSpec("regression", given.data, gates=(Gate("rmse", slice="region", max=3),)), None)

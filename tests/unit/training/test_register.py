@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -142,7 +143,7 @@ def test_a_rejected_candidate_keeps_its_pages_and_card_but_not_the_rows(workshop
     assert run
     assert {"card.html", "gates.json", "outcome.json"} <= files(client, run)
     assert "data" not in files(client, run)
-    assert "It failed 1 of 2 gates." in run.data.tags["mlflow.note.content"]
+    assert re.search(r"It failed 1 of \d+ gates\.", run.data.tags["mlflow.note.content"])
 
 
 def test_the_first_outcome_of_an_attempt_stands(workshop: Workshop) -> None:
