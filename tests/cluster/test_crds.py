@@ -54,6 +54,16 @@ TAKEN = {
     "an empty template": changed(MINIMAL, "spec.serving.template", {}),
     "a template of what a predictor may have": changed(MINIMAL, "spec.serving", {"replicas": 2, "template": TEMPLATE}),
     "a bound above without replicas": changed(MINIMAL, "spec.serving.template.maxReplicas", 1),
+    "gates by slice, by feature, of fairness and of robustness": changed(
+        changed(changed(MINIMAL, "spec.task", "binary"), "spec.training", {"slices": ["region"], "sensitive": ["age"]}),
+        "spec.gates",
+        [
+            {"metric": "roc_auc", "slice": "region", "min": 0.7},
+            {"metric": "attribution_share", "feature": "plan", "max": 0.6},
+            {"metric": "disparate_impact", "slice": "age", "min": 0.8},
+            {"metric": "noise_loss", "max": 1.5},
+        ],
+    ),
     "the longest name": changed(MINIMAL, "metadata.name", "b" * 40),
 }
 
@@ -69,6 +79,10 @@ def gates(*made: dict[str, Any]) -> dict[str, Any]:
     return changed(MINIMAL, "spec.gates", list(made))
 
 
+def of_task(task: str, *made: dict[str, Any]) -> dict[str, Any]:
+    return changed(gates(*made), "spec.task", task)
+
+
 SOME: dict[type[Any], Any] = {str: "a", int: 1, dict: {"name": "a"}, list: [{"name": "a"}]}
 TEMPLATED = [(owned, f"spec.serving.template.{owned.path}") for owned in OWNED]
 
@@ -80,6 +94,15 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("gate-bound", "spec.gates[0]", gates({"metric": "rmse"})),
     ("gate-bound", "spec.gates[1]", gates({"metric": "mae", "max": 3}, {"metric": "rmse", "max": 3, "notWorseThan": "champion"})),
     ("gate-margin", "spec.gates[0].margin", gates({"metric": "rmse", "max": 3, "margin": "+1"})),
+    ("gate-metric-regression", "spec.gates", gates({"metric": "roc_auc", "min": 0.5})),
+    ("gate-metric-binary", "spec.gates", of_task("binary", {"metric": "rmse", "max": 3})),
+    ("gate-metric-multiclass", "spec.gates", of_task("multiclass", {"metric": "roc_auc", "min": 0.5})),
+    ("gate-attribute", "spec.gates", of_task("binary", {"metric": "equal_opportunity", "max": 0.1})),
+    ("gate-feature", "spec.gates[0].feature", gates({"metric": "rmse", "max": 3, "feature": "temp"})),
+    ("gate-slice", "spec.gates[0].slice", gates({"metric": "attribution_share", "max": 0.6, "slice": "season"})),
+    ("gate-compared", "spec.gates[0].metric", gates({"metric": "noise_loss", "notWorseThan": "champion"})),
+    ("gate-share", "spec.gates[0]", gates({"metric": "attribution_share", "max": 60, "feature": "temp"})),
+    ("gate-relative", "spec.gates[0].margin", gates({"metric": "r2", "notWorseThan": "champion", "margin": "x0.9"})),
     ("explainer-coming", "spec.serving.explainer", changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})),
     *((f"template-{owned.path}", place, changed(MINIMAL, place, SOME[owned.kind])) for owned, place in TEMPLATED),
     ("template-most", "spec.serving.template.maxReplicas", changed(MINIMAL, "spec.serving.template.maxReplicas", 0)),

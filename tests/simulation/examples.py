@@ -23,7 +23,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from trimtab.documents import read_model
 from trimtab.schema import Schema
 from trimtab.spec import ModelSpec
-from trimtab.training.fit import derive, feature_types
+from trimtab.training.estimators.booster import feature_types
+from trimtab.training.fit import derive
 from trimtab.training.frame import matrix, targets
 from trimtab.training.model import raw_frame
 from trimtab.training.scores import roc_auc
