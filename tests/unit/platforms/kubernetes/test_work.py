@@ -18,7 +18,7 @@ from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
-from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, MODELS, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, LEASES, MODELS, RELEASES, Resource
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Wired
 from trimtab.platforms.kubernetes.work import REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
@@ -69,6 +69,7 @@ class World:
         self.run_link: RunLink | None = None
         api = Api(server.client())
         self.cache = Cache(api, WATCHED)
+        server.put(LEASES, "trimtab-system", "trimtab-controller", spec={})
         self.lease = Lease(api, "trimtab-system", "trimtab-controller", "me", self.clock)
         wired = Wired(
             None,  # type: ignore[arg-type]
