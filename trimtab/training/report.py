@@ -146,11 +146,8 @@ def _robustness(found: Evaluation) -> Section | None:
     known = found.robustness
     if known is None:
         return None
-    missing = "the model raises on rows with nulls" if known.missing is None else f"loss x{known.missing:.3g}"
-    rows = (
-        ("noise of a tenth of its standard deviation on each number", f"loss x{known.noise:.3g}"),
-        ("a tenth of all cells missing", missing),
-    )
+    noise, missing = ("the model raises on such rows" if one is None else f"loss x{one:.3g}" for one in (known.noise, known.missing))
+    rows = (("noise of a tenth of its standard deviation on each number", noise), ("a tenth of all cells missing", missing))
     return Section("Robustness", (f"On {known.rows} rows.",), ("inputs", "what it does"), rows)
 
 

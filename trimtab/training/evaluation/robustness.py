@@ -29,12 +29,12 @@ _FEWEST_ROWS = 200
 
 
 class Robustness(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Ratios of losses on `rows` rows; `missing` is None where the model raises on rows with nulls."""
+    """Ratios of losses on `rows` rows; `noise` and `missing` are None where the model raises on such rows."""
 
     rows: int
-    noise: float
     shuffled: dict[str, float]
     """For each feature: with its values shuffled among the rows."""
+    noise: float | None = None
     missing: float | None = None
 
 
@@ -51,12 +51,15 @@ def robustness(folder: Path, schema: Schema, table: "pa.Table", labels: "np.ndar
     asked += [swapped(count, features, feature, generator.permutation(count)) for feature in range(features)]
     said = predict(folder, composed(table, schema.names, np.concatenate(asked)))
     plain, *shuffled = (_loss(schema, truth, part) for part in np.split(said, features + 1))
-    noisy = _loss(schema, truth, predict(folder, _noisy(schema, table, generator)))
-    try:
-        missing = _loss(schema, truth, predict(folder, _holed(table, generator))) / plain
-    except InvalidInput:
-        missing = None
-    return Robustness(count, noisy / plain, {name: loss / plain for name, loss in zip(schema.names, shuffled, strict=True)}, missing)
+
+    def worse(inputs: "pa.Table") -> float | None:
+        try:
+            return _loss(schema, truth, predict(folder, inputs)) / plain
+        except InvalidInput:
+            return None
+
+    ratios = {name: loss / plain for name, loss in zip(schema.names, shuffled, strict=True)}
+    return Robustness(count, ratios, worse(_noisy(schema, table, generator)), worse(_holed(table, generator)))
 
 
 def _loss(schema: Schema, truth: "np.ndarray[Any, Any]", said: "np.ndarray[Any, Any]") -> float:

@@ -1,12 +1,14 @@
 """What worse inputs do to a model that rests on one of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from tests.unit.training.evaluation.models import BINARY, SPEC, line, rows, trees
 from trimtab.spec import ModelSpec
@@ -23,6 +25,7 @@ def test_the_loss_grows_by_what_the_model_rests_on(tmp_path: Path, spec: ModelSp
     assert found.shuffled["idle"] == pytest.approx(1, abs=0.06)
     assert found.missing is not None
     assert found.missing > 1.1
+    assert found.noise is not None
     assert 1.0 < found.noise < found.shuffled["a"]
     assert found == robustness(folder, schema, table, table.column("y").to_numpy(), 1), "seeded"
 
@@ -36,7 +39,14 @@ def test_noise_is_a_tenth_of_a_standard_deviation(tmp_path: Path) -> None:
     assert found.noise == pytest.approx(np.hypot(0.5, 0.1 * slope) / 0.5, rel=0.05)
 
 
-def test_a_model_that_raises_on_nulls_is_told_as_such(tmp_path: Path) -> None:
+RAISING = [
+    ("nulls, which a line does not take", ("passthrough", "missing")),
+    ("numbers that it takes for categories, and never saw", (OneHotEncoder(), "noise")),
+]
+
+
+@pytest.mark.parametrize(("encoder", "which"), [case[1] for case in RAISING], ids=[case[0] for case in RAISING])
+def test_a_model_that_raises_on_worse_inputs_is_told_as_such(tmp_path: Path, encoder: Any, which: str) -> None:
     import msgspec
     import skops.io
 
@@ -46,8 +56,8 @@ def test_a_model_that_raises_on_nulls_is_told_as_such(tmp_path: Path) -> None:
 
     table = rows()
     schema = msgspec.structs.replace(derive(table, SPEC), format="skops")
-    columns = ColumnTransformer([("number", "passthrough", ["a", "idle"])])
+    columns = ColumnTransformer([("number", encoder, ["a", "idle"])])
     fitted = make_pipeline(columns, LinearRegression()).fit(raw_frame(schema, table), table.column("y").to_numpy())
     skops.io.dump(fitted, tmp_path / "model.skops")
     (tmp_path / SCHEMA).write_bytes(msgspec.json.encode(schema))
-    assert robustness(tmp_path, schema, table, table.column("y").to_numpy(), 1).missing is None
+    assert getattr(robustness(tmp_path, schema, table, table.column("y").to_numpy(), 1), which) is None
