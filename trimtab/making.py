@@ -18,6 +18,25 @@ class Closed(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, om
     """A part of the document in which a field that is not known is an error."""
 
 
+class Expectation(Closed, frozen=True):
+    """What a column must be like. What is left out here is taken from the champion's own rows, if there is a champion."""
+
+    column: Column
+    """The column's name."""
+    type: Literal["number", "category"] | None = None
+    """Whether it holds numbers, or a few different texts."""
+    min: float | None = None
+    """No value may be less."""
+    max: float | None = None
+    """No value may be more."""
+    values: Annotated[tuple[Word, ...], Meta(max_length=1000)] = ()
+    """The categories that may occur; any where none are given."""
+    nulls: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """The greatest share of rows in which it may be missing."""
+    available: bool = True
+    """Whether it is known when a prediction is asked for; a column that is not must never be a feature."""
+
+
 class Data(Closed, frozen=True):
     """Where the rows are, and what their columns mean."""
 
@@ -38,6 +57,8 @@ class Data(Closed, frozen=True):
     """How far back from its cut a training run reads; all rows where it is left out."""
     label_delay: Duration = "0s"
     """How long after its row a label is known: what is younger is neither trained on nor held against a prediction."""
+    expect: Annotated[tuple[Expectation, ...], Meta(max_length=500)] = ()
+    """What columns must be like; a run whose rows are otherwise ends before anything is trained."""
 
 
 class PipelineRef(Closed, frozen=True):
@@ -53,37 +74,53 @@ class Budget(Closed, frozen=True):
     """How long a search may look."""
 
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    """How many settings are tried."""
+    """How many settings are tried, in all; the first are sound defaults and the champion's own settings."""
     time: Duration = "5m"
     """After how long no further trial is begun."""
 
 
+Estimator = Literal["xgboost", "random_forest", "linear"]
+
+
 class Search(Closed, frozen=True):
-    """Which estimators a training run may try, and how long. Searching is coming: today xgboost is trained once, with its defaults."""
+    """Which estimators a training run may try, and how long."""
 
     budget: Budget = Budget()
-    estimators: Annotated[tuple[Literal["xgboost", "random_forest", "linear"], ...], Meta(max_length=3)] = ("xgboost",)
-    """Which kinds of estimator are tried; the best on the validation rows is kept."""
+    estimators: Annotated[tuple[Estimator, ...], Meta(min_length=1, max_length=3)] = ("xgboost", "random_forest", "linear")
+    """Which kinds of estimator are tried; the best on forward folds of the training rows is kept."""
+    parallel: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Over how many tasks (pods, on Kubeflow Pipelines) the trials are spread."""
 
 
 class Training(Closed, frozen=True):
-    """How a version is made."""
+    """How a version is made and judged."""
 
     pipeline: PipelineRef = PipelineRef()
     runner: Literal["kfp", "job"] = "job"
     """What runs the pipeline on a cluster: Kubeflow Pipelines, or one Kubernetes Job that needs nothing beside it."""
     search: Search = Search()
+    evaluation: Literal["holdout", "rolling"] | None = None
+    """How the newest fifth of the rows is predicted: by one model made before all of it, or by three, each made before a third of it.
+
+    By default rolling where a performance or concept finding asked for the Release, else holdout.
+    """
+    refit: bool = True
+    """Whether the version that serves is fitted once more, on all rows; its gates judge the twin that was not."""
+    slices: Annotated[tuple[Column, ...], Meta(max_length=20)] = ()
+    """Columns by whose values the evaluation is told apart, besides the worst slices that it finds itself."""
+    sensitive: Annotated[tuple[Column, ...], Meta(max_length=20)] = ()
+    """Columns by whose values the fairness of predictions is told."""
 
 
 class Gate(Closed, frozen=True):
     """One condition that a candidate must meet before anything of it is deployed: exactly one of min, max and notWorseThan."""
 
     metric: Word
-    """What is measured on the hold-out rows, such as rmse, roc_auc or accuracy."""
+    """What is measured on the hold-out rows, such as rmse, roc_auc, ece, attribution_share or equal_opportunity."""
     slice: Column | None = None
-    """Measure it for each value of this column instead. Coming."""
+    """Measure it for each value of this column, and take the worst; for a fairness metric, the attribute."""
     feature: Column | None = None
-    """The feature that an attribution metric speaks of. Coming."""
+    """The feature that an attribution or robustness metric speaks of."""
     min: float | None = None
     """The metric must be at least this."""
     max: float | None = None

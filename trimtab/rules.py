@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trimtab.spec import Data, Drift, Gate, Model, Rollout, Search, Serving, Window
+from trimtab.spec import Data, Drift, Gate, Model, Rollout, Serving, Window
 from trimtab.units import duration, persistence
 
 
@@ -79,16 +79,8 @@ def _adopting(serving: Serving) -> bool:
     return serving.adopt
 
 
-def _other_estimators(search: Search) -> bool:
-    return set(search.estimators) != {"xgboost"}
-
-
 def _not_one_bound(gate: Gate) -> bool:
     return sum(bound is not None for bound in (gate.min, gate.max, gate.not_worse_than)) != 1
-
-
-def _parted_gate(gate: Gate) -> bool:
-    return bool(gate.slice or gate.feature)
 
 
 def _idle_margin(gate: Gate) -> bool:
@@ -131,26 +123,11 @@ RULES = (
         broken=_no_history,
     ),
     Rule(
-        name="estimators-coming",
-        on="spec.training.search",
-        at="estimators",
-        cel="!has(self.estimators) || (self.estimators.size() > 0 && self.estimators.all(name, name == 'xgboost'))",
-        message='allowed today is ["xgboost"]; the others are coming',
-        broken=_other_estimators,
-    ),
-    Rule(
         name="gate-bound",
         on="spec.gates[]",
         cel="[has(self.min), has(self.max), has(self.notWorseThan)].filter(bound, bound).size() == 1",
         message="exactly one of min, max and notWorseThan is needed",
         broken=_not_one_bound,
-    ),
-    Rule(
-        name="gate-part-coming",
-        on="spec.gates[]",
-        cel="!has(self.slice) && !has(self.feature)",
-        message="gates by slice and by feature are coming; leave slice and feature out",
-        broken=_parted_gate,
     ),
     Rule(
         name="gate-margin",

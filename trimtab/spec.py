@@ -16,6 +16,8 @@ from trimtab.making import Budget as Budget
 from trimtab.making import Closed as Closed
 from trimtab.making import Column as Column
 from trimtab.making import Data as Data
+from trimtab.making import Estimator as Estimator
+from trimtab.making import Expectation as Expectation
 from trimtab.making import Gate as Gate
 from trimtab.making import PipelineRef as PipelineRef
 from trimtab.making import Search as Search

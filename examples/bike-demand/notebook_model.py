@@ -28,7 +28,7 @@ from trimtab.platforms.registry import MlflowRegistry
 from trimtab.schema import MODEL_FILES, SCHEMA, Feature, Schema
 from trimtab.spec import Model, ModelSpec
 from trimtab.training.evaluate import evaluate
-from trimtab.training.frame import split
+from trimtab.training.frame import holdout
 from trimtab.training.gate import judge, rejection
 from trimtab.training.ingest import read
 from trimtab.training.model import raw_frame
@@ -60,7 +60,7 @@ def train(table: Any, spec: ModelSpec, folder: Path) -> None:
     """Fit on all but the newest fifth of the rows, and write the model and its schema."""
     import skops.io
 
-    rows = table.slice(0, split(table.num_rows))
+    rows = table.slice(0, holdout(table, spec.data)[0].trained)
     categories = {name: tuple(sorted(rows.column(name).drop_null().unique().to_pylist())) for name in TEXTS}
     features = [*(Feature(name, "category", found) for name, found in categories.items()), *(Feature(name, "number") for name in NUMBERS)]
     schema = Schema(spec.task, spec.data.label, tuple(features), "skops", spec.data.key, spec.data.time)
@@ -81,7 +81,7 @@ def make(model: Model, state: State, cut: datetime) -> str:
         made, scored, version = (Path(scratch) / name for name in ("model", "evaluation", "version"))
         made.mkdir()
         train(table, model.spec, made)
-        found = evaluate(table, made, against, scored, SEED, against_version=champion.version if champion else "")
+        found = evaluate(table, model.spec.data, made, against, scored, SEED, against_version=champion.version if champion else "")
         stopped = rejection(judge(model.spec.gates, found))
         if stopped is None:
             assemble(made, scored, version)

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from trimtab.events import aware
 from trimtab.schema import HOLDOUT, METRICS, PREDICTION, REFERENCE, Metrics, Schema, read_schema
-from trimtab.spec import Task
+from trimtab.spec import Data, Task
 from trimtab.training import scores
-from trimtab.training.frame import split, targets
+from trimtab.training.frame import holdout, targets
 from trimtab.training.model import predict
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 def evaluate(
     table: "pa.Table",
+    data: Data,
     candidate: Path,
     champion: Path | None,
     out: Path,
@@ -60,17 +61,18 @@ def evaluate(
     those of the candidate where it is an existing version that is compared `anew`. A version's own reference tells which they are.
     """
     schema = read_schema(candidate)
-    first = split(table.num_rows)
+    fold = holdout(table, data)[0]
+    first = fold.start
     known = [folder for folder in (champion, candidate if anew else None) if folder is not None]
     chosen = _unseen(table, first, schema, known)
-    holdout = table.take(chosen)
-    labels = targets(schema.task, schema.classes, holdout.column(schema.label))
-    training = targets(schema.task, schema.classes, table.slice(0, first).column(schema.label))
-    rows = holdout.num_rows
+    held = table.take(chosen)
+    labels = targets(schema.task, schema.classes, held.column(schema.label))
+    training = targets(schema.task, schema.classes, table.slice(0, fold.trained).column(schema.label))
+    rows = held.num_rows
     guess = scores.baseline(schema.task, training, rows, len(schema.classes))
     predictions = predict(candidate, table)
     mine = predictions[chosen]
-    theirs = predict(champion, holdout) if champion is not None else None
+    theirs = predict(champion, held) if champion is not None else None
     found = Evaluation(
         task=schema.task,
         primary=scores.PRIMARY[schema.task],
@@ -86,7 +88,7 @@ def evaluate(
     (out / EVALUATION).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
     if rows:
         write_metrics(out, found, scores.row_losses(schema.task, labels, mine))
-    write_reference(out, table, schema, predictions, seed)
+    write_reference(out, table, schema, predictions, seed, first)
     log.info("evaluated on %d rows: %s %.6g", rows, found.primary, found.candidate.get(found.primary, float("nan")))
     return found
 
@@ -100,8 +102,11 @@ def write_metrics(out: Path, found: Evaluation, losses: "np.ndarray[Any, Any]") 
     (out / METRICS).write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
 
 
-def write_reference(out: Path, table: "pa.Table", schema: Schema, predictions: "np.ndarray[Any, Any]", seed: int) -> None:
-    """Write a sample of at most 2,000 rows with the model's prediction and whether the row is of the holdout, in the order of time."""
+def write_reference(out: Path, table: "pa.Table", schema: Schema, predictions: "np.ndarray[Any, Any]", seed: int, first: int) -> None:
+    """Write a sample of at most 2,000 rows with the model's prediction and whether the row is of the holdout, in the order of time.
+
+    The holdout begins at row `first`.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -111,7 +116,7 @@ def write_reference(out: Path, table: "pa.Table", schema: Schema, predictions: "
     columns = [*schema.names, schema.label, *(name for name in (schema.time, schema.key) if name is not None)]
     sample = table.select(list(dict.fromkeys(columns))).take(pa.array(chosen))
     sample = sample.append_column(PREDICTION, pa.array(predictions[chosen].tolist()))
-    sample = sample.append_column(HOLDOUT, pa.array(chosen >= split(count)))
+    sample = sample.append_column(HOLDOUT, pa.array(chosen >= first))
     pq.write_table(sample, out / REFERENCE, compression="zstd")
 
 

@@ -13,7 +13,7 @@ import msgspec
 from trimtab.errors import InvalidInput
 from trimtab.schema import MODEL_FILES, SCHEMA, Feature, Schema
 from trimtab.spec import ModelSpec
-from trimtab.training.frame import classes_of, kind_of, matrix, split, targets
+from trimtab.training.frame import classes_of, holdout, kind_of, matrix, targets
 from trimtab.training.lean import xgboost
 from trimtab.training.validate import features_of
 
@@ -48,7 +48,7 @@ def derive(table: "pa.Table", spec: ModelSpec) -> Schema:
     Categories are those of the training rows, so that the holdout may hold one that the model does not know, as traffic may.
     A column without any value is no feature; nor is a time stamp.
     """
-    training = table.slice(0, split(table.num_rows))
+    training = table.slice(0, holdout(table, spec.data)[0].trained)
     features = []
     for name in features_of(table, spec):
         column = training.column(name)
@@ -72,7 +72,7 @@ def fit(table: "pa.Table", spec: ModelSpec, folder: Path, seed: int) -> dict[str
     """
     xgb = xgboost()
     schema = derive(table, spec)
-    training = table.slice(0, split(table.num_rows))
+    training = table.slice(0, holdout(table, spec.data)[0].trained)
     features = matrix(schema, training)
     labels = targets(schema.task, schema.classes, training.column(schema.label))
     threads = 1 if features.size < _CELLS_A_THREAD else 2

@@ -1,11 +1,18 @@
-"""A snapshot's columns as the numbers that a model is fitted on: `trimtab.schema.encode`, for whole columns at once."""
+"""A snapshot's columns as the numbers that a model is fitted on: `trimtab.schema.encode`, for whole columns at once.
 
+And where a snapshot is cut in two: always by time, the newest rows being the holdout, and never at random.
+"""
+
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from trimtab.errors import InvalidInput
 from trimtab.schema import Feature, Schema
-from trimtab.spec import Task
+from trimtab.spec import Data, Task
+from trimtab.units import duration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +32,49 @@ def read_table(path: Path) -> "pa.Table":
     return pq.read_table(files[0])
 
 
-def split(rows: int) -> int:
-    """How many rows, from the oldest on, may be trained on; the rest, the last fifth, is the holdout."""
-    return rows - int(rows * HOLDOUT_SHARE)
+class Fold(Struct, frozen=True):
+    """Row numbers of one forward fold: rows before `trained` may be learned from, rows from `start` up to `stop` are predicted.
+
+    The rows between `trained` and `start` are younger than the label delay at `start`: their labels were not known then.
+    """
+
+    trained: int
+    start: int
+    stop: int
+
+
+def holdout(table: "pa.Table", data: Data, count: int = 1) -> tuple[Fold, ...]:
+    """The last fifth of the rows as `count` forward folds; the first one's `trained` rows are what nothing may look beyond."""
+    rows = table.num_rows
+    return forward(table, data, rows - int(rows * HOLDOUT_SHARE), rows, count)
+
+
+def forward(table: "pa.Table", data: Data, first: int, last: int, count: int) -> tuple[Fold, ...]:
+    """The rows from `first` up to `last` as `count` folds of equal size, each learned from what was known before it.
+
+    The rows are in the order of time (`ingest.snapshot`). Raises InvalidInput where nothing is left to learn from.
+    """
+    bounds = [first + (last - first) * part // count for part in range(count + 1)]
+    folds = tuple(Fold(_known(table, data, start), start, stop) for start, stop in pairwise(bounds))
+    if folds and folds[0].trained == 0 and first > 0:
+        msg = f"no row is older than data.labelDelay ({data.label_delay}) at the start of the holdout; "
+        msg += "allowed is a shorter delay, or more rows"
+        raise InvalidInput(msg)
+    return folds
+
+
+def _known(table: "pa.Table", data: Data, start: int) -> int:
+    """How many rows had their label when the row `start` came to be."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    delay = duration(data.label_delay)
+    if data.time is None or not delay or start >= table.num_rows:
+        return start
+    times = table.column(data.time)
+    before = times.slice(0, start)
+    known = pc.less_equal(before, pa.scalar(times[start].as_py() - delay, times.type))
+    return int(pc.sum(known).as_py() or 0)
 
 
 def kind_of(column: "pa.Field") -> str:

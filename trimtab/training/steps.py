@@ -75,7 +75,7 @@ def evaluate(
     spec = _model(document).spec
     with _version(champion, tracking_uri) as folder:
         version = tracking.version_at(champion).version if champion else ""
-        found = step.evaluate(read_table(dataset), model, folder, out, seed, against_version=version, anew=bool(compare_only))
+        found = step.evaluate(read_table(dataset), spec.data, model, folder, out, seed, against_version=version, anew=bool(compare_only))
     results = judge(spec.gates, found)
     (out / GATES).write_bytes(msgspec.json.encode(results))
     (out / REPORT).write_text(report(found, results))

@@ -11,7 +11,6 @@ from tests.unit.training.data import START, last, rows, spec, write
 from trimtab.schema import read_metrics
 from trimtab.training.evaluate import Evaluation, evaluate, holdout_start
 from trimtab.training.fit import fit
-from trimtab.training.frame import split
 from trimtab.training.ingest import read
 from trimtab.training.model import predict
 from trimtab.training.scores import metrics, row_losses
@@ -23,7 +22,7 @@ def made(folder: Path, count: int, of: int = 800) -> tuple[Path, Evaluation]:
     given = spec(write(folder / "a.csv", rows(of)))
     table, _ = read(given.data, last(count))
     fit(table, given, folder / "model", 7)
-    found = evaluate(table, folder / "model", None, folder / "model", 7)
+    found = evaluate(table, given.data, folder / "model", None, folder / "model", 7)
     return folder / "model", found
 
 
@@ -37,7 +36,7 @@ def test_the_reference_holds_predictions_and_says_which_rows_are_the_holdout(tmp
     on_holdout = metrics("regression", held.column("amount").to_numpy(), held.column("__prediction").to_numpy())
     assert on_holdout == pytest.approx(found.candidate)
     assert held.column("__prediction").to_pylist() == pytest.approx(predict(model, held).tolist())
-    assert holdout_start(model) == START + timedelta(hours=split(500))
+    assert holdout_start(model) == START + timedelta(hours=400)
 
 
 def test_the_sample_is_at_most_2000_rows_of_all_times(tmp_path: Path) -> None:
@@ -61,13 +60,12 @@ def test_the_metrics_file_says_what_the_evaluation_found(tmp_path: Path) -> None
 def test_champion_and_candidate_score_the_same_rows_and_the_interval_is_paired(tmp_path: Path) -> None:
     champion, _ = made(tmp_path / "one", 300)
     candidate, _ = made(tmp_path / "two", 800)
-    table, _ = read(spec(tmp_path / "two" / "a.csv").data, last(800))
-    found = evaluate(table, candidate, champion, tmp_path / "out", 7, against_version="3")
+    given = spec(tmp_path / "two" / "a.csv")
+    table, _ = read(given.data, last(800))
+    found = evaluate(table, given.data, candidate, champion, tmp_path / "out", 7, against_version="3")
     assert found.champion is not None
-    holdout = table.slice(split(800))
-    assert found.champion["rmse"] == pytest.approx(
-        metrics("regression", holdout.column("amount").to_numpy(), predict(champion, holdout))["rmse"]
-    )
+    held = table.slice(640)
+    assert found.champion["rmse"] == pytest.approx(metrics("regression", held.column("amount").to_numpy(), predict(champion, held))["rmse"])
     assert found.compared_with == "3"
     low, high = found.interval["rmse"]
     assert low < found.candidate["rmse"] < high
@@ -76,23 +74,27 @@ def test_champion_and_candidate_score_the_same_rows_and_the_interval_is_paired(t
 
 def test_a_version_compared_with_itself_has_no_difference_at_all(tmp_path: Path) -> None:
     champion, _ = made(tmp_path / "one", 800)
-    table, _ = read(spec(tmp_path / "one" / "a.csv").data, last(800))
-    found = evaluate(table, champion, champion, tmp_path / "out", 7)
+    given = spec(tmp_path / "one" / "a.csv")
+    table, _ = read(given.data, last(800))
+    found = evaluate(table, given.data, champion, champion, tmp_path / "out", 7)
     assert found.interval["rmse"] == pytest.approx((found.candidate["rmse"], found.candidate["rmse"]))
 
 
 def test_rows_that_the_champion_was_trained_on_are_left_out(tmp_path: Path) -> None:
     champion, _ = made(tmp_path / "one", 800)
     candidate, _ = made(tmp_path / "two", 700)
-    table, _ = read(spec(tmp_path / "two" / "a.csv").data, last(700))
-    assert evaluate(table, candidate, champion, tmp_path / "out", 7).holdout_rows == 700 - split(800)
+    given = spec(tmp_path / "two" / "a.csv")
+    table, _ = read(given.data, last(700))
+    assert evaluate(table, given.data, candidate, champion, tmp_path / "out", 7).holdout_rows == 700 - 640
 
 
 def test_a_version_compared_anew_is_not_scored_on_its_own_training_rows(tmp_path: Path) -> None:
     candidate, _ = made(tmp_path / "one", 800)
-    table, _ = read(spec(tmp_path / "one" / "a.csv").data, last(760))
-    assert evaluate(table, candidate, None, tmp_path / "out", 7, anew=True).holdout_rows == 760 - split(800)
-    table, _ = read(spec(tmp_path / "one" / "a.csv").data, last(600))
-    found = evaluate(table, candidate, None, tmp_path / "none", 7, anew=True)
+    given = spec(tmp_path / "one" / "a.csv")
+    table, _ = read(given.data, last(760))
+    assert evaluate(table, given.data, candidate, None, tmp_path / "out", 7, anew=True).holdout_rows == 760 - 640
+    given = spec(tmp_path / "one" / "a.csv")
+    table, _ = read(given.data, last(600))
+    found = evaluate(table, given.data, candidate, None, tmp_path / "none", 7, anew=True)
     assert (found.holdout_rows, found.candidate) == (0, {})
     shutil.rmtree(tmp_path / "none")

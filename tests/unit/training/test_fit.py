@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import astuple
 
 from tests.unit.training.data import last, rows, spec, write
 from trimtab.errors import InvalidInput
@@ -13,7 +14,7 @@ from trimtab.manifest import sha256
 from trimtab.schema import encode, read_schema
 from trimtab.spec import ModelSpec, Task
 from trimtab.training.fit import derive, fit
-from trimtab.training.frame import matrix, split
+from trimtab.training.frame import holdout, matrix
 from trimtab.training.ingest import read
 from trimtab.training.model import load_skops, predict
 from trimtab.training.scores import metrics
@@ -52,7 +53,7 @@ def test_the_same_rows_and_seed_give_the_same_file(tmp_path: Path) -> None:
 
 
 def test_the_holdout_is_never_seen(tmp_path: Path) -> None:
-    first = split(400)
+    first = 320
     spoiled = [{**row, "amount": -1e6, "size": 99} if index >= first else row for index, row in enumerate(rows())]
     for name, found in (("one", rows()), ("two", spoiled)):
         (tmp_path / name).mkdir()
@@ -63,8 +64,8 @@ def test_the_holdout_is_never_seen(tmp_path: Path) -> None:
 def test_a_regression_learns_what_is_there(tmp_path: Path) -> None:
     table, given = toy(tmp_path, rows(1000))
     fit(table, given, tmp_path / "model", 7)
-    holdout = table.slice(split(table.num_rows))
-    found = metrics("regression", holdout.column("amount").to_numpy(), predict(tmp_path / "model", holdout))
+    held = table.slice(320)
+    found = metrics("regression", held.column("amount").to_numpy(), predict(tmp_path / "model", held))
     assert found["rmse"] < 2.0
     assert found["r2"] > 0.9
 
@@ -142,3 +143,33 @@ def test_a_pipeline_predicts_from_raw_values(tmp_path: Path) -> None:
     unknown = table.set_column(table.column_names.index("colour"), "colour", [["black"] * table.num_rows])
     with pytest.raises(InvalidInput, match="raises on these rows: ValueError"):
         predict(tmp_path, unknown)
+
+
+GAPS = [
+    ("no delay: the holdout follows at once", "0s", [(80, 80, 100)]),
+    ("a delay of three hours, inclusive: two rows are skipped", "3h", [(78, 80, 100)]),
+]
+
+
+@pytest.mark.parametrize(("delay", "expected"), [case[1:] for case in GAPS], ids=[case[0] for case in GAPS])
+def test_the_holdout_is_the_newest_fifth_after_a_gap_of_the_label_delay(
+    tmp_path: Path, delay: str, expected: list[tuple[int, ...]]
+) -> None:
+    given = spec(write(tmp_path / "a.csv", rows(100)), label_delay=delay)
+    table, _ = read(given.data, None)
+    assert [astuple(fold) for fold in holdout(table, given.data)] == expected
+
+
+def test_forward_folds_follow_each_other_and_each_learns_from_what_was_known_before_it(tmp_path: Path) -> None:
+    given = spec(write(tmp_path / "a.csv", rows(100)), label_delay="2h")
+    table, _ = read(given.data, None)
+    folds = holdout(table, given.data, 3)
+    assert [(fold.start, fold.stop) for fold in folds] == [(80, 86), (86, 93), (93, 100)]
+    assert [fold.start - fold.trained for fold in folds] == [1, 1, 1]
+
+
+def test_a_delay_that_leaves_nothing_to_learn_from_is_a_sentence(tmp_path: Path) -> None:
+    given = spec(write(tmp_path / "a.csv", rows(100)), label_delay="30d")
+    table, _ = read(given.data, None)
+    with pytest.raises(InvalidInput, match=r"no row is older than data.labelDelay \(30d\)"):
+        holdout(table, given.data)
