@@ -14,7 +14,8 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput
 from trimtab.spec import Data, ModelSpec, Task
 from trimtab.training.frame import classes_of, kind_of, targets
-from trimtab.training.ingest import connect, read, source
+from trimtab.training.ingest import read
+from trimtab.training.source import reading
 from trimtab.training.validate import validate
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def inspect(path: Path, label: str | None = None) -> Guess:
 
     Raises InvalidInput with one sentence where there is no such file, or nothing in it can be predicted from anything.
     """
-    with connect() as connection:
-        rows = source(connection, str(path))
-        columns, kinds = tuple(rows.columns), [str(kind) for kind in rows.types]
+    columns, kinds = reading(str(path), lambda _, rows: (tuple(rows.columns), [str(kind) for kind in rows.types]))
     if len(columns) < 2:
         msg = f"{str(path)!r} has the single column {columns[0]!r}: a label and at least one feature are needed"
         raise InvalidInput(msg)
