@@ -34,7 +34,7 @@ def connect() -> Iterator[Any]:
 
     with tempfile.TemporaryDirectory(prefix="trimtab-spill-") as folder, duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = 'UTC'; SET threads = {THREADS}; SET memory_limit = '{MEMORY}'")
-        connection.execute(f"SET temp_directory = {literal(folder)}")
+        connection.execute(f"SET temp_directory = {literal(folder)}; SET enable_progress_bar = false")
         yield connection
 
 

@@ -1,0 +1,165 @@
+"""Whether the label is what is to be predicted, and still what it was: its kind, its classes, its level, its tie to the features."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trimtab.training.checks import Check
+from trimtab.training.validate_declared import MOST_CATEGORIES, counted, not_numbers
+from trimtab.training.validate_leaks import strengths
+from trimtab.training.validate_rows import Look, meeting, numbers
+
+SHARE_MOVED = 0.2
+"""By how much a class's share, among rows of a time that the champion has seen, may differ; of other rows the odds by 20 times."""
+ODDS_MOVED = math.log(20.0)
+DEVIATIONS = 3.0
+"""By how many of its standard deviations the mean of a regression's label may differ among rows of a time that the champion has seen."""
+SIGMAS = 4.0
+TIED, LOOSE = 3.0, 1.0
+"""Features are tied to a label where the best is past three times the best of shuffled labels, no longer where it is not past that."""
+_SHUFFLES, _FEATURES = 10, 10
+_ROWS = 5000
+_SEED = 7
+
+
+def label(look: Look) -> Iterator[Check]:
+    """What is wrong with the label itself."""
+    name, facts = look.spec.data.label, look.rows.facts(look.spec.data.label)
+    if facts.infinite:
+        sentence = f"label {name!r} is infinite in {facts.infinite} of {look.rows.count} rows; a finite number is allowed"
+        yield Check("label", name, f"{facts.infinite} infinite", "finite numbers", facts.infinite, sentence)
+        return
+    if look.spec.task == "regression":
+        if facts.kind != "number":
+            garbage = not_numbers(look, name) if facts.kind == "text" else facts.present
+            sentence = f"label {name!r} must be a number in a regression, {garbage} of {look.rows.count} rows hold other text"
+            yield Check("label", name, facts.kind, "number", garbage, sentence)
+        elif facts.low == facts.high:
+            yield _one_value(look)
+        return
+    if facts.kind == "other":
+        sentence = f"label {name!r} holds dates, lists or bytes; a text, a number or a truth value is allowed in a classification"
+        yield Check("label", name, "another type", "text, number or truth value", look.rows.count, sentence)
+        return
+    classes = look.rows.different(name)
+    if classes == 1:
+        yield _one_value(look)
+    elif look.spec.task == "binary" and classes != 2:
+        sentence = f"label {name!r} has {classes} different values, a binary task needs exactly 2"
+        yield Check("label", name, f"{classes} values", "2 values", look.rows.count, sentence)
+    elif classes > MOST_CATEGORIES:
+        sentence = f"label {name!r} has {classes} different values, a multiclass task takes at most {MOST_CATEGORIES}"
+        yield Check("label", name, f"{classes} values", f"at most {MOST_CATEGORIES}", look.rows.count, sentence)
+
+
+def _one_value(look: Look) -> Check:
+    name = look.spec.data.label
+    sentence = f"label {name!r} has one value only in all {look.rows.count} rows"
+    return Check("label", name, "one value", "at least two", look.rows.count, sentence)
+
+
+def moved(look: Look) -> Iterator[Check]:
+    """What the label no longer is that it was for the champion."""
+    if look.champion is None:
+        return
+    if look.spec.task == "regression":
+        yield from _mean(look)
+    else:
+        yield from _classes(look)
+
+
+def _mean(look: Look) -> Iterator[Check]:
+    name, met = look.spec.data.label, meeting(look)
+    if met is None or not met.same or name not in met.reference.column_names:
+        return
+    before, now = (found[~np.isnan(found)] for found in (numbers(table.column(name)) for table in (met.reference, met.rows)))
+    if min(len(before), len(now)) < 2:
+        return
+    spread = float(before.std()) or 1.0
+    by = abs(float(now.mean() - before.mean())) / spread
+    if by > DEVIATIONS:
+        sentence = f"label {name!r} has moved by {by:.1f} of its standard deviations in rows of a time that the champion was trained on; "
+        sentence += f"at most {DEVIATIONS:g} is allowed: is it still the same label?"
+        yield Check("label", name, f"{by:.1f} deviations", f"at most {DEVIATIONS:g}", len(now), sentence)
+
+
+def _classes(look: Look) -> Iterator[Check]:
+    name, schema = look.spec.data.label, look.champion.schema if look.champion else None
+    if schema is None or schema.task != look.spec.task or schema.label != name:
+        return
+    found = counted(look, name)
+    foreign = {value: rows for value, rows in found.items() if value not in schema.classes}
+    if foreign and look.spec.task == "binary":
+        rows = sum(foreign.values())
+        sentence = f"label {name!r} holds {len(foreign)} classes that the champion does not know, in {rows} of {look.rows.count} rows"
+        yield Check("label", name, f"{len(foreign)} other classes", "the champion's classes", rows, sentence)
+        return
+    met = meeting(look)
+    if met is None or name not in met.reference.column_names:
+        return
+    before, now = (_shares(table.column(name), schema.classes) for table in (met.reference, met.rows))
+    for value, usual, share in zip(schema.classes, before, now, strict=True):
+        error = math.sqrt((usual * (1 - usual) + share * (1 - share)) / met.reference.num_rows)
+        by = abs(share - usual)
+        odds = abs(_logit(share) - _logit(usual))
+        if by > SIGMAS * error and by > (SHARE_MOVED if met.same else SHARE_MOVED / 2) and (met.same or odds > ODDS_MOVED):
+            sentence = f"label {name!r} is class {schema.classes.index(value) + 1} of {len(schema.classes)} in {share:.1%} of the rows, "
+            sentence += f"in {usual:.1%} of the champion's" + (" of the same time" if met.same else "") + ": is it still the same label?"
+            yield Check("label", name, f"{share:.1%}", f"about {usual:.1%}", round(share * look.rows.count), sentence)
+            return
+
+
+def _shares(column: Any, classes: tuple[str, ...]) -> list[float]:
+    from trimtab.training.frame import targets
+
+    codes = targets("binary", classes, column)
+    known = codes[~np.isnan(codes)]
+    return [float((known == number).mean()) if len(known) else 0.0 for number in range(len(classes))]
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1e-4), 1 - 1e-4)
+    return math.log(share / (1 - share))
+
+
+def tie(look: Look) -> Iterator[Check]:
+    """Whether a label that features told something of (for the champion, or in the older rows) is one that none tells anything of.
+
+    Shuffled or wrongly joined labels look like this. In all rows it stops the run; in the newest fifth alone it is told, because a
+    world that changed looks like it too.
+    """
+    sample, name = look.rows.sample, look.spec.data.label
+    rows = sample.num_rows
+    newest = sample.slice(rows - rows // 5)
+    parts: list[tuple[Any, Any, str]] = [(sample.slice(0, rows - rows // 5), newest, "warn")]
+    if look.champion is not None and look.champion.reference is not None and name in look.champion.reference.column_names:
+        parts.insert(0, (look.champion.reference, sample, "stop"))
+    for before, now, severity in parts:
+        powers = strengths(before, look, look.features)
+        names = sorted(powers, key=lambda feature: -powers[feature])[:_FEATURES]
+        told, noise = _best(before, look, names)
+        left, bound = _best(now, look, names) if told > TIED * noise else (1.0, 0.0)
+        if left <= LOOSE * bound:
+            stops = severity == "stop"
+            where, count = ("all rows", look.rows.count) if stops else ("the newest fifth of the rows", look.rows.count // 5)
+            sentence = f"no feature tells anything of label {name!r} any more in {where}; the best told {told:.2f} of it "
+            sentence += f"{'for the champion' if stops else 'before'}: shuffled, or joined wrongly?"
+            yield Check("label", name, "no tie to any feature", f"at least {bound:.3f}", count, sentence, "stop" if stops else "warn")
+            return
+
+
+def _best(table: Any, look: Look, names: list[str]) -> tuple[float, float]:
+    """What the best of these features tells of the label, and the most that any told of ten shuffled ones."""
+    import pyarrow as pa
+
+    draw = np.random.default_rng(_SEED)
+    if table.num_rows > _ROWS:
+        table = table.take(pa.array(np.sort(draw.choice(table.num_rows, _ROWS, replace=False))))
+    label, place = look.spec.data.label, table.column_names.index(look.spec.data.label)
+    noise = 1.0 / max(1, table.num_rows)
+    for _ in range(_SHUFFLES):
+        shuffled = table.column(label).take(pa.array(draw.permutation(table.num_rows)))
+        noise = max(noise, *strengths(table.set_column(place, label, shuffled), look, names).values())
+    return max(strengths(table, look, names).values(), default=0.0), noise
