@@ -44,7 +44,7 @@ def _default(spec: ModelSpec) -> datetime:
         check_columns(spec.data, rows.columns)
         connection.register("found", rows)
         query = f"SELECT quantile_disc(TRY_CAST({time} AS TIMESTAMPTZ), {_SHARE})::VARCHAR FROM found"  # noqa: S608
-        found: str | None = connection.execute(query).fetchone()[0]
+        found: str | None = connection.execute(query).fetchall()[0][0]
         return found
 
     cut = reading(spec.data.uri, work)

@@ -18,7 +18,7 @@ from trimtab.training.checks import Check
 from trimtab.training.frame import kind_of
 from trimtab.training.validate_changes import changes
 from trimtab.training.validate_declared import declared
-from trimtab.training.validate_label import label, moved, tie
+from trimtab.training.validate_label import changed, label, moved, tie
 from trimtab.training.validate_leaks import identifiers, idle, leaks
 from trimtab.training.validate_rows import Champion, Look, Rows, looking
 from trimtab.training.validate_table import copies, keys, stale
@@ -49,7 +49,7 @@ def validate(
             return [*found, _no_features(look)]
         found += [*identifiers(look), *idle(look), *changes(look), *copies(look), *stale(look)]
         if sound:
-            found += [*units(look), *moved(look), *leaks(look), *tie(look)]
+            found += [*units(look), *moved(look), *changed(look), *leaks(look), *tie(look)]
         return _once(found)
 
 

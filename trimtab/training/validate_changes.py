@@ -86,17 +86,18 @@ def _nulls(look: Look, name: str, reference: Any) -> Iterator[Check]:
     missing = count - look.rows.facts(name).present
     newest = look.rows.newest(NEWEST).column(name)
     late = _missing(newest) / max(1, len(newest))
-    for share, rows, number, stop, where in (
-        (missing / count, missing, count, NULL_RISE, "the rows"),
+    risen = [
         (late, round(late * count * NEWEST), len(newest), NEWEST_NULL_RISE, f"the newest {NEWEST:.0%} of the rows"),
-    ):
-        error = math.sqrt(usual * (1 - usual) / len(reference) + share * (1 - share) / max(1, number))
-        rise = share - usual
-        if rise > stop / 4 and rise > SIGMAS * error:
-            allowed, severity = f"at most {min(1.0, usual + stop):.1%}", _severity(rise > stop)
-            sentence = f"column {name!r} is missing in {share:.1%} of {where}, in {usual:.1%} of the champion's; {allowed} is allowed"
-            yield Check("nulls", name, f"{share:.1%} of {where}", allowed, rows, sentence, severity)
-            return
+        (missing / count, missing, count, NULL_RISE, "the rows"),
+    ]
+    for severity, part in (("stop", 1.0), ("warn", 0.25)):
+        for share, rows, number, stop, where in risen:
+            error = math.sqrt(usual * (1 - usual) / len(reference) + share * (1 - share) / max(1, number))
+            if share - usual > max(stop * part, SIGMAS * error):
+                allowed = f"at most {min(1.0, usual + stop):.1%}"
+                sentence = f"column {name!r} is missing in {share:.1%} of {where}, in {usual:.1%} of the champion's; {allowed} is allowed"
+                yield Check("nulls", name, f"{share:.1%} of {where}", allowed, rows, sentence, _severity(severity == "stop"))
+                return
 
 
 def _range(look: Look, name: str, reference: Any) -> Iterator[Check]:

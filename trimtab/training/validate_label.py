@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.training.checks import Check
+from trimtab.training.checks import Check, Severity
+from trimtab.training.frame import classes_of, targets
+from trimtab.training.source import identifier
 from trimtab.training.validate_declared import MOST_CATEGORIES, counted, not_numbers
-from trimtab.training.validate_leaks import strengths
+from trimtab.training.validate_leaks import encoded, labels
 from trimtab.training.validate_rows import Look, meeting, numbers
+from trimtab.training.validate_stats import Floats, order, told_together
 
 SHARE_MOVED = 0.2
 """By how much a class's share, among rows of a time that the champion has seen, may differ; of other rows the odds by 20 times."""
@@ -17,10 +20,14 @@ ODDS_MOVED = math.log(20.0)
 DEVIATIONS = 3.0
 """By how many of its standard deviations the mean of a regression's label may differ among rows of a time that the champion has seen."""
 SIGMAS = 4.0
-TIED, LOOSE = 3.0, 1.0
-"""Features are tied to a label where the best is past three times the best of shuffled labels, no longer where it is not past that."""
-_SHUFFLES, _FEATURES = 10, 10
-_ROWS = 5000
+KEPT = 0.5
+"""Of each class, so many rows that the champion knew must still be of it; the rank correlation of amounts must be so high."""
+TIED, LOOSE, PLAIN = 1.5, 1.3, 3.0
+"""Features are tied to a label of which they tell 1.5 times as much as of any shuffled one, and no longer where it is less than 1.3
+times; it is said only where what they told is three times what chance tells of so few rows."""
+_LEAST = 5
+_SHUFFLES = 10
+_ROWS = 20_000
 _SEED = 7
 
 
@@ -112,8 +119,6 @@ def _classes(look: Look) -> Iterator[Check]:
 
 
 def _shares(column: Any, classes: tuple[str, ...]) -> list[float]:
-    from trimtab.training.frame import targets
-
     codes = targets("binary", classes, column)
     known = codes[~np.isnan(codes)]
     return [float((known == number).mean()) if len(known) else 0.0 for number in range(len(classes))]
@@ -124,6 +129,51 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
+def changed(look: Look) -> Iterator[Check]:
+    """Whether rows that the champion was trained on still have the label that they had; rows are found again by their key.
+
+    Labels are corrected (a fraud is found late), but not most of a class, and an amount stays in the order of amounts.
+    """
+    key, name = look.spec.data.key, look.spec.data.label
+    reference = look.champion.reference if look.champion is not None else None
+    if key is None or reference is None or not {key, name} <= set(reference.column_names):
+        return
+    before, now = _matched(look, reference, key, name)
+    if len(before) < 2 * _LEAST:
+        return
+    if look.spec.task == "regression":
+        kept = abs(order(now[np.argsort(before, kind="stable")]))
+        found = f"rank correlation {kept:.2f}"
+    else:
+        shares = [float((now[before == number] == number).mean()) for number in np.unique(before) if (before == number).sum() >= _LEAST]
+        kept = min(shares, default=1.0)
+        found = f"{kept:.0%} of a class kept"
+    if kept < KEPT:
+        sentence = f"label {name!r} is another one in {len(before)} rows that the champion knew ({found}, at least {KEPT:.0%} is allowed): "
+        yield Check("label", name, found, f"at least {KEPT:.0%}", look.rows.count, sentence + "shuffled, or joined wrongly?")
+
+
+def _matched(look: Look, reference: Any, key: str, name: str) -> tuple[Floats, Floats]:
+    """The labels, as numbers, that the reference's rows had and have."""
+    import pyarrow as pa
+
+    keys = reference.column(key).cast(pa.string())
+    then = reference.select([]).append_column("key", keys).append_column("then", reference.column(name))
+    look.rows.connection.register("known", then)
+    column = identifier(name)
+    query = f"SELECT known.then AS before, rows.{column} AS now FROM rows JOIN known ON CAST(rows.{identifier(key)} AS VARCHAR) = known.key"  # noqa: S608
+    table = look.rows.connection.sql(query).to_arrow_table()
+    both = [_values(look, table.column(which)) for which in ("before", "now")]
+    known = ~np.isnan(both[0]) & ~np.isnan(both[1])
+    return both[0][known], both[1][known]
+
+
+def _values(look: Look, column: Any) -> Floats:
+    if look.spec.task == "regression":
+        return numbers(column)
+    return targets(look.spec.task, classes_of(look.rows.sample.column(look.spec.data.label)), column)
+
+
 def tie(look: Look) -> Iterator[Check]:
     """Whether a label that features told something of (for the champion, or in the older rows) is one that none tells anything of.
 
@@ -131,35 +181,31 @@ def tie(look: Look) -> Iterator[Check]:
     world that changed looks like it too.
     """
     sample, name = look.rows.sample, look.spec.data.label
-    rows = sample.num_rows
-    newest = sample.slice(rows - rows // 5)
-    parts: list[tuple[Any, Any, str]] = [(sample.slice(0, rows - rows // 5), newest, "warn")]
+    fifth = sample.num_rows // 5
+    parts: list[tuple[Any, Any, Severity]] = [(sample.slice(0, sample.num_rows - fifth), sample.slice(sample.num_rows - fifth), "warn")]
     if look.champion is not None and look.champion.reference is not None and name in look.champion.reference.column_names:
         parts.insert(0, (look.champion.reference, sample, "stop"))
     for before, now, severity in parts:
-        powers = strengths(before, look, look.features)
-        names = sorted(powers, key=lambda feature: -powers[feature])[:_FEATURES]
-        told, noise = _best(before, look, names)
-        left, bound = _best(now, look, names) if told > TIED * noise else (1.0, 0.0)
-        if left <= LOOSE * bound:
+        told, noise = _told(before, look)
+        left, bound = _told(now, look) if told > TIED * noise else (1.0, 0.0)
+        if left <= LOOSE * bound and told > PLAIN * bound:
             stops = severity == "stop"
             where, count = ("all rows", look.rows.count) if stops else ("the newest fifth of the rows", look.rows.count // 5)
-            sentence = f"no feature tells anything of label {name!r} any more in {where}; the best told {told:.2f} of it "
+            sentence = f"the features tell nothing of label {name!r} any more in {where}; they told {told:.2f} of it "
             sentence += f"{'for the champion' if stops else 'before'}: shuffled, or joined wrongly?"
-            yield Check("label", name, "no tie to any feature", f"at least {bound:.3f}", count, sentence, "stop" if stops else "warn")
+            yield Check("label", name, "no tie to any feature", f"at least {bound:.3f}", count, sentence, severity)
             return
 
 
-def _best(table: Any, look: Look, names: list[str]) -> tuple[float, float]:
-    """What the best of these features tells of the label, and the most that any told of ten shuffled ones."""
+def _told(table: Any, look: Look) -> tuple[float, float]:
+    """What the features together tell of the label, and the most that they told of ten shuffled ones."""
     import pyarrow as pa
 
     draw = np.random.default_rng(_SEED)
     if table.num_rows > _ROWS:
         table = table.take(pa.array(np.sort(draw.choice(table.num_rows, _ROWS, replace=False))))
-    label, place = look.spec.data.label, table.column_names.index(look.spec.data.label)
-    noise = 1.0 / max(1, table.num_rows)
-    for _ in range(_SHUFFLES):
-        shuffled = table.column(label).take(pa.array(draw.permutation(table.num_rows)))
-        noise = max(noise, *strengths(table.set_column(place, label, shuffled), look, names).values())
-    return max(strengths(table, look, names).values(), default=0.0), noise
+    label, classes = labels(table, look)
+    kept = ~np.isnan(label)
+    features, label = list(encoded(table, look, kept).values()), label[kept]
+    noise = max(told_together(features, draw.permutation(label), classes) for _ in range(_SHUFFLES))
+    return told_together(features, label, classes), max(noise, 1.0 / max(1, len(label)))

@@ -5,7 +5,7 @@ A leak is known by how well one column alone predicts the label, out of sample. 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ _DATES = (19_000_101, 21_001_231)
 
 def leaks(look: Look) -> Iterator[Check]:
     """Features that tell the label alone."""
-    powers = strengths(look.rows.sample, look, look.features)
+    powers = strengths(look)
     for name, power in powers.items():
         bound, known = LEAK_STOP[look.spec.task], name in look.declared
         if power <= LEAK_WARN[look.spec.task]:
@@ -47,13 +47,18 @@ def leaks(look: Look) -> Iterator[Check]:
         )
 
 
-def strengths(table: "pa.Table", look: Look, names: Sequence[str]) -> dict[str, float]:
-    """How much each feature alone tells of the label in these rows (`validate_stats.told`)."""
-    label, classes = labels(table, look)
-    kept = np.flatnonzero(~np.isnan(label))
+def strengths(look: Look) -> dict[str, float]:
+    """How much each feature alone tells of the label in the sample (`validate_stats.told`)."""
+    label, classes = labels(look.rows.sample, look)
+    kept = ~np.isnan(label)
+    return {name: told(*column, label[kept], classes) for name, column in encoded(look.rows.sample, look, kept).items()}
+
+
+def encoded(table: "pa.Table", look: Look, kept: "np.ndarray[Any, Any]") -> "dict[str, tuple[np.ndarray[Any, Any], bool]]":
+    """The kept rows' features as floats, numbers or codes of texts, and which they are; only those that are what they are now."""
     kinds = {field.name: kind_of(field) for field in table.schema}
-    alike = [name for name in names if kinds.get(name) == look.rows.kinds[name]]
-    return {name: told(_encoded(table.column(name), kinds[name])[kept], kinds[name] == "text", label[kept], classes) for name in alike}
+    alike = [name for name in look.features if kinds.get(name) == look.rows.kinds[name]]
+    return {name: (_encoded(table.column(name), kinds[name])[kept], kinds[name] == "text") for name in alike}
 
 
 def labels(table: "pa.Table", look: Look) -> "tuple[np.ndarray[Any, Any], int]":

@@ -52,7 +52,7 @@ class Rows:
 
     def one(self, select: str) -> tuple[Any, ...]:
         """The single row of an aggregate over all rows."""
-        found: tuple[Any, ...] = self.connection.execute(f"SELECT {select} FROM rows").fetchone()  # noqa: S608
+        found: tuple[Any, ...] = self.connection.execute(f"SELECT {select} FROM rows").fetchall()[0]  # noqa: S608
         return found
 
     def count_where(self, condition: str) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 Floats = np.ndarray[Any, Any]
 
-BINS = 64
+BINS, FEW_BINS = 64, 16
 _PRIOR = 10.0
 _LEAST = 10
 
@@ -28,28 +28,46 @@ def told(feature: Floats, codes: bool, label: Floats, classes: int) -> float:
     return float(np.mean(scores)) if scores else 0.0
 
 
+def told_together(features: list[tuple[Floats, bool]], label: Floats, classes: int) -> float:
+    """What all features (each with whether it holds codes) tell together, as a sum of what each bin says (naive Bayes without odds)."""
+    if len(label) < 4 * _LEAST or not features:
+        return 0.0
+    bins = [_codes(values) if codes else _bins(values, FEW_BINS) for values, codes in features]
+    if classes == 0:
+        place = ranks(label)
+        return max(0.0, _pearson(np.sum([_means(bin_, place) for bin_ in bins], axis=0), place[1::2])) ** 2
+    found = []
+    for number in range(classes):
+        hits = label == number
+        if hits.sum() >= 2 * _LEAST:
+            prior = _PRIOR / float(hits.mean())
+            scores = np.sum([np.log(_means(bin_, hits.astype(float), prior)) for bin_ in bins], axis=0)
+            found.append(_area(scores, hits[1::2]))
+    return float(np.mean(found)) if found else 0.0
+
+
 def _codes(feature: Floats) -> Floats:
     return np.where(np.isnan(feature), -1, feature).astype(np.int64) + 1
 
 
-def _bins(feature: Floats) -> Floats:
+def _bins(feature: Floats, count: int = BINS) -> Floats:
     """Numbers as the numbers of quantile bins; 0 for what is missing."""
     known = feature[::2][~np.isnan(feature[::2])]
     if not len(known):
         return np.zeros(len(feature), dtype=np.int64)
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, count + 1)[1:-1]))
     found = np.searchsorted(edges, feature, side="right") + 1
     return np.where(np.isnan(feature), 0, found).astype(np.int64)
 
 
-def _means(bins: Floats, values: Floats) -> Floats:
-    """What the even rows say of each odd row's bin."""
+def _means(bins: Floats, values: Floats, prior: float = _PRIOR) -> Floats:
+    """What the even rows say of each odd row's bin, drawn towards the overall mean as by `prior` more rows."""
     size = int(bins.max()) + 1
     even = bins[::2]
     overall = float(values[::2].mean())
     sums = np.bincount(even, weights=values[::2], minlength=size)
     counts = np.bincount(even, minlength=size)
-    return ((sums + _PRIOR * overall) / (counts + _PRIOR))[bins[1::2]]
+    return ((sums + prior * overall) / (counts + prior))[bins[1::2]]
 
 
 def _r2(bins: Floats, values: Floats) -> float:
@@ -59,7 +77,11 @@ def _r2(bins: Floats, values: Floats) -> float:
 
 
 def _gini(bins: Floats, hits: Floats) -> float:
-    scores, held = _means(bins, hits.astype(float)), hits[1::2]
+    return _area(_means(bins, hits.astype(float)), hits[1::2])
+
+
+def _area(scores: Floats, held: Floats) -> float:
+    """2 AUC - 1 of the scores for the rows that are held to be hits; 0 where it is less."""
     positives, negatives = int(held.sum()), int((~held).sum())
     if not positives or not negatives:
         return 0.0
@@ -81,9 +103,13 @@ def _correlation(left: Floats, right: Floats) -> float:
     if both.sum() < 4 * _LEAST:
         return 0.0
     drawn = [np.clip(values[both], *np.quantile(values[both], [0.005, 0.995])) for values in (left, right)]
-    deviations = [values - values.mean() for values in drawn]
-    scale = float(np.sqrt((deviations[0] ** 2).sum() * (deviations[1] ** 2).sum()))
-    return 0.0 if scale == 0 or not np.isfinite(scale) else float((deviations[0] * deviations[1]).sum()) / scale
+    return _pearson(drawn[0], drawn[1])
+
+
+def _pearson(left: Floats, right: Floats) -> float:
+    left, right = left - left.mean(), right - right.mean()
+    scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
+    return 0.0 if scale == 0 or not np.isfinite(scale) else float((left * right).sum()) / scale
 
 
 def order(values: Floats) -> float:
@@ -91,10 +117,7 @@ def order(values: Floats) -> float:
     known = values[~np.isnan(values)]
     if len(known) < 4 * _LEAST:
         return 0.0
-    deviations, places = ranks(known), np.arange(len(known)) / len(known)
-    deviations, places = deviations - deviations.mean(), places - places.mean()
-    scale = float(np.sqrt((deviations**2).sum() * (places**2).sum()))
-    return 0.0 if scale == 0 else float((deviations * places).sum()) / scale
+    return _pearson(ranks(known), np.arange(len(known)) / len(known))
 
 
 def distance(left: Floats, right: Floats) -> float:
