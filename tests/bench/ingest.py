@@ -22,7 +22,8 @@ LIMIT_GB = 6.0
 ROWS = """
 SELECT TIMESTAMPTZ '2024-01-01 00:00:00+00' + INTERVAL (i * 3) SECOND AS "at", 'case-' || lpad(i::VARCHAR, 9, '0') AS case_id,
     round(50 + 20 * noise(i, 1), 4) AS size, exp(2 * noise(i, 2)) AS price, (hash(i, 3) % 1000)::INTEGER AS stock,
-    (hash(i, 4) % 12)::INTEGER AS month, ['red', 'green', 'blue'][(1 + hash(i, 5) % 3)::INTEGER] AS colour, 'shop ' || hash(i, 6) % 300 AS shop,
+    (hash(i, 4) % 12)::INTEGER AS month,
+    ['red', 'green', 'blue'][(1 + hash(i, 5) % 3)::INTEGER] AS colour, 'shop ' || hash(i, 6) % 300 AS shop,
     hash(i, 7) % 10 < 3 AS open, CASE WHEN hash(i, 8) % 20 > 0 THEN noise(i, 8) END AS score, noise(i, 9)::FLOAT AS wind,
     round(3 * noise(i, 1) + noise(i, 10), 4) AS amount
 FROM range({rows}) t(i) ORDER BY hash(i, 11)
@@ -39,7 +40,7 @@ def make(rows: int, path: Path) -> None:
             f"SET threads = 2; SET memory_limit = '4GB'; SET temp_directory = '{path.parent}'; SET enable_progress_bar = false"
         )
         connection.execute(NOISE)
-        connection.execute(f"COPY ({ROWS.format(rows=rows)}) TO '{path}'")  # noqa: S608
+        connection.execute(f"COPY ({ROWS.format(rows=rows)}) TO '{path}'")
 
 
 def document(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.training.checks import Check, Severity
-from trimtab.training.frame import classes_of, targets
+from trimtab.training.frame import classes_of, kind_of, targets
 from trimtab.training.source import identifier
 from trimtab.training.validate_declared import MOST_CATEGORIES, counted, not_numbers
 from trimtab.training.validate_leaks import encoded, labels
@@ -27,7 +27,7 @@ TIED, LOOSE, PLAIN = 1.5, 1.3, 3.0
 times; it is said only where what they told is three times what chance tells of so few rows."""
 _LEAST = 5
 _SHUFFLES = 10
-_ROWS = 20_000
+_TIE_ROWS, _ROWS = 200, 20_000
 _SEED = 7
 
 
@@ -69,7 +69,7 @@ def _one_value(look: Look) -> Check:
 
 def moved(look: Look) -> Iterator[Check]:
     """What the label no longer is that it was for the champion."""
-    if look.champion is None:
+    if _known(look) is None:
         return
     if look.spec.task == "regression":
         yield from _mean(look)
@@ -77,9 +77,17 @@ def moved(look: Look) -> Iterator[Check]:
         yield from _classes(look)
 
 
+def _known(look: Look) -> Any:
+    """The champion's reference, if it has the label, and it is of the same kind."""
+    reference, name = look.champion.reference if look.champion is not None else None, look.spec.data.label
+    if reference is None or name not in reference.column_names or reference.num_rows == 0:
+        return None
+    return reference if kind_of(reference.schema.field(name)) == look.rows.kinds[name] else None
+
+
 def _mean(look: Look) -> Iterator[Check]:
     name, met = look.spec.data.label, meeting(look)
-    if met is None or not met.same or name not in met.reference.column_names:
+    if met is None or not met.same:
         return
     before, now = (found[~np.isnan(found)] for found in (numbers(table.column(name)) for table in (met.reference, met.rows)))
     if min(len(before), len(now)) < 2:
@@ -104,7 +112,7 @@ def _classes(look: Look) -> Iterator[Check]:
         yield Check("label", name, f"{len(foreign)} other classes", "the champion's classes", rows, sentence)
         return
     met = meeting(look)
-    if met is None or name not in met.reference.column_names:
+    if met is None:
         return
     before, now = (_shares(table.column(name), schema.classes) for table in (met.reference, met.rows))
     for value, usual, share in zip(schema.classes, before, now, strict=True):
@@ -134,9 +142,8 @@ def changed(look: Look) -> Iterator[Check]:
 
     Labels are corrected (a fraud is found late), but not most of a class, and an amount stays in the order of amounts.
     """
-    key, name = look.spec.data.key, look.spec.data.label
-    reference = look.champion.reference if look.champion is not None else None
-    if key is None or reference is None or not {key, name} <= set(reference.column_names):
+    key, name, reference = look.spec.data.key, look.spec.data.label, _known(look)
+    if key is None or reference is None or key == name or key not in reference.column_names:
         return
     before, now = _matched(look, reference, key, name)
     if len(before) < 2 * _LEAST:
@@ -155,13 +162,9 @@ def changed(look: Look) -> Iterator[Check]:
 
 def _matched(look: Look, reference: Any, key: str, name: str) -> tuple[Floats, Floats]:
     """The labels, as numbers, that the reference's rows had and have."""
-    import pyarrow as pa
-
-    keys = reference.column(key).cast(pa.string())
-    then = reference.select([]).append_column("key", keys).append_column("then", reference.column(name))
-    look.rows.connection.register("known", then)
-    column = identifier(name)
-    query = f"SELECT known.then AS before, rows.{column} AS now FROM rows JOIN known ON CAST(rows.{identifier(key)} AS VARCHAR) = known.key"  # noqa: S608
+    look.rows.connection.register("known", reference.select([key, name]).rename_columns(["key", "then"]))
+    joined = f"rows JOIN known ON CAST(rows.{identifier(key)} AS VARCHAR) = CAST(known.key AS VARCHAR)"
+    query = f"SELECT known.then AS before, rows.{identifier(name)} AS now FROM {joined}"  # noqa: S608
     table = look.rows.connection.sql(query).to_arrow_table()
     both = [_values(look, table.column(which)) for which in ("before", "now")]
     known = ~np.isnan(both[0]) & ~np.isnan(both[1])
@@ -183,9 +186,11 @@ def tie(look: Look) -> Iterator[Check]:
     sample, name = look.rows.sample, look.spec.data.label
     fifth = sample.num_rows // 5
     parts: list[tuple[Any, Any, Severity]] = [(sample.slice(0, sample.num_rows - fifth), sample.slice(sample.num_rows - fifth), "warn")]
-    if look.champion is not None and look.champion.reference is not None and name in look.champion.reference.column_names:
-        parts.insert(0, (look.champion.reference, sample, "stop"))
+    if (reference := _known(look)) is not None:
+        parts.insert(0, (reference, sample, "stop"))
     for before, now, severity in parts:
+        if min(before.num_rows, now.num_rows) < _TIE_ROWS:
+            continue
         told, noise = _told(before, look)
         left, bound = _told(now, look) if told > TIED * noise else (1.0, 0.0)
         if left <= LOOSE * bound and told > PLAIN * bound:

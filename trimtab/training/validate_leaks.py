@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimtab.spec import Task
 from trimtab.training.checks import Check
 from trimtab.training.frame import classes_of, kind_of, targets
 from trimtab.training.validate_declared import MOST_CATEGORIES, not_numbers
@@ -33,18 +34,19 @@ _DATES = (19_000_101, 21_001_231)
 
 def leaks(look: Look) -> Iterator[Check]:
     """Features that tell the label alone."""
-    powers = strengths(look)
-    for name, power in powers.items():
-        bound, known = LEAK_STOP[look.spec.task], name in look.declared
-        if power <= LEAK_WARN[look.spec.task]:
+    task = look.spec.task
+    for name, power in strengths(look).items():
+        if power <= LEAK_WARN[task]:
             continue
-        measure = f"R2 {power:.3f}" if look.spec.task == "regression" else f"AUC {(power + 1) / 2:.3f}"
-        allowed = f"R2 {bound:g}" if look.spec.task == "regression" else f"AUC {(bound + 1) / 2:g}"
-        sentence = f"column {name!r} alone tells the label ({measure}, at most {allowed} is allowed): is it known only after it? "
+        stops = power > LEAK_STOP[task] and name not in look.declared
+        measure, allowed = _said(power, task), f"at most {_said(LEAK_STOP[task] if stops else LEAK_WARN[task], task)}"
+        sentence = f"column {name!r} alone tells the label ({measure}, {allowed} is allowed): is it known only after it? "
         sentence += "name it in data.exclude, or in data.expect if it is known when a prediction is asked for"
-        yield Check(
-            "leak", name, measure, f"at most {allowed}", look.rows.count, sentence, "stop" if power > bound and not known else "warn"
-        )
+        yield Check("leak", name, measure, allowed, look.rows.count, sentence, "stop" if stops else "warn")
+
+
+def _said(power: float, task: Task) -> str:
+    return f"R2 {power:.3g}" if task == "regression" else f"AUC {(power + 1) / 2:.3g}"
 
 
 def strengths(look: Look) -> dict[str, float]:

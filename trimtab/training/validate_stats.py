@@ -41,7 +41,7 @@ def told_together(features: list[tuple[Floats, bool]], label: Floats, classes: i
         hits = label == number
         if hits.sum() >= 2 * _LEAST:
             prior = _PRIOR / float(hits.mean())
-            scores = np.sum([np.log(_means(bin_, hits.astype(float), prior)) for bin_ in bins], axis=0)
+            scores = np.sum([np.log(np.maximum(_means(bin_, hits.astype(float), prior), 1e-9)) for bin_ in bins], axis=0)
             found.append(_area(scores, hits[1::2]))
     return float(np.mean(found)) if found else 0.0
 
