@@ -27,7 +27,7 @@ UNIQUE = 0.95
 """A whole number that is different in so many rows may be a row's number."""
 MONOTONE = 0.99
 MOSTLY = 0.5
-_NAMED = re.compile(r"(^|[\W_])(id|ids|uuid|guid|rowid|row_number|index)$|[a-z](Id|ID|Uuid|Guid)$", re.IGNORECASE)
+_NAMED = re.compile(r"(?i:(^|[\W_])(id|ids|uuid|guid|rowid|row_number)$)|[a-z](Id|ID|Uuid|Guid)$")
 _EPOCHS = tuple((631_152_000 * 10**power, 4_102_444_800 * 10**power) for power in (0, 3, 6, 9))
 _DATES = (19_000_101, 21_001_231)
 

@@ -15,7 +15,7 @@ from trimtab.units import duration
 COPIES_STOP, COPIES_WARN = 0.05, 0.01
 """Shares of rows that are copies of another row."""
 CHANCE = 2.0
-"""Equal rows are copies only if rows that agree in half of their columns, and not in all, are fewer than half of them."""
+"""Equal rows are copies only if the pairs that agree in half of the columns, and not in all, are fewer than half of them."""
 STALE_STOP, STALE_WARN = 0.1, 0.05
 """How much of the window's length (of `data.history`, or of the time that the rows span) may have no rows at its end."""
 PAUSES = 10.0
@@ -46,13 +46,12 @@ def copies(look: Look) -> Iterator[Check]:
     names = list(look.rows.kinds)
     if look.spec.data.key is not None or len(names) < 2:
         return
-    whole = _distinct(look, names)
-    repeated = look.rows.count - whole
+    repeated, pairs = _repeated(look, names)
     share = repeated / look.rows.count
     if share <= COPIES_WARN:
         return
     telling = sorted(names, key=lambda name: -look.rows.different(name))
-    by_chance = whole - _distinct(look, telling[::2])
+    by_chance = _repeated(look, telling[::2])[1] - pairs
     if by_chance * CHANCE >= repeated:
         return
     severity: Severity = "stop" if share > COPIES_STOP else "warn"
@@ -61,9 +60,12 @@ def copies(look: Look) -> Iterator[Check]:
     yield Check("copies", "", f"{share:.1%} copies", f"at most {COPIES_WARN:.0%}", repeated, sentence, severity)
 
 
-def _distinct(look: Look, names: list[str]) -> int:
-    """How many different rows there are in these columns, by a 64-bit hash."""
-    return int(look.rows.one(f"count(DISTINCT hash({', '.join(map(identifier, names))}))")[0])
+def _repeated(look: Look, names: list[str]) -> tuple[int, int]:
+    """How many rows repeat another in these columns, and how many pairs of rows agree in them, by a 64-bit hash."""
+    groups = f"SELECT count(*) AS size FROM rows GROUP BY hash({', '.join(map(identifier, names))})"  # noqa: S608
+    query = f"SELECT sum(size - 1)::BIGINT, sum(size * (size - 1) // 2)::BIGINT FROM ({groups})"  # noqa: S608
+    repeated, pairs = look.rows.connection.execute(query).fetchall()[0]
+    return int(repeated), int(pairs)
 
 
 def stale(look: Look) -> Iterator[Check]:
