@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.training.planted import START, Table, World, put, world
+from tests.unit.training.planted import START, Table, World, champion_of_rows, put, world
 from trimtab.training.checks import Check, sentences
 from trimtab.training.validate import validate
 from trimtab.training.validate_units import factor_between
@@ -197,6 +199,33 @@ def twice(table: Table, draw: Any, share: float) -> Table:
 )
 def test_rows_that_no_longer_come(cut: int, champion: bool, data: dict[str, Any], expected: list[Any]) -> None:
     assert [one for one in found("demand", same, champion=champion, cut=cut, **data) if one[0] == "stale"] == expected
+
+
+def test_a_file_that_never_moved_is_trained_on_again() -> None:
+    made = world("demand", 4)
+    spec = replace(made.spec, data=replace(made.spec.data, history=None))
+    rows = made.window(300)
+    found = validate(rows, spec, 0, champion_of_rows(rows, spec, 4), START + timedelta(days=900))
+    assert [(check.check, check.severity) for check in found] == [("stale", "warn")]
+
+
+def test_rows_of_a_kind_with_keys_of_their_own_are_only_told() -> None:
+    def change(table: Table, draw: Any) -> Table:
+        made = twice(table, draw, 0.3)
+        return put(made, "key", [f"line-{number}" for number in range(made.num_rows)])
+
+    assert [one for one in found("fraud", change, champion=False) if one[2] == "stop" or one[0] == "copies"] == [("copies", "", "warn")]
+
+
+def test_a_file_is_looked_at_as_its_table_is(tmp_path: Path) -> None:
+    made = world("fraud", 4)
+    rows = holed("amount", 0.3)(made.window(300), np.random.default_rng(8))
+    rows = put(rows, "rate", np.where(np.arange(rows.num_rows) % 3 > 0, 1.5, np.nan))
+    pq.write_table(rows, tmp_path / "a.parquet", row_group_size=1000)
+    champion, at = made.champion(270, 4), START + timedelta(days=300)
+    by_file = validate(tmp_path / "a.parquet", made.spec, 0, champion, at)
+    assert by_file == validate(rows, made.spec, 0, champion, at)
+    assert {("nulls", "amount")} <= {(check.check, check.column) for check in by_file}
 
 
 def relabelled(table: Table, draw: Any) -> Table:
