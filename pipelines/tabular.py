@@ -1,7 +1,10 @@
-"""The pipeline for tables: ingest (and validate), train, evaluate (and gate), register.
+"""The pipeline for tables: ingest (and validate), search, train, evaluate (and gate), register.
 
 It ends with an outcome in MLflow whatever happens: a run whose data cannot be trained on skips to `report`, a candidate that a gate
 stops is reported by `register`. With `compare_only` it is the evaluate-only entry: nothing is trained and nothing registered.
+
+The search is one task for each of `shards`, at least one: kfp.local collects nothing from no task. Where there is nothing to search it
+ends at once, before it has imported anything that takes time.
 
 The file holds two YAML documents: the pipeline, and for Kubernetes alone the user of each pod, without whom a namespace of the
 restricted Pod Security Standard refuses it. kfp.local reads the first and ignores the second.
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from kfp import compiler, dsl, kubernetes
 
-from components import evaluate, ingest, register, report, train
+from components import evaluate, ingest, register, report, search, train
 
 USER = 65532
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
@@ -28,7 +31,7 @@ def _resources(task: dsl.PipelineTask, cpu: str, memory: str) -> None:
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
-    name="tabular", description="Snapshot, validate, train, evaluate, gate and register one version of a Model on a table."
+    name="tabular", description="Snapshot, validate, search, train, evaluate, gate and register one version of a Model on a table."
 )
 def tabular(
     document: str,
@@ -42,6 +45,9 @@ def tabular(
     compare_only: str = "",
     announce: str = "",
     seed: int = 7,
+    shards: list[int] = [0],  # noqa: B006 - KFP reads the default from the signature
+    evaluation: str = "holdout",
+    work: str = "",
 ) -> None:
     """Make one candidate version, or compare an existing one anew.
 
@@ -57,6 +63,9 @@ def tabular(
         compare_only: URI of a registered version to compare anew instead of training, or empty.
         announce: URL of the monitor's /events: a run that is started by hand tells it that it has ended, and so becomes a Release.
         seed: the seed of everything random.
+        shards: the shares of the search, from 0: one task each.
+        evaluation: "holdout", or "rolling" for a twin from before each third of the holdout.
+        work: a folder that outlives a task's process, from which a killed search goes on; or empty.
     """
     taken = ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri)
     _resources(taken, "500m", "1G")
@@ -73,18 +82,14 @@ def tabular(
         "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     }
     with dsl.If(taken.outputs["Output"] == "valid", name="data-is-valid"):
-        trained = train(document=document, compare_only=compare_only, tracking_uri=tracking_uri, seed=seed, dataset=data)
+        common = {"document": document, "compare_only": compare_only, "tracking_uri": tracking_uri, "seed": seed, "dataset": data}
+        with dsl.ParallelFor(shards, name="shares-of-the-search") as shard:
+            found = search(**common, champion=champion, shard=shard, shards=shards, work=work)
+            _resources(found, "1", "2G")
+        trained = train(**common, evaluation=evaluation, trials=dsl.Collected(found.outputs["trials"]))
         _resources(trained, "1", "2G")
         model = trained.outputs["model"]
-        scored = evaluate(
-            document=document,
-            champion=champion,
-            compare_only=compare_only,
-            tracking_uri=tracking_uri,
-            seed=seed,
-            dataset=data,
-            model=model,
-        )
+        scored = evaluate(**common, champion=champion, model=model)
         _resources(scored, "1", "2G")
         ended = register(**run, compare_only=compare_only, dataset=data, model=model, evaluation=scored.outputs["evaluation"])
         _resources(ended, "250m", "1G")

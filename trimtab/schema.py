@@ -19,6 +19,8 @@ REFERENCE = "reference.parquet"
 METRICS = "metrics.json"
 PREDICTION = "__prediction"
 HOLDOUT = "__holdout"
+# What the twin says of the holdout: a version that was fitted on all rows cannot be held to its own word there.
+VALIDATION = "__validation"
 MODEL_FILES: dict[str, str] = {"xgboost": "model.json", "skops": "model.skops"}
 # The packages whose types a version may hold: training registers and the predictor loads by the same list.
 TRUSTED = ("sklearn.", "numpy.", "scipy.")
@@ -36,8 +38,14 @@ class Feature(Struct, frozen=True, omit_defaults=True):
     categories: tuple[str, ...] = ()
 
 
+Knots = tuple[tuple[float, float], ...]
+
+
 class Schema(Struct, frozen=True, omit_defaults=True):
-    """The inputs of a version, in the model's order, and what its columns mean."""
+    """The inputs of a version, in the model's order, and what its columns mean.
+
+    `calibration`, of a binary model alone: what the model says and the probability that it means, both rising (`calibrated`).
+    """
 
     task: Task
     label: str
@@ -46,6 +54,7 @@ class Schema(Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     time: str | None = None
     classes: tuple[str, ...] = ()
+    calibration: Knots = ()
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +71,16 @@ class Metrics(Struct, frozen=True, rename="camel", omit_defaults=True):
     rows: int
     holdout_rows: int
     baseline: dict[str, float] = {}
+
+
+def calibrated(knots: Knots, raw: Any) -> Any:
+    """What the model says (an array), read off the line through the knots and level beyond the first and last; as it is without any."""
+    if not knots:
+        return raw
+    import numpy as np
+
+    said, meant = zip(*knots, strict=True)
+    return np.interp(raw, said, meant)
 
 
 def read_schema(folder: Path) -> Schema:

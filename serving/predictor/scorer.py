@@ -9,7 +9,7 @@ from serving.predictor import lean
 from serving.predictor.protocol import Predictions, Row
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import verify
-from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, encode, number, read_schema
+from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, encode, number, read_schema
 
 
 class ModelFailed(TrimtabError):
@@ -40,7 +40,7 @@ class Scorer:
                     msg = f"row {index}, feature {name!r}: found {type(row[name]).__name__}, a category (a string) or null is allowed"
                     raise InvalidInput(msg)
         try:
-            found = self._call(rows)
+            found = calibrated(self.schema.calibration, self._call(rows))
         except InvalidInput:
             raise
         except Exception as error:

@@ -210,6 +210,7 @@ class Loop:
                 cut=observed.data_now if compare else release.spec.request.cut,
                 champion=status.compared_with,
                 compare_only=compare,
+                trigger=release.spec.request.trigger,
             )
             self._ports.runner.submit(request)
         elif decision.act is Act.CANCEL_RUN:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from trimtab.release import Arm as Arm
-from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion
+from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, Version
 
@@ -48,7 +48,7 @@ class RunRequest(Struct, frozen=True):
     """What a training run gets: everything it needs is a value, so that the same request makes the same run.
 
     `champion` is what the candidate is compared with; `compare_only` names an existing version to evaluate anew
-    against it instead of training.
+    against it instead of training. `trigger` is what asked for the Release.
     """
 
     release: str
@@ -58,6 +58,7 @@ class RunRequest(Struct, frozen=True):
     cut: datetime
     champion: Champion | None = None
     compare_only: Version | None = None
+    trigger: Trigger = "person"
 
 
 class Runner(Protocol):

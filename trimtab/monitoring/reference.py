@@ -12,13 +12,16 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Floats, Table, labelled, predicted, table
 from trimtab.monitoring.ingest import event_time
-from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, Metrics, Schema, read_metrics, read_schema
+from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, Schema, read_metrics, read_schema
 
 _DAY = 86_400.0
 
 
 class Reference(Struct, frozen=True):
-    """A version's schema, metrics and sample; `truth` and `answers` are the holdout's labels and predictions in time order."""
+    """A version's schema, metrics and sample; `truth` and `answers` are the holdout's labels and predictions in time order.
+
+    A version that was fitted on all rows has seen the holdout's labels: the answers are then its twin's, who had not.
+    """
 
     schema: Schema
     metrics: Metrics
@@ -52,7 +55,7 @@ def read_reference(folder: Path) -> Reference:
         metrics=metrics,
         table=table(schema, rows, columns[PREDICTION]),
         truth=labelled(schema, [columns[schema.label][place] for place in held]),
-        answers=predicted(schema, [columns[PREDICTION][place] for place in held]),
+        answers=predicted(schema, [columns[VALIDATION if VALIDATION in columns else PREDICTION][place] for place in held]),
         span_days=float(known.max() - known.min()) / _DAY if len(known) else 0.0,
         rows=len(rows),
     )

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +17,13 @@ from trimtab.control.ports import RunRequest
 from trimtab.spec import ModelStatus, Version, version_uri
 
 OUTCOME = "outcome.json"
+SEARCHES = "searches"
+"""The folder of the journals from which killed searches go on."""
+
+AT_ONCE = 2
+"""How many tasks kfp.local runs at once: more shares of a search than these would only wait for each other."""
+
+Arguments = dict[str, str | int | list[int]]
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -25,8 +33,13 @@ QUIET = {
 _ERROR = re.compile(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception|Unavailable|InvalidInput|Conflict): .+)$", re.MULTILINE)
 
 
-def arguments(request: RunRequest, tracking_uri: str, versions: Path | None = None) -> dict[str, str | int]:
-    """The pipeline's parameters; a version whose files lie in `versions` already is read there instead of asked from MLflow."""
+def arguments(
+    request: RunRequest, tracking_uri: str, versions: Path | None = None, work: Path | None = None, at_once: int | None = None
+) -> Arguments:
+    """The pipeline's parameters; a version whose files lie in `versions` already is read there instead of asked from MLflow.
+
+    `work` is a folder that outlives the run's processes, `at_once` how many tasks the run's platform can run side by side.
+    """
 
     def uri(version: Version | None) -> str:
         if version is None:
@@ -46,10 +59,28 @@ def arguments(request: RunRequest, tracking_uri: str, versions: Path | None = No
         "tracking_uri": tracking_uri,
         "champion": uri(request.champion),
         "compare_only": uri(request.compare_only),
+        "shards": shards(request, at_once),
+        "evaluation": evaluation(request),
+        "work": str(work / SEARCHES) if work else "",
     }
 
 
-def execute(given: Mapping[str, str | int], root: Path, outcome: Path) -> str:
+def shards(request: RunRequest, at_once: int | None = None) -> list[int]:
+    """The shares of the search, from 0: at most one a trial, and one where nothing is searched."""
+    search = request.model.spec.training.search
+    if request.compare_only is not None:
+        return [0]
+    return list(range(min(search.parallel, search.budget.trials, at_once or search.parallel)))
+
+
+def evaluation(request: RunRequest) -> str:
+    """How the holdout is predicted: as the Model says, else in thirds where what is learned from old rows is in doubt."""
+    if request.compare_only is not None:
+        return "holdout"
+    return request.model.spec.training.evaluation or ("rolling" if request.trigger in ("performance", "concept") else "holdout")
+
+
+def execute(given: Mapping[str, Any], root: Path, outcome: Path) -> str:
     """Run the pipeline with its files below `root` and copy what came out to `outcome`; returns the fault, empty where something did.
 
     Raises what kfp raises where a task fails; the reason is in the log, where `fault_of` finds it.

@@ -27,6 +27,9 @@ FITTED = "training.json"
 TWIN = "twin"
 FOLDS = "folds"
 
+Mode = Literal["holdout", "rolling"]
+"""How the holdout is predicted: by one twin, or by one for each third of it."""
+
 
 class Fitted(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How a version was made: enough to make it again from the same rows.
@@ -41,7 +44,7 @@ class Fitted(Struct, frozen=True, rename="camel", omit_defaults=True):
     rows: int
     trained_until: datetime | None = None
     refit: bool = True
-    evaluation: Literal["holdout", "rolling"] = "holdout"
+    evaluation: Mode = "holdout"
     folds: tuple[Fold, ...] = ()
 
 

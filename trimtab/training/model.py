@@ -1,11 +1,11 @@
 """What a registered model says about the rows of a snapshot, by its own schema and in its own format. No pickle is read."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.errors import InvalidInput
-from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, read_schema
-from trimtab.training.fit import feature_types
+from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, read_schema
 from trimtab.training.frame import matrix, targets
 from trimtab.training.lean import xgboost
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+_ROWS_AT_ONCE = 250_000
+
 
 def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
-    """The predictions of the model in `folder`, in the shapes that `scores` describes.
+    """The predictions of the model in `folder`, calibrated, in the shapes that `scores` describes.
 
     Raises InvalidInput where the model cannot be read, a feature is missing, or the model itself raises on these rows.
     """
@@ -25,34 +27,50 @@ def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
     if table.num_rows == 0:
         return np.empty((0, len(schema.classes)) if schema.task == "multiclass" else 0)
     path = folder / MODEL_FILES[schema.format]
-    return _xgboost(path, schema, table) if schema.format == "xgboost" else _skops(path, schema, table)
+    say = _xgboost(path, schema) if schema.format == "xgboost" else _skops(path, schema)
+    said = [say(table.slice(start, _ROWS_AT_ONCE)) for start in range(0, table.num_rows, _ROWS_AT_ONCE)]
+    return np.asarray(calibrated(schema.calibration, np.concatenate(said)))
 
 
-def _xgboost(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, Any]":
+def _xgboost(path: Path, schema: Schema) -> "Callable[[pa.Table], np.ndarray[Any, Any]]":
     import numpy as np
 
     xgb = xgboost()
-    rows = xgb.DMatrix(matrix(schema, table), feature_names=schema.names, feature_types=feature_types(schema), enable_categorical=True)
+
+    def fault(error: Exception) -> InvalidInput:
+        return InvalidInput(f"{path.name} of the model in {path.parent.name!r} cannot be read: {str(error).splitlines()[0]}")
+
     try:
         booster = xgb.Booster({"nthread": 1}, model_file=path)
-        return np.asarray(booster.predict(rows), dtype=np.float64)
     except (xgb.core.XGBoostError, OSError, UnicodeDecodeError) as error:
-        msg = f"{path.name} of the model in {path.parent.name!r} cannot be read: {str(error).splitlines()[0]}"
-        raise InvalidInput(msg) from error
+        raise fault(error) from error
+
+    def say(table: "pa.Table") -> "np.ndarray[Any, Any]":
+        rows = matrix(schema, table)
+        try:
+            return np.asarray(booster.inplace_predict(rows), dtype=np.float64)
+        except (xgb.core.XGBoostError, ValueError) as error:
+            raise fault(error) from error
+
+    return say
 
 
-def _skops(path: Path, schema: Schema, table: "pa.Table") -> "np.ndarray[Any, Any]":
+def _skops(path: Path, schema: Schema) -> "Callable[[pa.Table], np.ndarray[Any, Any]]":
     import numpy as np
 
     pipeline = load_skops(path)
-    rows = raw_frame(schema, table)
-    try:
-        found = pipeline.predict(rows) if schema.task == "regression" else pipeline.predict_proba(rows)
-    except (ValueError, TypeError) as error:
-        msg = f"the model in {path.parent.name!r} raises on these rows: {type(error).__name__}"
-        raise InvalidInput(msg) from error
-    values = np.asarray(found, dtype=np.float64)
-    return values[:, 1] if schema.task == "binary" else values
+
+    def say(table: "pa.Table") -> "np.ndarray[Any, Any]":
+        rows = raw_frame(schema, table)
+        try:
+            found = pipeline.predict(rows) if schema.task == "regression" else pipeline.predict_proba(rows)
+        except (ValueError, TypeError) as error:
+            msg = f"the model in {path.parent.name!r} raises on these rows: {type(error).__name__}"
+            raise InvalidInput(msg) from error
+        values = np.asarray(found, dtype=np.float64)
+        return values[:, 1] if schema.task == "binary" else values
+
+    return say
 
 
 def raw_frame(schema: Schema, table: "pa.Table") -> Any:

@@ -20,7 +20,9 @@ from trimtab.release import CandidateOutcome, Outcome
 from trimtab.schema import METRICS, REFERENCE, read_schema
 from trimtab.training import tracking
 from trimtab.training.evaluate import Evaluation
+from trimtab.training.fitted import FOLDS
 from trimtab.training.mlmodel import write_mlmodel
+from trimtab.training.trials import LEADERBOARD
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +47,11 @@ class Written(Struct, frozen=True):
 
 
 def assemble(model: Path, evaluation: Path, into: Path) -> str:
-    """Bring a model's files and its evaluation's together in one version folder; returns the version's digest."""
-    shutil.copytree(model, into, dirs_exist_ok=True)
+    """Bring a model's files and its evaluation's together in one version folder; returns the version's digest.
+
+    What only judged it, or tells of the search, stays behind: the version is what serves, with its twin.
+    """
+    shutil.copytree(model, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FOLDS, LEADERBOARD))
     for name in (METRICS, REFERENCE):
         shutil.copyfile(evaluation / name, into / name)
     write_mlmodel(into, read_schema(into))

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +16,14 @@ from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import tracking
 from trimtab.training.evaluate import Evaluation
+from trimtab.training.fitted import Mode, read_fitted
 from trimtab.training.gate import GateResult
 from trimtab.training.register import Facts
+from trimtab.training.trials import TRIALS, read_trials, write_trials
 
 VALID, INVALID = "valid", "invalid"
 CHECKS = "checks.json"
 GATES = "gates.json"
-PARAMETERS = "parameters.json"
 REPORT = "report.md"
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,45 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, out: Path)
     return INVALID if checks else VALID
 
 
-def train(document: str, compare_only: str, tracking_uri: str, seed: int, dataset: Path, out: Path) -> None:
-    """Fit a model into `out`; with `compare_only` take the registered version that it names instead."""
+def search(
+    document: str,
+    champion: str,
+    compare_only: str,
+    tracking_uri: str,
+    seed: int,
+    shard: int,
+    shards: int,
+    work: str,
+    dataset: Path,
+    out: Path,
+) -> None:
+    """Write what share `shard` of `shards` of the search tried to `trials.json` in `out`: nothing where there is nothing to search."""
+    spec = _model(document).spec
+    if compare_only or spec.training.search.budget.trials == 1:
+        write_trials(out / TRIALS, ())
+        return
+    from trimtab.training.frame import read_table
+    from trimtab.training.search import Share, journal_of
+    from trimtab.training.search import search as step
+
+    with _version(champion, tracking_uri) as folder:
+        before = read_fitted(folder) if folder is not None else None
+    share = Share(shard, shards)
+    journal = journal_of(work, _digest(dataset), spec, seed, share, before)
+    write_trials(out / TRIALS, step(read_table(dataset), spec, seed, share, before, journal))
+
+
+def train(
+    document: str,
+    compare_only: str,
+    tracking_uri: str,
+    seed: int,
+    dataset: Path,
+    out: Path,
+    trials: Sequence[Path] = (),
+    evaluation: str = "holdout",
+) -> None:
+    """Fit the best of what was tried (folders with `trials.json`) into `out`; with `compare_only` take the version it names instead."""
     from trimtab.training.fit import fit
     from trimtab.training.frame import read_table
 
@@ -60,8 +98,8 @@ def train(document: str, compare_only: str, tracking_uri: str, seed: int, datase
         with _version(compare_only, tracking_uri) as folder:
             shutil.copytree(Path(str(folder)), out, dirs_exist_ok=True)
         return
-    used = fit(read_table(dataset), _model(document).spec, out, seed)
-    (out / PARAMETERS).write_bytes(msgspec.json.encode(used, order="sorted"))
+    tried = tuple(trial for folder in trials for trial in read_trials(folder / TRIALS))
+    fit(read_table(dataset), _model(document).spec, out, seed, tried, _mode(evaluation))
 
 
 def evaluate(
@@ -92,8 +130,8 @@ def register(facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, 
 
     found = msgspec.json.decode((evaluation / EVALUATION).read_bytes(), type=Evaluation)
     results = msgspec.json.decode((evaluation / GATES).read_bytes(), type=tuple[GateResult, ...])
-    used = model / PARAMETERS
-    parameters = msgspec.json.decode(used.read_bytes()) if used.is_file() else {}
+    made_by = read_fitted(model)
+    parameters = {"estimator": made_by.estimator, **made_by.parameters} if made_by else {}
     facts = msgspec.structs.replace(facts, dataset=_digest(dataset), parameters=parameters)
     outcome: Outcome | None = rejection(results)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,6 +162,15 @@ def _model(document: str) -> Model:
         return msgspec.json.decode(document, type=Model)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         msg = f"the Model document that the run was given is none: {error}"
+        raise InvalidInput(msg) from error
+
+
+def _mode(text: str) -> Mode:
+    try:
+        mode: Mode = msgspec.convert(text, Mode)
+        return mode
+    except msgspec.ValidationError as error:
+        msg = f"the run's evaluation: found {text!r}; allowed are 'holdout' and 'rolling'"
         raise InvalidInput(msg) from error
 
 

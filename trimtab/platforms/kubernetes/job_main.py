@@ -66,7 +66,8 @@ def run(work: Path) -> tuple[int, str]:
         return INVALID_INPUT, f"InvalidInput: {error}"
     with written.open("w", buffering=1) as stream, redirect_stdout(Tee(sys.stdout, stream)):
         try:
-            said = pipeline.execute(pipeline.arguments(request, tracking_uri), work / "pipeline", work / pipeline.OUTCOME)
+            given = pipeline.arguments(request, tracking_uri, work=work, at_once=pipeline.AT_ONCE)
+            said = pipeline.execute(given, work / "pipeline", work / pipeline.OUTCOME)
         except Exception as error:
             log.exception("the run failed")
             said = pipeline.fault_of(written, error)

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 def execute(folder: Path, tracking_uri: str) -> str:
     """Run the pipeline of the request in `folder`; returns the fault, empty where it left an outcome."""
     request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=RunRequest)
-    given = pipeline.arguments(request, tracking_uri, folder.parent.parent / "versions")
+    state = folder.parent.parent
+    given = pipeline.arguments(request, tracking_uri, state / "versions", work=state, at_once=pipeline.AT_ONCE)
     return pipeline.execute(given, folder / "pipeline", folder / pipeline.OUTCOME)
 
 
