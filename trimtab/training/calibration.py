@@ -93,4 +93,4 @@ def _log_odds(said: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 def _logistic(value: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     import numpy as np
 
-    return np.asarray(1 / (1 + np.exp(-value)))
+    return np.asarray((1 + np.tanh(value / 2)) / 2)

@@ -73,7 +73,7 @@ def search(
     `champion` says how the version that serves was made. `journal` is a file that this search alone writes to and goes on from. At
     least one trial comes to its end whatever time it takes.
     """
-    training = _training_rows(table, spec, seed)
+    training = sampled(table, spec, seed)
     rows, folds = Rows(derive(training, spec, seen=training.num_rows), training), folds_of(training, spec.data, spec.task)
     shared = common(rows)
     spaces = {name: {**ESTIMATORS[name].space(spec.task), **shared} for name in spec.training.search.estimators}
@@ -138,11 +138,12 @@ def _tried(trial: Trial, rows: Rows, folds: tuple[Fold, ...], seed: int, stop: C
     )
 
 
-def _training_rows(table: "pa.Table", spec: ModelSpec, seed: int) -> "pa.Table":
+def sampled(table: "pa.Table", spec: ModelSpec, seed: int, cells: int = TRIAL_CELLS) -> "pa.Table":
+    """The training rows that trials see, in the order of time: all where rows times features are at most `cells`, else a sample."""
     import numpy as np
 
     training = table.slice(0, holdout(table, spec.data)[0].trained)
-    most = TRIAL_CELLS // len(derive(table, spec).features)
+    most = cells // len(derive(table, spec).features)
     if training.num_rows <= most:
         return training
     return training.take(np.sort(np.random.default_rng(seed).choice(training.num_rows, most, replace=False)))

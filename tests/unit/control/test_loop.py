@@ -194,6 +194,7 @@ def test_a_run_is_asked_for_with_the_cut_of_its_event_and_with_what_it_is_compar
     assert compared.compare_only == release.status.candidate
     assert (compared.champion and compared.champion.version, compared.attempt) == ("3", 2)
     assert compared.cut > trained.cut
+    assert (trained.trigger, compared.trigger) == (release.spec.request.trigger,) * 2
 
 
 def test_requests_at_another_weight_than_the_steps_are_no_evidence_for_the_step() -> None:

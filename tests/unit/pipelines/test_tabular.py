@@ -31,7 +31,7 @@ def test_the_compiled_file_is_fresh(tmp_path: Path) -> None:
 
 
 def test_the_tasks_are_few() -> None:
-    assert sorted(TASKS) == ["evaluate", "ingest", "register", "report", "train"]
+    assert sorted(TASKS) == ["evaluate", "ingest", "register", "report", "search", "train"]
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

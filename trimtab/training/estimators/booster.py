@@ -37,6 +37,7 @@ def binned(rows: Rows, start: int, stop: int, weight: "np.ndarray[Any, Any] | No
         feature_types=feature_types(rows.schema),
         enable_categorical=True,
         ref=like,
+        nthread=threads(stop - start, rows.schema),
     )
 
 

@@ -6,18 +6,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import pytest
 
 from tests.unit.training.data import last, model, rows, spec, write
+from tests.unit.training.toys import with_search, with_training
 from trimtab.control.ports import RunRequest
 from trimtab.platforms.local import runner
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.pipeline import arguments, fault_of
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
 from trimtab.spec import Champion, ModelSpec, Version
+from trimtab.training.trials import read_trials
 
 ABSENT, ACTIVE, ENDED = "absent", "active", "ended"
 
@@ -196,6 +199,62 @@ def test_a_version_that_lies_in_the_state_folder_is_read_there(tmp_path: Path) -
     assert found["champion"] == f"file://{tmp_path}/toy/3?sha256={'d' * 64}"
     assert found["compare_only"] == f"mlflow://models/toy/4?sha256={'e' * 64}"
     assert arguments(request(spec(tmp_path / "a.csv")), "sqlite://", tmp_path)["champion"] == ""
+
+
+SHARES = [
+    ("a budget of one trial is one share", 1, 8, None, [0]),
+    ("on a cluster as many as asked for", 40, 4, None, [0, 1, 2, 3]),
+    ("no share without a trial", 3, 8, None, [0, 1, 2]),
+    ("where two tasks run at once, two", 40, 4, 2, [0, 1]),
+]
+
+
+@pytest.mark.parametrize(("trials", "parallel", "at_once", "expected"), [case[1:] for case in SHARES], ids=[case[0] for case in SHARES])
+def test_shares_of_a_search(tmp_path: Path, trials: int, parallel: int, at_once: int | None, expected: list[int]) -> None:
+    asked = request(with_search(spec(tmp_path / "a.csv"), trials=trials, parallel=parallel))
+    assert arguments(asked, "sqlite://", at_once=at_once)["shards"] == expected
+    anew = msgspec.structs.replace(asked, compare_only=Version("4", "e" * 64))
+    assert arguments(anew, "sqlite://", at_once=at_once)["shards"] == [0]
+
+
+EVALUATIONS = [
+    ("what is learned from old rows is in doubt", "concept", None, "rolling"),
+    ("a performance finding says the same", "performance", None, "rolling"),
+    ("else one twin suffices", "schedule", None, "holdout"),
+    ("what the document says stands", "concept", "holdout", "holdout"),
+    ("for everyone", "person", "rolling", "rolling"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "given", "expected"), [case[1:] for case in EVALUATIONS], ids=[case[0] for case in EVALUATIONS])
+def test_how_the_holdout_is_predicted(tmp_path: Path, trigger: Any, given: Any, expected: str) -> None:
+    asked = msgspec.structs.replace(request(with_training(spec(tmp_path / "a.csv"), evaluation=given)), trigger=trigger)
+    assert arguments(asked, "sqlite://")["evaluation"] == expected
+    assert arguments(msgspec.structs.replace(asked, compare_only=Version("4", "e" * 64)), "sqlite://")["evaluation"] == "holdout"
+
+
+def journals(state: Path) -> dict[Path, bytes]:
+    """The whole lines of each share's journal."""
+    found = {path: path.read_bytes() for path in (state / "searches").glob("*.jsonl")}
+    return {path: content[: content.rfind(b"\n") + 1] for path, content in found.items()}
+
+
+def test_a_search_that_is_killed_goes_on_in_its_own_task(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    given = with_search(spec(write(tmp_path / "a.csv", rows())), trials=16, parallel=2, estimators=("xgboost",))
+    local.submit(request(given))
+    until(lambda: any(content.count(b"\n") >= 2 for content in journals(state).values()))
+    before = journals(state)
+    searching = [process for process in family(state) if {"search", "--function_to_execute"} <= set(process.cmdline())]
+    for process in searching:
+        process.kill()
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    assert local.state("uid", 1) == (ENDED, "")
+    assert searching
+    assert all(journals(state)[path].startswith(content) for path, content in before.items())
+    (board,) = (state / "runs").glob("*/pipeline/**/leaderboard.json")
+    trials = read_trials(board)
+    assert sorted((trial.shard, trial.number) for trial in trials) == [(shard, number) for shard in (0, 1) for number in range(8)]
+    assert trials[0].state == "complete"
 
 
 @pytest.mark.parametrize(
