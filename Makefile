@@ -7,9 +7,10 @@ STAMPS := build/stamps
 BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
 EXISTS ?= docker image inspect {tag}
 TESTS ?= tests/cluster
+BUDGET ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate clean
+.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate bench-search clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -69,6 +70,10 @@ check-diff: generate ## generated files are fresh
 
 simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 	$(BIN)/python tests/simulation/judge.py
+
+bench-search: $(STAMPS)/local ## what a search gains on later months, against XGBoost's defaults; BUDGET=60s
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.simulation.search --budget $(BUDGET)
 
 clean: ## everything that was built or installed here
 	rm -rf .venv .venv-detectors .tools build demo
