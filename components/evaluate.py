@@ -1,7 +1,7 @@
-"""Component: score the candidate beside the champion, and hold it against the gates."""
+"""Component: judge the candidate beside the champion, and hold it against the gates."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.image import TRAINING_IMAGE
 
@@ -17,9 +17,11 @@ def evaluate(
     model: Input[Model],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
     report: Output[Markdown],
+    page: Output[HTML],
 ) -> None:
-    """Score candidate, champion and a model without features on the same newest rows, and hold the candidate against the gates.
+    """Judge candidate, champion and a model without features on the same newest rows, and hold the candidate against the gates.
 
     Args:
         document: the Model as JSON.
@@ -28,10 +30,12 @@ def evaluate(
         tracking_uri: the MLflow server.
         seed: the seed of everything random.
         dataset: the snapshot.
-        model: the candidate.
-        evaluation: evaluation.json, gates.json, metrics.json and the reference sample with predictions.
+        model: the candidate and its twins.
+        evaluation: evaluation.json, gates.json, metrics.json, explanation.json, the reference sample with predictions, and the report.
         metrics: the candidate's metrics.
-        report: the gates as a page.
+        classification: of a binary task the ROC curve, of any classification the confusion matrix.
+        report: gates, metrics, slices and explanation.
+        page: the same with figures.
     """
     import shutil
     from pathlib import Path
@@ -43,4 +47,10 @@ def evaluate(
         found = steps.evaluate(document, champion, compare_only, tracking_uri, seed, Path(dataset.path), Path(model.path), out)
     for name, value in found.candidate.items():
         metrics.log_metric(name, value)
+    if found.roc is not None:
+        curve = found.roc
+        classification.log_roc_curve(list(curve.false_positive_rate), list(curve.true_positive_rate), list(curve.thresholds))
+    if found.confusion:
+        classification.log_confusion_matrix(list(found.classes), [list(row) for row in found.confusion])
     shutil.copyfile(out / steps.REPORT, report.path)
+    shutil.copyfile(out / steps.REPORT_PAGE, page.path)

@@ -4,30 +4,16 @@ One table, held twice: `documents.py` asks each rule's Python wherever a documen
 API server refuses the same documents with the same words. A test on a real API server holds the two against each other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from trimtab.spec import Data, Drift, Gate, Model, Rollout, Serving, Window
+from trimtab.gate_rules import GATE_RULES
+from trimtab.rule import Rule as Rule
+from trimtab.spec import Data, Drift, Model, Rollout, Serving, Window
 from trimtab.units import duration, persistence
-
-
-class Rule(Struct, frozen=True):
-    """One combination that cannot work.
-
-    `on` is the path of what the rule looks at, which is `self` in CEL ("[]": each item of a list). `at` is the field within it that
-    is to be mended, if it is one. `cel` is true where all is well, `broken` where it is not. `message` is said after the path and
-    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell.
-    """
-
-    name: str
-    on: str
-    cel: str
-    message: str
-    broken: Callable[[Any], bool] | None = None
-    at: str = ""
 
 
 def _label_excluded(data: Data) -> bool:
@@ -79,14 +65,6 @@ def _adopting(serving: Serving) -> bool:
     return serving.adopt
 
 
-def _not_one_bound(gate: Gate) -> bool:
-    return sum(bound is not None for bound in (gate.min, gate.max, gate.not_worse_than)) != 1
-
-
-def _idle_margin(gate: Gate) -> bool:
-    return gate.margin is not None and gate.not_worse_than is None
-
-
 def _zero(length: str | None) -> bool:
     return length is not None and not duration(length)
 
@@ -122,21 +100,7 @@ RULES = (
         message="allowed is a duration above zero; a run needs rows",
         broken=_no_history,
     ),
-    Rule(
-        name="gate-bound",
-        on="spec.gates[]",
-        cel="[has(self.min), has(self.max), has(self.notWorseThan)].filter(bound, bound).size() == 1",
-        message="exactly one of min, max and notWorseThan is needed",
-        broken=_not_one_bound,
-    ),
-    Rule(
-        name="gate-margin",
-        on="spec.gates[]",
-        at="margin",
-        cel="!has(self.margin) || has(self.notWorseThan)",
-        message="a margin only goes with notWorseThan",
-        broken=_idle_margin,
-    ),
+    *GATE_RULES,
     Rule(
         name="explainer-coming",
         on="spec.serving",

@@ -19,6 +19,8 @@ REFERENCE = "reference.parquet"
 METRICS = "metrics.json"
 PREDICTION = "__prediction"
 HOLDOUT = "__holdout"
+# What the twin says of the holdout: a version that was fitted on all rows cannot be held to its own word there.
+VALIDATION = "__validation"
 MODEL_FILES: dict[str, str] = {"xgboost": "model.json", "skops": "model.skops"}
 # The packages whose types a version may hold: training registers and the predictor loads by the same list.
 TRUSTED = ("sklearn.", "numpy.", "scipy.")

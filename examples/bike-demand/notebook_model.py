@@ -81,7 +81,7 @@ def make(model: Model, state: State, cut: datetime) -> str:
         made, scored, version = (Path(scratch) / name for name in ("model", "evaluation", "version"))
         made.mkdir()
         train(table, model.spec, made)
-        found = evaluate(table, model.spec.data, made, against, scored, SEED, against_version=champion.version if champion else "")
+        found = evaluate(table, model.spec, made, against, scored, SEED, against_version=champion.version if champion else "")
         stopped = rejection(judge(model.spec.gates, found))
         if stopped is None:
             assemble(made, scored, version)

@@ -19,9 +19,9 @@ def check(spec: ModelSpec, start: datetime | None) -> datetime:
 
     Raises InvalidInput with the first thing that is wrong, Unavailable where the data is remote and does not answer.
     """
-    check_gates(spec.gates, spec.task)
     cut = aware(start) if start is not None else _default(spec)
     table, unlabelled = read(spec.data, cut)
+    check_gates(spec, table)
     for sentence in validate(table, spec, unlabelled):
         msg = f"the data in {spec.data.uri!r} up to {cut.isoformat()} cannot be trained on: {sentence}"
         raise InvalidInput(msg)

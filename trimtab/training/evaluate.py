@@ -1,19 +1,40 @@
-"""How good a candidate is on rows that it never saw, beside the champion and a model without features on the same rows."""
+"""How good a candidate is on rows that its twin never saw, beside the champion and a model without features on the same rows.
+
+What is judged is the twin: the version that serves is fitted on these rows too, and cannot be held to its own word there. Everything
+that is more than a pass over the rows looks at a bounded number of them, so that ten million cost little more than ten thousand.
+"""
 
 import logging
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 
-from trimtab.events import aware
-from trimtab.schema import HOLDOUT, METRICS, PREDICTION, REFERENCE, Metrics, Schema, read_schema
-from trimtab.spec import Data, Task
-from trimtab.training import scores
-from trimtab.training.frame import holdout, targets
-from trimtab.training.model import predict
+from trimtab.errors import InvalidInput
+from trimtab.explanation import EXPLANATION
+from trimtab.measures import FAIRNESS, PRIMARY
+from trimtab.schema import METRICS as METRICS_FILE
+from trimtab.schema import Metrics, read_schema
+from trimtab.spec import ModelSpec
+from trimtab.training.evaluation.attribution import explain
+from trimtab.training.evaluation.bootstrap import Difference, Statistic, spread
+from trimtab.training.evaluation.explaining import rests
+from trimtab.training.evaluation.fairness import Fairness, fairness
+from trimtab.training.evaluation.found import EVALUATION as EVALUATION
+from trimtab.training.evaluation.found import Evaluation as Evaluation
+from trimtab.training.evaluation.ground import Ground, ground
+from trimtab.training.evaluation.measured import Measured, Opponent, measure, opponent
+from trimtab.training.evaluation.ranking import confusion, roc
+from trimtab.training.evaluation.reference import holdout_start as holdout_start
+from trimtab.training.evaluation.reference import write_reference
+from trimtab.training.evaluation.reliability import curve
+from trimtab.training.evaluation.sliced import declared, found_worst, most_harmed
+from trimtab.training.evaluation.slices import grouping
+from trimtab.training.fitted import read_fitted
+from trimtab.training.scores import row_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,32 +42,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVALUATION = "evaluation.json"
-REFERENCE_ROWS = 2000
 _CLIP_QUANTILE = 0.995
 
 
-class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """All that the gates look at. Every number is over the same `holdout_rows` rows.
+class Stopwatch:
+    """Where the time goes, in seconds by what it went to."""
 
-    `interval` is each metric's 95% interval for the candidate; with a champion it is the paired one: the champion's value
-    plus the interval of the difference row by row. `compared_with` is the champion's version.
-    """
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
 
-    task: Task
-    primary: str
-    rows: int
-    holdout_rows: int
-    candidate: dict[str, float]
-    baseline: dict[str, float]
-    champion: dict[str, float] | None = None
-    compared_with: str = ""
-    interval: dict[str, tuple[float, float]] = {}
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        """Count what happens inside towards `name`."""
+        begun = perf_counter()
+        yield
+        self.laps[name] = self.laps.get(name, 0.0) + perf_counter() - begun
+
+    def __str__(self) -> str:
+        laps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in sorted(self.laps.items(), key=lambda lap: -lap[1]))
+        return f"{sum(self.laps.values()):.1f} s ({laps})"
 
 
 def evaluate(
     table: "pa.Table",
-    data: Data,
+    spec: ModelSpec,
     candidate: Path,
     champion: Path | None,
     out: Path,
@@ -55,42 +74,111 @@ def evaluate(
     against_version: str = "",
     anew: bool = False,
 ) -> Evaluation:
-    """Score the model in `candidate` on the holdout and write `metrics.json`, `reference.parquet` and `evaluation.json` to `out`.
+    """Judge the model in `candidate` on the holdout and write what stays with its version, and `evaluation.json`, to `out`.
 
-    The champion, whose version is `against_version`, is scored on the same rows. Rows that it was trained on are left out; so are
-    those of the candidate where it is an existing version that is compared `anew`. A version's own reference tells which they are.
+    The champion, whose version is `against_version`, is compared on the same rows. Rows that either was trained on are left out; so are
+    those of a candidate that is an existing version, which is compared `anew`. Each version's own files tell which they are.
     """
-    schema = read_schema(candidate)
-    fold = holdout(table, data)[0]
-    first = fold.start
-    known = [folder for folder in (champion, candidate if anew else None) if folder is not None]
-    chosen = _unseen(table, first, schema, known)
-    held = table.take(chosen)
-    labels = targets(schema.task, schema.classes, held.column(schema.label))
-    training = targets(schema.task, schema.classes, table.slice(0, fold.trained).column(schema.label))
-    rows = held.num_rows
-    guess = scores.baseline(schema.task, training, rows, len(schema.classes))
-    predictions = predict(candidate, table)
-    mine = predictions[chosen]
-    theirs = predict(champion, held) if champion is not None else None
-    found = Evaluation(
-        task=schema.task,
-        primary=scores.PRIMARY[schema.task],
-        rows=table.num_rows,
-        holdout_rows=rows,
-        candidate=scores.metrics(schema.task, labels, mine) if rows else {},
-        baseline=scores.metrics(schema.task, labels, guess) if rows else {},
-        champion=scores.metrics(schema.task, labels, theirs) if rows and theirs is not None else None,
-        compared_with=against_version,
-        interval=_interval(schema.task, labels, mine, theirs, seed) if rows else {},
-    )
+    watch = Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
-    (out / EVALUATION).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
-    if rows:
-        write_metrics(out, found, scores.row_losses(schema.task, labels, mine))
-    write_reference(out, table, schema, predictions, seed, first)
-    log.info("evaluated on %d rows: %s %.6g", rows, found.primary, found.candidate.get(found.primary, float("nan")))
+    with watch.lap("prediction"):
+        on = ground(table, spec, candidate, anew=anew)
+        other, unasked = _champion(on, champion)
+    fitted = read_fitted(candidate)
+    found = Evaluation(
+        task=spec.task,
+        primary=PRIMARY[spec.task],
+        rows=table.num_rows,
+        holdout_rows=on.rows,
+        candidate={},
+        baseline={},
+        compared_with=against_version,
+        unasked=unasked,
+        rolling=fitted is not None and len(fitted.folds) > 1,
+        threshold=on.mine.cut,
+        classes=on.schema.classes,
+    )
+    if on.rows:
+        found = _judged(found, on, other, seed, watch)
+        write_metrics(out, found, row_losses(spec.task, on.mine.labels, on.mine.predictions))
+    with watch.lap("reference"):
+        sample = write_reference(out, table, read_schema(candidate), candidate, on.whole, seed)
+        (out / EXPLANATION).write_bytes(_json(explain(candidate, sample, seed).explanation))
+    (out / EVALUATION).write_bytes(_json(found))
+    log.info("evaluated on %d rows: %s %.6g", on.rows, found.primary, found.candidate.get(found.primary, float("nan")))
+    log.info("evaluation took %s", watch)
     return found
+
+
+def _champion(on: Ground, champion: Path | None) -> tuple[Opponent | None, str]:
+    """The champion on the judged rows, or why it was not asked."""
+    if champion is None or not on.rows:
+        return None, ""
+    try:
+        return opponent(champion, on.held, on.spec.data.time, on.mine, on.positive), ""
+    except InvalidInput as error:
+        return None, str(error)
+
+
+def _judged(found: Evaluation, on: Ground, other: Opponent | None, seed: int, watch: Stopwatch) -> Evaluation:
+    import numpy as np
+
+    with watch.lap("metrics"):
+        whole = measure(on.mine, np.arange(on.rows), other, seed)
+        plain = on.constant.metrics(slice(None))
+        skill = _skill(on, plain, whole, seed)
+    with watch.lap("explanation"):
+        known = rests(on, seed)
+    with watch.lap("slices"):
+        slices, (worst, searched) = declared(on, other, known, seed), found_worst(on, other, known, seed)
+        harmed = most_harmed(on, other, known)
+    with watch.lap("fairness"):
+        fair = _fairness(on, seed)
+    labels, said = on.mine.labels, on.mine.predictions
+    binary, classified = on.spec.task == "binary", on.spec.task != "regression"
+    called = (said >= (on.mine.cut or 0.5)) if binary else said.argmax(axis=1) if classified else said
+    return msgspec.structs.replace(
+        found,
+        candidate=whole.metrics,
+        baseline=plain,
+        champion=whole.champion,
+        compared_on=other.on if other is not None and whole.champion is not None else "",
+        compared_rows=whole.compared_rows,
+        interval=whole.interval,
+        difference=whole.difference,
+        skill=skill,
+        slices=slices,
+        worst=worst,
+        searched_rows=searched,
+        harm=harmed,
+        calibration=curve(labels, said) if binary else (),
+        roc=roc(labels, said) if binary else None,
+        confusion=confusion(labels, called, len(on.schema.classes)) if classified else (),
+        fairness=fair,
+        robustness=known.robustness,
+        explanation=known.explanation,
+        agreement=known.agreement,
+        suspicions=known.suspicions,
+    )
+
+
+def _skill(on: Ground, plain: dict[str, float], whole: Measured, seed: int) -> Difference | None:
+    """What the primary metric is more than that of the constant."""
+    primary = PRIMARY[on.spec.task]
+
+    def build(chosen: "np.ndarray[Any, Any]") -> Statistic:
+        mine, constant = on.mine.scorer(chosen), on.constant.scorer(chosen)
+        return lambda weights: {primary: mine(weights)[primary] - constant(weights)[primary]}
+
+    return spread(build, on.rows, seed).difference(primary, whole.metrics[primary] - plain[primary])
+
+
+def _fairness(on: Ground, seed: int) -> tuple[Fairness, ...]:
+    """The fairness by the columns that the document names in `training.sensitive` or in a fairness gate."""
+    spec = on.spec
+    columns = [*spec.training.sensitive, *(gate.slice for gate in spec.gates if gate.slice and gate.metric in FAIRNESS[spec.task])]
+    given = (on.mine.labels, on.mine.predictions, on.mine.cut or 0.5, on.schema.classes, seed)
+    return tuple(fairness(spec.task, grouping(on.held, column), *given) for column in dict.fromkeys(columns))
 
 
 def write_metrics(out: Path, found: Evaluation, losses: "np.ndarray[Any, Any]") -> None:
@@ -98,67 +186,8 @@ def write_metrics(out: Path, found: Evaluation, losses: "np.ndarray[Any, Any]") 
     import numpy as np
 
     clip = float(np.quantile(losses, _CLIP_QUANTILE))
-    body = Metrics(found.candidate, found.primary, clip, found.rows, found.holdout_rows, found.baseline)
-    (out / METRICS).write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    (out / METRICS_FILE).write_bytes(_json(Metrics(found.candidate, found.primary, clip, found.rows, found.holdout_rows, found.baseline)))
 
 
-def write_reference(out: Path, table: "pa.Table", schema: Schema, predictions: "np.ndarray[Any, Any]", seed: int, first: int) -> None:
-    """Write a sample of at most 2,000 rows with the model's prediction and whether the row is of the holdout, in the order of time.
-
-    The holdout begins at row `first`.
-    """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    count = table.num_rows
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:REFERENCE_ROWS])
-    columns = [*schema.names, schema.label, *(name for name in (schema.time, schema.key) if name is not None)]
-    sample = table.select(list(dict.fromkeys(columns))).take(pa.array(chosen))
-    sample = sample.append_column(PREDICTION, pa.array(predictions[chosen].tolist()))
-    sample = sample.append_column(HOLDOUT, pa.array(chosen >= first))
-    pq.write_table(sample, out / REFERENCE, compression="zstd")
-
-
-def holdout_start(folder: Path) -> datetime | None:
-    """The time of the oldest holdout row in a version's reference: rows from there on it was not trained on. None without times."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    schema = read_schema(folder)
-    if schema.time is None:
-        return None
-    reference = pq.read_table(folder / REFERENCE, columns=[schema.time, HOLDOUT])
-    found = pc.min(reference.filter(reference.column(HOLDOUT)).column(schema.time)).as_py()
-    return aware(found) if isinstance(found, datetime) else None
-
-
-def _unseen(table: "pa.Table", first: int, schema: Schema, versions: list[Path]) -> "np.ndarray[Any, Any]":
-    """The numbers of the rows from `first` on that none of the versions was trained on."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    numbers = np.arange(first, table.num_rows)
-    starts = [start for start in map(holdout_start, versions) if start is not None]
-    if not starts or schema.time is None:
-        return numbers
-    late = pc.greater_equal(table.column(schema.time), max(starts)).to_numpy()
-    kept: np.ndarray[Any, Any] = numbers[late[first:]]
-    return kept
-
-
-def _interval(
-    task: Task, labels: "np.ndarray[Any, Any]", mine: "np.ndarray[Any, Any]", theirs: "np.ndarray[Any, Any] | None", seed: int
-) -> dict[str, tuple[float, float]]:
-    def statistic(chosen: "np.ndarray[Any, Any]") -> dict[str, float]:
-        found = scores.metrics(task, labels[chosen], mine[chosen])
-        if theirs is None:
-            return found
-        other = scores.metrics(task, labels[chosen], theirs[chosen])
-        return {name: value - other[name] for name, value in found.items()}
-
-    intervals = scores.block_bootstrap(statistic, len(labels), seed)
-    if theirs is None:
-        return intervals
-    at = scores.metrics(task, labels, theirs)
-    return {name: (at[name] + low, at[name] + high) for name, (low, high) in intervals.items()}
+def _json(body: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(body), indent=1)

@@ -27,6 +27,11 @@ def lean_import(name: str, without: tuple[str, ...]) -> Any:
                 del sys.modules[part]
 
 
+def one_thread() -> None:
+    """Linear algebra on one thread, unless NumPy is there already: matrices are small here, and OpenBLAS's threads spin while waiting."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def xgboost() -> Any:
     """XGBoost's native interface. Its threads sleep while they wait: on busy cores, spinning ones make a fit ten times slower."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.explanation import EXPLANATION
 from trimtab.manifest import write_manifest
 from trimtab.release import CandidateOutcome, Outcome
 from trimtab.schema import METRICS, REFERENCE, read_schema
@@ -47,7 +48,7 @@ class Written(Struct, frozen=True):
 def assemble(model: Path, evaluation: Path, into: Path) -> str:
     """Bring a model's files and its evaluation's together in one version folder; returns the version's digest."""
     shutil.copytree(model, into, dirs_exist_ok=True)
-    for name in (METRICS, REFERENCE):
+    for name in (METRICS, REFERENCE, EXPLANATION):
         shutil.copyfile(evaluation / name, into / name)
     write_mlmodel(into, read_schema(into))
     return write_manifest(into)

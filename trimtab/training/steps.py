@@ -12,18 +12,20 @@ import msgspec
 
 from trimtab.errors import InvalidInput
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
+from trimtab.rules import impossible
 from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import tracking
 from trimtab.training.evaluate import Evaluation
 from trimtab.training.gate import GateResult
+from trimtab.training.lean import one_thread
 from trimtab.training.register import Facts
 
 VALID, INVALID = "valid", "invalid"
 CHECKS = "checks.json"
 GATES = "gates.json"
 PARAMETERS = "parameters.json"
-REPORT = "report.md"
+REPORT, REPORT_PAGE = "report.md", "report.html"
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,12 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, out: Path)
     model = _model(document)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        check_gates(model.spec.gates, model.spec.task)
         taken = snapshot(model.spec.data, datetime.fromisoformat(cut), out)
+        table = read_table(taken.path)
+        check_gates(model.spec, table)
         with _version(champion, tracking_uri) as folder:
             before = read_schema(folder) if folder is not None else None
-        checks = validate(read_table(taken.path), model.spec, taken.unlabelled, before)
+        checks = validate(table, model.spec, taken.unlabelled, before)
     except InvalidInput as error:
         checks = [str(error)]
     (out / CHECKS).write_bytes(msgspec.json.encode(checks))
@@ -67,20 +70,25 @@ def train(document: str, compare_only: str, tracking_uri: str, seed: int, datase
 def evaluate(
     document: str, champion: str, compare_only: str, tracking_uri: str, seed: int, dataset: Path, model: Path, out: Path
 ) -> Evaluation:
-    """Score the model beside the champion and hold it against the gates; writes the evaluation, `gates.json` and `report.md` to `out`."""
+    """Judge the model beside the champion and hold it against the gates; writes the evaluation, `gates.json` and the report to `out`."""
+    one_thread()
     from trimtab.training import evaluate as step
     from trimtab.training.frame import read_table
-    from trimtab.training.gate import judge, report
+    from trimtab.training.gate import judge
+    from trimtab.training.page import markdown, to_html
+    from trimtab.training.report import report
 
     spec = _model(document).spec
     with _version(champion, tracking_uri) as folder:
         version = tracking.version_at(champion).version if champion else ""
-        found = step.evaluate(read_table(dataset), spec.data, model, folder, out, seed, against_version=version, anew=bool(compare_only))
+        found = step.evaluate(read_table(dataset), spec, model, folder, out, seed, against_version=version, anew=bool(compare_only))
     results = judge(spec.gates, found)
     (out / GATES).write_bytes(msgspec.json.encode(results))
-    (out / REPORT).write_text(report(found, results))
+    page = report(found, results)
+    (out / REPORT).write_text(markdown(page))
+    (out / REPORT_PAGE).write_text(to_html(page))
     for result in results:
-        log.info("gate %s: %s (%.6g against %.6g)", "passed" if result.passed else "FAILED", result.gate, result.value, result.bound)
+        log.info("gate %s: %s: %s", "passed" if result.passed else "FAILED", result.gate, result.sentence)
     return found
 
 
@@ -121,10 +129,14 @@ def report(facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> str:
 
 def _model(document: str) -> Model:
     try:
-        return msgspec.json.decode(document, type=Model)
+        model = msgspec.json.decode(document, type=Model)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         msg = f"the Model document that the run was given is none: {error}"
         raise InvalidInput(msg) from error
+    for sentence in impossible(model):
+        msg = f"the Model document that the run was given cannot work: {sentence}"
+        raise InvalidInput(msg)
+    return model
 
 
 def _digest(dataset: Path) -> str:

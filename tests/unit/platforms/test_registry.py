@@ -31,7 +31,7 @@ class Shop:
         given = spec(write(folder / "a.csv", rows()))
         table, _ = read(given.data, last())
         fit(table, given, folder / "model", 7)
-        self.found: Evaluation = evaluate(table, given.data, folder / "model", None, folder / "evaluation", 7)
+        self.found: Evaluation = evaluate(table, given, folder / "model", None, folder / "evaluation", 7)
         assemble(folder / "model", folder / "evaluation", folder / "version")
         self.registry = MlflowRegistry(self.uri, folder / "mlartifacts")
 
