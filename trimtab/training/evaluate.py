@@ -26,7 +26,8 @@ from trimtab.training.evaluation.fairness import Fairness, fairness
 from trimtab.training.evaluation.found import EVALUATION as EVALUATION
 from trimtab.training.evaluation.found import Evaluation as Evaluation
 from trimtab.training.evaluation.ground import Ground, ground
-from trimtab.training.evaluation.measured import Measured, Opponent, measure, opponent
+from trimtab.training.evaluation.measured import Measured, Opponent, measure
+from trimtab.training.evaluation.opponent import opponent
 from trimtab.training.evaluation.ranking import confusion, roc
 from trimtab.training.evaluation.reference import holdout_start as holdout_start
 from trimtab.training.evaluation.reference import write_reference
@@ -115,7 +116,7 @@ def _champion(on: Ground, champion: Path | None) -> tuple[Opponent | None, str]:
     if champion is None or not on.rows:
         return None, ""
     try:
-        return opponent(champion, on.held, on.spec.data.time, on.mine, on.positive), ""
+        return opponent(on, champion), ""
     except InvalidInput as error:
         return None, str(error)
 

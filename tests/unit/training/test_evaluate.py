@@ -113,24 +113,33 @@ def test_the_explanation_that_stays_is_of_what_serves_on_the_reference(tmp_path:
     assert sum(one.share for one in kept.features) == pytest.approx(1)
 
 
-def test_a_champion_is_compared_as_it_serves_where_enough_rows_are_later_than_its_training(tmp_path: Path) -> None:
-    champion, made = Made(tmp_path / "one", 740), Made(tmp_path / "two", 800)
+def test_a_champion_that_is_no_younger_than_the_twin_is_compared_as_it_serves(tmp_path: Path) -> None:
+    champion, made = Made(tmp_path / "one", 600), Made(tmp_path / "two", 800)
     found = made.against(champion.folder, tmp_path / "out")
-    later = made.table.slice(740)
-    assert (found.compared_on, found.compared_rows, found.compared_with) == ("served", 60, "3")
-    assert found.champion == pytest.approx(metrics("regression", labels(later), predict(champion.folder, later)))
-    mine = metrics("regression", labels(later), predict(twin(made.folder), later))
-    assert found.difference["rmse"].value == pytest.approx(mine["rmse"] - found.champion["rmse"])
+    held = made.table.slice(640)
+    assert (found.compared_on, found.compared_rows, found.compared_with) == ("served", 160, "3")
+    assert found.champion == pytest.approx(metrics("regression", labels(held), predict(champion.folder, held)))
+    assert found.difference["rmse"].value == pytest.approx(found.candidate["rmse"] - found.champion["rmse"])
     low, high = found.difference["rmse"].interval
     assert low < found.difference["rmse"].lower < found.difference["rmse"].value < found.difference["rmse"].upper < high
 
 
-def test_else_its_twin_is_on_the_rows_of_its_own_holdout(tmp_path: Path) -> None:
+def test_a_younger_one_is_compared_as_its_twin_on_the_rows_of_its_own_holdout(tmp_path: Path) -> None:
     champion, made = Made(tmp_path / "one", 760), Made(tmp_path / "two", 800)
     found = made.against(champion.folder, tmp_path / "out")
     assert (found.compared_on, found.compared_rows) == ("twin", 160)
     held = made.table.slice(640)
     assert found.champion == pytest.approx(metrics("regression", labels(held), predict(twin(champion.folder), held)))
+
+
+def test_of_a_rolling_evaluation_those_thirds_count_whose_twin_is_no_older_than_the_champion(tmp_path: Path) -> None:
+    champion, made = Made(tmp_path / "one", 740), Made(tmp_path / "two", 800, evaluation="rolling")
+    found = made.against(champion.folder, tmp_path / "out")
+    assert (found.compared_on, found.compared_rows) == ("served", 800 - 746)
+    later = made.table.slice(746)
+    assert found.champion == pytest.approx(metrics("regression", labels(later), predict(champion.folder, later)))
+    mine = metrics("regression", labels(later), predict_holdout(made.folder, made.table)[-54:])
+    assert found.difference["rmse"].value == pytest.approx(mine["rmse"] - found.champion["rmse"])
 
 
 def test_rows_that_the_champion_was_trained_on_are_left_out_of_the_comparison_alone(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ EXPLANATION = Explanation("tree_shap", 500, (Attribution("plan", 0.7, (0.6, 0.8)
 SUSPECT = (Suspicion("id", "identifier", 0.2, "'id' is an identifier"),)
 SLICES = (part("region = west", "region", 70, 50, 2), part("region = east", "region", 40, 40, 2), part("colour = red", "colour", 90))
 FAIR = (Fairness("age_band", (), {"disparate_impact": 0.7}), Fairness("sex", (), {"disparate_impact": 0.9}))
-WORN = Robustness(500, 1.5, {"plan": 3.0, "age": 1.1}, 2.5)
+WORN = Robustness(500, 2.5, {"plan": 3.0, "age": 1.1}, 9.9)
 PASSED = None
 CASES: list[Any] = [
     # enough rows, and better than nothing
@@ -106,9 +106,24 @@ CASES: list[Any] = [
     ),
     pytest.param((), regression(55, 50, 1), ("rmse not worse than the champion's, margin x1.05", 55, 52.5), id="10% worse is stopped"),
     pytest.param((), regression(40, 50, 10), PASSED, id="much better need not be known well"),
-    pytest.param((), binary(0.795, 0.8, 0.01), PASSED, id="0.005 of ROC AUC lost, at most 0.013"),
+    pytest.param((), binary(0.795, 0.8, 0.03), PASSED, id="0.005 of ROC AUC lost, at most 0.029"),
     pytest.param(
-        (), binary(0.795, 0.8, 0.03), ("roc_auc not worse than the champion's, margin -0.02", 0.795, 0.78), id="or 0.029: stopped"
+        (), binary(0.795, 0.8, 0.06), ("roc_auc not worse than the champion's, margin -0.05", 0.795, 0.75), id="or 0.053: stopped"
+    ),
+    pytest.param(
+        (),
+        binary(0.77, 0.8, 0.01),
+        ("roc_auc not certainly worse than the champion's, margin -0.02", 0.77, 0.78),
+        id="certainly 0.022 lost",
+    ),
+    pytest.param(
+        (), regression(51.5, 50, 0.5), ("rmse not certainly worse than the champion's, margin x1.02", 51.5, 51), id="certainly 2.2% worse"
+    ),
+    pytest.param(
+        (Gate("roc_auc", not_worse_than="champion", margin="-0.05"),),
+        binary(0.77, 0.8, 0.01),
+        PASSED,
+        id="a declared margin is the only one",
     ),
     pytest.param((), regression(50, 50), PASSED, id="the same model passes"),
     pytest.param((Gate("rmse", not_worse_than="champion"),), regression(50, 50), PASSED, id="the same model passes without a margin"),
@@ -179,9 +194,14 @@ CASES: list[Any] = [
         PASSED,
         id="unless one of them is of the same metric",
     ),
-    pytest.param((), regression(50, robustness=WORN), ("missing_loss <= 2", 2.5, 2), id="holes take more than half of what it is worth"),
-    pytest.param((), regression(30, robustness=WORN), PASSED, id="holes take less than what it has beyond no features"),
-    pytest.param((), regression(50, robustness=msgspec.structs.replace(WORN, missing=None)), PASSED, id="holes that it cannot have"),
+    pytest.param((), regression(50, robustness=WORN), ("noise_loss <= 2", 2.5, 2), id="noise more than doubles the loss"),
+    pytest.param((), regression(30, robustness=WORN), PASSED, id="which is still less than without features"),
+    pytest.param(
+        (Gate("missing_loss", max=3.0),),
+        regression(30, robustness=msgspec.structs.replace(WORN, missing=None)),
+        ("missing_loss <= 3", None, None),
+        id="holes that it cannot have",
+    ),
     pytest.param(
         (),
         regression(50, 50, harm=Harm("region = west", 80, 1.6, 1.3)),
@@ -292,12 +312,12 @@ def test_the_page_shows_every_gate_metric_slice_and_feature_and_escapes_what_is_
     )
     page = report(found, judge((), found))
     text, html = markdown(page), to_html(page)
-    assert "**stopped by 3 of 6 gates: rmse not worse than the champion's, margin x1.05**" in text
+    assert "**stopped by 4 of 6 gates: rmse not worse than the champion's, margin x1.05**" in text
     assert "| rmse | 60 | 55 to 65 | 50 | +10 (+9 to +11) | 100 |" in text
     assert "region = &lt;b&gt;\\|west" in text
     assert "region = &lt;b&gt;|west" in html
     assert "<b>" not in html
-    for shown in ("plan", "age", "'id' is an identifier", "x = 1", "colour = red", "loss x2.5", "**NO**"):
+    for shown in ("plan", "age", "'id' is an identifier", "x = 1", "colour = red", "loss x9.9", "**NO**"):
         assert shown in text
     assert html.count("<svg") == 1
     assert "http" not in html.replace("http://www.w3.org/2000/svg", "")

@@ -11,7 +11,6 @@ from trimtab.training.evaluation.lime import Agreement, agreement
 from trimtab.training.evaluation.robustness import Robustness, robustness
 from trimtab.training.evaluation.slices import MIN_ROWS
 from trimtab.training.evaluation.spurious import Learned, Suspicion, suspicions
-from trimtab.training.scores import row_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +49,11 @@ def rests(on: Ground, seed: int) -> Rests:
     robust = robustness(on.place, on.schema, on.held, on.mine.labels, seed)
     before = explain(on.place, _spread(on.training, _TRAINING_ROWS), seed, _TRAINING_ROWS).explanation
     learned = {name: Learned(before.share(name), explained.explanation.share(name), robust.shuffled[name]) for name in on.schema.names}
-    losses = [float(row_losses(side.task, side.labels, side.predictions).mean()) for side in (on.mine, on.constant)]
-    skill = 1 - losses[0] / losses[1] if losses[1] > 0 else 0.0
     return Rests(
         explained=explained,
         agreement=agreement(on.place, on.schema, sample, explained.sizes, seed),
         robustness=robust,
-        suspicions=suspicions(on.schema, on.training, on.held, learned, skill),
+        suspicions=suspicions(on.schema, on.training, on.held, learned),
     )
 
 

@@ -1,10 +1,12 @@
 """What an evaluation stands on: the rows that are judged, what the twin says of them, and the rows that it learned from."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from trimtab.events import aware
 from trimtab.schema import Schema, read_schema
 from trimtab.spec import ModelSpec
 from trimtab.training.evaluation.measured import Judged
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 class Ground(Struct, frozen=True):
     """The rows of the holdout in the order of time that the twin in `place` never saw, and its and a constant's predictions of them.
 
-    `training` are the rows before the holdout that had their labels, `positive` those labels; `whole` are the twin's
-    predictions of all holdout rows.
+    `training` are the rows before the holdout that had their labels, `positive` those labels; `whole` are the twin's predictions of all
+    holdout rows. `fold` is which of the twins predicted each row, `learned_until` the time of the newest row that each learned from.
     """
 
     spec: ModelSpec
@@ -35,6 +37,8 @@ class Ground(Struct, frozen=True):
     mine: Judged
     constant: Judged
     whole: "np.ndarray[Any, Any]"
+    fold: "np.ndarray[Any, Any]"
+    learned_until: tuple[datetime | None, ...]
 
     @property
     def rows(self) -> int:
@@ -50,11 +54,13 @@ def ground(table: "pa.Table", spec: ModelSpec, candidate: Path, *, anew: bool) -
     import numpy as np
     import pyarrow.compute as pc
 
-    place, fold = twin(candidate), holdout(table, spec.data)[0]
+    place, first = twin(candidate), holdout(table, spec.data)[0]
     schema = read_schema(place)
-    held, training = table.slice(fold.start), table.slice(0, fold.trained)
+    held, training = table.slice(first.start), table.slice(0, first.trained)
     fitted = read_fitted(candidate)
-    whole = predict(place, held) if anew or fitted is None or not fitted.folds else predict_holdout(candidate, table)
+    fresh = fitted is not None and not anew
+    folds = fitted.folds if fitted is not None and fresh and fitted.folds else (first,)
+    whole = predict_holdout(candidate, table) if fresh else predict(place, held)
     labels = targets(schema.task, schema.classes, held.column(schema.label))
     judged = np.isfinite(labels)
     start = holdout_start(candidate) if anew else None
@@ -75,4 +81,11 @@ def ground(table: "pa.Table", spec: ModelSpec, candidate: Path, *, anew: bool) -
         mine=Judged(schema.task, truth, said, cut),
         constant=Judged(schema.task, truth, constant, cut),
         whole=whole,
+        fold=np.repeat(np.arange(len(folds)), [fold.stop - fold.start for fold in folds])[chosen],
+        learned_until=(start,) if anew else tuple(_time(table, spec, fold.trained - 1) for fold in folds),
     )
+
+
+def _time(table: "pa.Table", spec: ModelSpec, row: int) -> datetime | None:
+    found = table.column(spec.data.time)[row].as_py() if spec.data.time is not None and row >= 0 else None
+    return aware(found) if isinstance(found, datetime) else None

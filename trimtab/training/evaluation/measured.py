@@ -1,32 +1,16 @@
-"""A candidate's metrics over any rows, each with its interval, and beside the champion's on the same rows.
+"""A candidate's metrics over any rows, each with its interval, and beside the champion's on the same rows."""
 
-The champion is compared on rows that neither side was trained on: as it serves, where enough rows are later than all that it was
-trained on, else as its twin, which saw nothing of the champion's own holdout.
-"""
-
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from trimtab.errors import InvalidInput
 from trimtab.measures import within
-from trimtab.schema import read_schema
 from trimtab.spec import Task
 from trimtab.training.evaluation.bootstrap import RESAMPLES, Difference, Statistic, spread
-from trimtab.training.evaluation.reference import holdout_start
-from trimtab.training.fitted import read_fitted, twin
-from trimtab.training.model import predict
-from trimtab.training.scores import metrics, scorer, threshold
+from trimtab.training.scores import metrics, scorer
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import numpy as np
-    import pyarrow as pa
-
-ENOUGH_ROWS, ENOUGH_SHARE = 50, 0.2
-"""How many holdout rows, and which share of them, must be later than the champion's training for it to be compared as it serves."""
 
 
 class Measured(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -100,41 +84,3 @@ def measure(mine: Judged, rows: "np.ndarray[Any, Any]", other: Opponent | None, 
         difference={name: found for name, found in differences.items() if found},
         compared_rows=len(shared),
     )
-
-
-def opponent(champion: Path, held: "pa.Table", time: str | None, mine: Judged, positive: "np.ndarray[Any, Any]") -> Opponent:
-    """The champion as it is compared on the judged rows `held`; `positive` are the training labels, which say where its cut is.
-
-    Raises InvalidInput, naming the features, where the rows lack what the champion needs.
-    """
-    import numpy as np
-
-    schema = read_schema(champion)
-    lacking = [name for name in schema.names if name not in held.column_names]
-    if lacking:
-        msg = f"the champion needs {', '.join(map(repr, lacking))}, which the data no longer has"
-        raise InvalidInput(msg)
-    fitted = read_fitted(champion)
-    until = fitted.trained_until if fitted is not None else None
-    later = _since(held, time, until, strictly=True)
-    if until is not None and time is not None and later.sum() >= max(ENOUGH_ROWS, ENOUGH_SHARE * held.num_rows):
-        place, rows = champion, later
-    else:
-        place, rows = twin(champion), _since(held, time, holdout_start(champion))
-    chosen = np.flatnonzero(rows)
-    said = predict(place, held.take(chosen))
-    predictions = np.zeros((len(rows), *said.shape[1:]))
-    predictions[chosen] = said
-    cut = threshold(positive, said) if mine.task == "binary" and len(said) else None
-    return Opponent(rows, Judged(mine.task, mine.labels, predictions, cut), "served" if place == champion else "twin")
-
-
-def _since(held: "pa.Table", time: str | None, start: "datetime | None", *, strictly: bool = False) -> "np.ndarray[Any, Any]":
-    """Which rows are at or after `start`; all where there are no times."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    if start is None or time is None:
-        return np.ones(held.num_rows, dtype=bool)
-    compared = pc.greater if strictly else pc.greater_equal
-    return np.asarray(compared(held.column(time), start).fill_null(False).to_numpy(), dtype=bool)

@@ -43,7 +43,7 @@ def found_worst(on: Ground, other: Opponent | None, known: Rests, seed: int) -> 
     rows = stripes(on.rows)
     losses = row_losses(on.spec.task, on.mine.labels, on.mine.predictions)[rows]
     found = []
-    for one in worst(_by_feature(on, known, rows), losses):
+    for one in worst(_by_column(on, known, rows), losses):
         inside = np.zeros(on.rows, dtype=bool)
         inside[rows[one.rows]] = True
         attribution = known.top(on.schema.names, inside)
@@ -60,13 +60,14 @@ def most_harmed(on: Ground, other: Opponent | None, known: Rests) -> Harm | None
     rows = np.flatnonzero(other.rows)
     rows = rows[stripes(len(rows))]
     mine, theirs = (row_losses(on.spec.task, on.mine.labels, side.predictions)[rows] for side in (on.mine, other.judged))
-    return harm(_by_feature(on, known, rows), mine, theirs)
+    return harm(_by_column(on, known, rows), mine, theirs)
 
 
-def _by_feature(on: Ground, known: Rests, rows: "np.ndarray[Any, Any]") -> list[Grouping]:
-    """The rows by each feature, those that matter most first: pairs are looked for among them."""
+def _by_column(on: Ground, known: Rests, rows: "np.ndarray[Any, Any]") -> list[Grouping]:
+    """The rows by each declared column and each feature, those that matter most first: pairs are looked for among the first."""
     table = on.held.take(rows)
-    return [grouping(table, one.feature) for one in known.explanation.features]
+    columns = [*on.spec.training.slices, *(one.feature for one in known.explanation.features)]
+    return [grouping(table, column) for column in dict.fromkeys(columns)]
 
 
 def _measured(on: Ground, rows: "np.ndarray[Any, Any]", other: Opponent | None, seed: int) -> Measured:

@@ -136,24 +136,23 @@ def worst(groupings: list[Grouping], losses: "np.ndarray[Any, Any]") -> tuple[Fo
 def harm(groupings: list[Grouping], mine: "np.ndarray[Any, Any]", theirs: "np.ndarray[Any, Any]") -> Harm | None:
     """Where the candidate is most surely worse than the champion, over single conditions and pairs; None where no slice has 50 rows.
 
-    `mine` and `theirs` are the losses of the same rows. The bound of a ratio is by its linear approximation, at 5% divided by the number
-    of slices (Bonferroni), with the variance of means that neighbours in time share.
+    `mine` and `theirs` are the losses of the same rows. The bound of a ratio is by its linear approximation, with the variance of means
+    that neighbours in time share; half of the 5% is divided among the single conditions, half among the pairs (Bonferroni).
     """
     import numpy as np
     from scipy.special import ndtri
 
     looked = list(_candidates(groupings))
-    if not looked:
-        return None
-    sure = float(ndtri(1 - _LEVEL / len(looked)))
+    singles = sum(len(parts) == 1 for _, parts, _ in looked)
     found = []
-    for name, _, rows in looked:
+    for name, parts, rows in looked:
         mean = float(theirs[rows].mean())
         if mean <= 0:
             continue
         ratio = float(mine[rows].mean()) / mean
         left = mine[rows] - ratio * theirs[rows]
         error = float(np.sqrt(inflation(left) / len(left)) * left.std(ddof=1)) / mean
+        sure = float(ndtri(1 - _LEVEL / 2 / (singles if len(parts) == 1 else len(looked) - singles)))
         found.append(Harm(name, len(left), ratio, ratio - sure * error))
     return max(found, key=lambda one: one.lower) if found else None
 

@@ -2,8 +2,7 @@
 
 What they share is that the model learned much from them and that it is worth nothing on later rows, where shuffling them does no
 harm. That alone may be chance, so each rule asks for one more sign: that the values are nearly unique, go with time, were never seen
-before, or made up most of what was learned. A leak that is still there on later rows is worth everything: it dominates a model that is
-too good.
+before, or made up most of what was learned. A leak that is still there on later rows is worth everything: it alone says what the label is.
 """
 
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,21 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from trimtab.schema import Feature, Schema
-from trimtab.training.frame import targets
+from trimtab.training.frame import matrix, targets
+from trimtab.training.scores import baseline, row_losses
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 WORTHLESS = 1.01
 """Shuffling the feature on later rows makes the loss at most so many times larger."""
-UNIQUE, UNIQUE_SHARE = 0.99, 0.02
+UNIQUE, UNIQUE_SHARE = 0.99, 0.005
 CLOCK, CLOCK_SHARE = 0.98, 0.05
 UNSEEN, UNSEEN_SHARE = 0.5, 0.05
 VANISHED_SHARE = 0.5
-LEAK_SHARE, LEAK_SKILL = 0.9, 0.9
+LEAK_SHARE, LEAK_SKILL = 0.5, {"regression": 0.9, "binary": 0.8, "multiclass": 0.8}
 """How large the sign must be, and from which share of the attribution on it counts."""
 SAMPLE = 20_000
 _DISCRETE = 50
+_QUANTILES = 100
 _NULLS = 0.01
 _FEWEST_ROWS = 100
 
@@ -49,17 +50,13 @@ class Learned(Struct, frozen=True):
     shuffled: float
 
 
-def suspicions(schema: Schema, training: "pa.Table", later: "pa.Table", learned: dict[str, Learned], skill: float) -> tuple[Suspicion, ...]:
-    """The features that should not be trusted, the largest share first.
-
-    `training` and `later` are the rows in the order of time; `skill` is the share of the loss of a model without features that the
-    model saves on the later rows.
-    """
+def suspicions(schema: Schema, training: "pa.Table", later: "pa.Table", learned: dict[str, Learned]) -> tuple[Suspicion, ...]:
+    """The features that should not be trusted, the largest share first; the rows are in the order of time, with their labels."""
     found = []
     for feature in schema.features:
         known = learned[feature.name]
         share = max(known.training, known.later)
-        said = _leak(schema, share, skill) or _worthless(feature, training, later, known, share)
+        said = _leak(schema, feature, training, later, share) or _worthless(feature, training, later, known, share)
         if said is not None:
             rule, sign = said
             sentence = f"{feature.name!r} has {share:.0%} of the attribution and {sign}: name it in data.exclude"
@@ -67,10 +64,37 @@ def suspicions(schema: Schema, training: "pa.Table", later: "pa.Table", learned:
     return tuple(sorted(found, key=lambda one: -one.share))
 
 
-def _leak(schema: Schema, share: float, skill: float) -> tuple[Rule, str] | None:
-    if len(schema.features) < 2 or share < LEAK_SHARE or skill < LEAK_SKILL:
+def _leak(schema: Schema, feature: Feature, training: "pa.Table", later: "pa.Table", share: float) -> tuple[Rule, str] | None:
+    if len(schema.features) < 2 or share < LEAK_SHARE or (skill := _alone(schema, feature, training, later)) < LEAK_SKILL[schema.task]:
         return None
-    return "leak", f"the model saves {skill:.1%} of the loss: it says what the label is, and may not be known before it"
+    return "leak", f"alone saves {skill:.1%} of the loss: it says what the label is, and may not be known before it"
+
+
+def _alone(schema: Schema, feature: Feature, training: "pa.Table", later: "pa.Table") -> float:
+    """Which share of the loss on the later rows the training rows' mean label in each of the feature's bins saves.
+
+    Bins are the categories, or 100 quantiles; of more than 20,000 rows some at equal distances are taken. A mean counts one row of the
+    whole's too.
+    """
+    import numpy as np
+
+    before, after = (table.take(np.unique(np.linspace(0, table.num_rows - 1, SAMPLE).astype(int))) for table in (training, later))
+    labels = [targets(schema.task, schema.classes, table.column(schema.label)) for table in (before, after)]
+    codes = [np.nan_to_num(matrix(Schema(schema.task, schema.label, (feature,)), table)[:, 0], nan=-1) for table in (before, after)]
+    if feature.kind == "number":
+        edges = np.unique(np.quantile(codes[0], np.arange(1, _QUANTILES) / _QUANTILES))
+        codes = [np.searchsorted(edges, values, side="right") for values in codes]
+    known, judged = (np.isfinite(values) for values in labels)
+    whole = baseline(schema.task, labels[0][known], 1, len(schema.classes))
+    plain = np.repeat(whole, int(judged.sum()), axis=0)
+    said = plain.copy()
+    for code in np.unique(codes[1][judged]):
+        group = labels[0][known & (codes[0] == code)]
+        if len(group):
+            mean = baseline(schema.task, group, 1, len(schema.classes))
+            said[codes[1][judged] == code] = (mean * len(group) + whole) / (len(group) + 1)
+    losses = [float(row_losses(schema.task, labels[1][judged], given).mean()) for given in (said, plain)]
+    return 1 - losses[0] / losses[1] if losses[1] > 0 else 0.0
 
 
 def _worthless(feature: Feature, training: "pa.Table", later: "pa.Table", known: Learned, share: float) -> tuple[Rule, str] | None:

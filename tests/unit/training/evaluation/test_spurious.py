@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from trimtab.schema import Feature, Schema
+from trimtab.spec import Task
 from trimtab.training.evaluation.spurious import Learned, suspicions
 
 ROWS = 1000
@@ -26,7 +27,7 @@ CASES: list[Any] = [
     pytest.param([f"id-{n}" for n in BEFORE], [f"id-{n}" for n in AFTER], VAIN, "identifier", id="a text of its own for each row"),
     pytest.param(DRAW.permutation(10**6)[:ROWS], DRAW.permutation(10**6)[:250], USEFUL, None, id="whole numbers that help are amounts"),
     pytest.param(noise(ROWS), noise(250), VAIN, None, id="numbers that are not whole are different anyway"),
-    pytest.param(DRAW.permutation(10**6)[:ROWS], DRAW.permutation(10**6)[:250], Learned(0.01, 0.01, 1.0), None, id="hardly used"),
+    pytest.param(DRAW.permutation(10**6)[:ROWS], DRAW.permutation(10**6)[:250], Learned(0.004, 0.004, 1.0), None, id="hardly used"),
     pytest.param(BEFORE // 50, AFTER // 50, VAIN, "clock", id="a week's number"),
     pytest.param(-BEFORE / 7 + noise(ROWS), -AFTER / 7 + noise(250), VAIN, "clock", id="the time that is left, with noise"),
     pytest.param(BEFORE // 50, AFTER // 50, USEFUL, None, id="what goes with time and helps later is a trend"),
@@ -47,25 +48,40 @@ def test_a_feature_by_its_signs(before: Any, after: Any, learned: Learned, rule:
     categories = tuple(sorted({value for value in before if value is not None})) if text else ()
     schema = Schema("regression", "y", (Feature("x", "category" if text else "number", categories), Feature("z", "number")))
     tables = [pa.table({"x": values, "z": noise(len(values))}) for values in (before, after)]
-    found = suspicions(schema, *tables, {"x": learned, "z": Learned(0.2, 0.2, 1.3)}, 0.5)
+    found = suspicions(schema, *(_labelled(table) for table in tables), {"x": learned, "z": Learned(0.2, 0.2, 1.3)})
     assert [one.rule for one in found] == ([rule] if rule else [])
     if rule:
         assert (found[0].feature, found[0].share) == ("x", max(learned.training, learned.later))
         assert found[0].sentence.startswith(f"'x' has {found[0].share:.0%} of the attribution and ")
 
 
-@pytest.mark.parametrize(
-    ("share", "skill", "features", "leaks"),
-    [
-        pytest.param(0.95, 0.95, 2, True, id="one feature makes a model that is too good"),
-        pytest.param(0.95, 0.7, 2, False, id="one feature makes a good model"),
-        pytest.param(0.7, 0.95, 2, False, id="several features make a very good model"),
-        pytest.param(1.0, 0.95, 1, False, id="there is one feature only"),
-    ],
-)
-def test_a_leak_dominates_a_model_that_is_too_good(share: float, skill: float, features: int, leaks: bool) -> None:
-    names = ("x", "z")[:features]
-    schema = Schema("regression", "y", tuple(Feature(name, "number") for name in names))
-    tables = [pa.table({name: noise(rows) for name in names}) for rows in (ROWS, 250)]
-    found = suspicions(schema, *tables, {"x": Learned(share, share, 5.0), "z": Learned(1 - share, 1 - share, 1.1)}, skill)
+def _labelled(table: pa.Table) -> pa.Table:
+    return table.append_column("y", pa.array(noise(table.num_rows)))
+
+
+LEAKS: list[Any] = [
+    pytest.param("regression", lambda y, n: y + 0.03 * n, 0.7, True, id="the label with a little noise"),
+    pytest.param("regression", lambda y, n: y + 0.03 * n, 0.3, False, id="which the model hardly uses"),
+    pytest.param("regression", lambda y, n: y + 0.5 * n, 0.7, False, id="a good feature"),
+    pytest.param("binary", lambda y, n: y + 0.1 * n, 0.7, True, id="the class with a little noise"),
+    pytest.param("binary", lambda y, n: y + 0.5 * n, 0.7, False, id="a feature that goes with the class"),
+    pytest.param("multiclass", lambda y, n: y + 0.1 * n, 0.7, True, id="one of several classes"),
+]
+
+
+@pytest.mark.parametrize(("task", "of", "share", "leaks"), LEAKS)
+def test_a_leak_alone_says_what_the_label_is(task: Task, of: Any, share: float, leaks: bool) -> None:
+    schema = Schema(task, "y", (Feature("x", "number"), Feature("z", "number")), classes=() if task == "regression" else ("0", "1", "2"))
+    tables = []
+    for count in (ROWS, 250):
+        labels = noise(count) if task == "regression" else DRAW.integers(0, 2 if task == "binary" else 3, count)
+        tables.append(pa.table({"x": of(labels, noise(count)), "z": noise(count), "y": labels}))
+    found = suspicions(schema, *tables, {"x": Learned(share, share, 5.0), "z": Learned(1 - share, 1 - share, 1.1)})
     assert [(one.feature, one.rule) for one in found] == ([("x", "leak")] if leaks else [])
+
+
+def test_a_single_feature_cannot_dominate_others() -> None:
+    labels = noise(ROWS)
+    table = pa.table({"x": labels, "y": labels})
+    schema = Schema("regression", "y", (Feature("x", "number"),))
+    assert suspicions(schema, table, table, {"x": Learned(1.0, 1.0, 9.0)}) == ()
