@@ -28,6 +28,10 @@ def bike_demand() -> dict[str, Any]:
     return changed(made, "spec.data.uri", "http://rows.example.com/bike.csv")
 
 
+def gates(*made: dict[str, Any]) -> dict[str, Any]:
+    return changed(MINIMAL, "spec.gates", list(made))
+
+
 TAKEN = {
     "the example": bike_demand(),
     "the design's document without what is coming": yaml.safe_load(DESIGN),
@@ -38,6 +42,18 @@ TAKEN = {
     "a direct rollout needs no steps": changed(MINIMAL, "spec.rollout", {"strategy": "direct", "steps": []}),
     "the longest list of steps": changed(MINIMAL, "spec.rollout.steps", list(range(1, 100))),
     "a bake of no time": changed(MINIMAL, "spec.rollout.bake.duration", "0s"),
+    "a gate of every kind": changed(
+        gates(
+            {"metric": "rmse", "slice": "season", "notWorseThan": "champion", "margin": "x1.1"},
+            {"metric": "r2", "min": -0.5},
+            {"metric": "residual_difference", "slice": "season", "max": 0.2},
+            {"metric": "attribution_share", "feature": "temp", "max": 0.6},
+            {"metric": "spurious_share", "max": 1},
+        ),
+        "spec.training",
+        {"slices": ["season"], "sensitive": ["season"]},
+    ),
+    "as many gates as there may be": changed(MINIMAL, "spec.gates", [{"metric": "shuffled_loss", "feature": "f" * 256, "max": 3}] * 64),
     "no adoption, said": changed(MINIMAL, "spec.serving.adopt", False),
     "the longest name": changed(MINIMAL, "metadata.name", "b" * 40),
 }
@@ -50,10 +66,6 @@ def test_a_document_that_both_take(cluster: Cluster, body: dict[str, Any]) -> No
     assert parse_model(json.dumps(body)).name == body["metadata"]["name"]
 
 
-def gates(*made: dict[str, Any]) -> dict[str, Any]:
-    return changed(MINIMAL, "spec.gates", list(made))
-
-
 BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("label-excluded", "spec.data.exclude", changed(MINIMAL, "spec.data.exclude", ["casual", "demand"])),
     ("label-shared", "spec.data.label", changed(MINIMAL, "spec.data.time", "demand")),
@@ -62,6 +74,15 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("gate-bound", "spec.gates[0]", gates({"metric": "rmse"})),
     ("gate-bound", "spec.gates[1]", gates({"metric": "mae", "max": 3}, {"metric": "rmse", "max": 3, "notWorseThan": "champion"})),
     ("gate-margin", "spec.gates[0].margin", gates({"metric": "rmse", "max": 3, "margin": "+1"})),
+    ("gate-metric-regression", "spec.gates", gates({"metric": "roc_auc", "min": 0.7})),
+    ("gate-metric-binary", "spec.gates", changed(gates({"metric": "rmse", "max": 3}), "spec.task", "binary")),
+    ("gate-metric-multiclass", "spec.gates", changed(gates({"metric": "f1", "min": 0.5}), "spec.task", "multiclass")),
+    ("gate-attribute", "spec.gates", gates({"metric": "residual_difference", "max": 0.2})),
+    ("gate-feature", "spec.gates[0].feature", gates({"metric": "rmse", "feature": "temp", "max": 3})),
+    ("gate-slice", "spec.gates[0].slice", gates({"metric": "noise_loss", "slice": "season", "max": 3})),
+    ("gate-compared", "spec.gates[0].metric", gates({"metric": "attribution_share", "notWorseThan": "champion"})),
+    ("gate-share", "spec.gates[0]", gates({"metric": "attribution_share", "feature": "temp", "max": 60})),
+    ("gate-relative", "spec.gates[0].margin", gates({"metric": "r2", "notWorseThan": "champion", "margin": "x0.9"})),
     ("explainer-coming", "spec.serving.explainer", changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})),
     ("template-coming", "spec.serving.template", changed(MINIMAL, "spec.serving.template", {"nodeSelector": {"a": "b"}})),
     ("adopt-coming", "spec.serving.adopt", changed(MINIMAL, "spec.serving.adopt", True)),
