@@ -1,13 +1,13 @@
 """Component: snapshot the data known at the cut, and validate it."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import HTML, Dataset, Output
 
 from components.image import TRAINING_IMAGE
 
 
 @dsl.component(base_image=TRAINING_IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset]) -> str:
+def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: Output[Dataset], checks: Output[HTML]) -> str:
     """Snapshot the rows known at the cut into a file named by its SHA-256, and check that they can be trained on.
 
     Args:
@@ -15,14 +15,19 @@ def ingest(document: str, cut: str, champion: str, tracking_uri: str, dataset: O
         cut: the data time up to which rows are read, ISO 8601.
         champion: URI of the version that serves, or empty.
         tracking_uri: the MLflow server.
-        dataset: the snapshot and checks.json.
+        dataset: the snapshot, checks.json and checks.html.
+        checks: what was found in the data and where, what is allowed, and in how many rows.
 
     Returns:
         "valid" or "invalid".
     """
+    import shutil
     from pathlib import Path
 
     from trimtab.training import announcement, steps
+    from trimtab.training.checks import PAGE
 
     with announcement.telling():
-        return steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path))
+        answer = steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path))
+    shutil.copyfile(Path(dataset.path) / PAGE, checks.path)
+    return answer

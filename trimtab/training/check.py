@@ -1,13 +1,16 @@
 """Whether a document and its data can be trained on, before anything is started: the same checks that a run makes first."""
 
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.events import aware
 from trimtab.spec import ModelSpec
+from trimtab.training.checks import sentences
 from trimtab.training.gate import check_gates
-from trimtab.training.ingest import check_columns, read
+from trimtab.training.ingest import check_columns, snapshot
 from trimtab.training.source import identifier, reading
 from trimtab.training.validate import validate
 
@@ -23,8 +26,10 @@ def check(spec: ModelSpec, start: datetime | None) -> datetime:
     """
     check_gates(spec.gates, spec.task)
     cut = aware(start) if start is not None else _default(spec)
-    table, unlabelled = read(spec.data, cut)
-    for sentence in validate(table, spec, unlabelled):
+    with tempfile.TemporaryDirectory() as folder:
+        taken = snapshot(spec.data, cut, Path(folder))
+        found = validate(taken.path, spec, taken.unlabelled, cut=cut)
+    for sentence in sentences(found):
         msg = f"the data in {spec.data.uri!r} up to {cut.isoformat()} cannot be trained on: {sentence}"
         raise InvalidInput(msg)
     return cut
@@ -39,7 +44,7 @@ def _default(spec: ModelSpec) -> datetime:
         check_columns(spec.data, rows.columns)
         connection.register("found", rows)
         query = f"SELECT quantile_disc(TRY_CAST({time} AS TIMESTAMPTZ), {_SHARE})::VARCHAR FROM found"  # noqa: S608
-        found: str | None = connection.execute(query).fetchone()[0]
+        found: str | None = connection.execute(query).fetchall()[0][0]
         return found
 
     cut = reading(spec.data.uri, work)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HOLDOUT_SHARE = 0.2
+_EXACT = 2.0**53
 
 
 def read_table(path: Path) -> "pa.Table":
@@ -130,7 +131,8 @@ def label_texts(column: Any) -> Any:
     import pyarrow.compute as pc
     import pyarrow.types as types
 
-    if types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
+    whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT)) if types.is_floating(column.type) else None
+    if whole is not None and pc.all(whole).as_py():
         column = column.cast(pa.int64())
     return column.cast(pa.string())
 

@@ -12,15 +12,14 @@ import msgspec
 
 from trimtab.errors import InvalidInput
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
-from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import tracking
+from trimtab.training.checks import Check, read_checks, sentences, write_checks
 from trimtab.training.evaluate import Evaluation
 from trimtab.training.gate import GateResult
 from trimtab.training.register import Facts
 
 VALID, INVALID = "valid", "invalid"
-CHECKS = "checks.json"
 GATES = "gates.json"
 PARAMETERS = "parameters.json"
 REPORT = "report.md"
@@ -29,26 +28,27 @@ log = logging.getLogger(__name__)
 
 
 def ingest(document: str, cut: str, champion: str, tracking_uri: str, out: Path) -> str:
-    """Write the snapshot and `checks.json` (what is wrong with it, a list of sentences) to `out`; returns "valid" or "invalid"."""
-    from trimtab.training.frame import read_table
+    """Write the snapshot, `checks.json` and `checks.html` (what was found in it) to `out`; returns "valid" or "invalid"."""
     from trimtab.training.gate import check_gates
     from trimtab.training.ingest import snapshot
-    from trimtab.training.validate import validate
+    from trimtab.training.validate import champion_of, validate
 
-    model = _model(document)
+    model, rows = _model(document), 0
     out.mkdir(parents=True, exist_ok=True)
     try:
         check_gates(model.spec.gates, model.spec.task)
-        taken = snapshot(model.spec.data, datetime.fromisoformat(cut), out)
+        at = datetime.fromisoformat(cut)
+        taken = snapshot(model.spec.data, at, out)
+        rows = taken.rows
         with _version(champion, tracking_uri) as folder:
-            before = read_schema(folder) if folder is not None else None
-        checks = validate(read_table(taken.path), model.spec, taken.unlabelled, before)
+            before = champion_of(folder) if folder is not None else None
+        checks = validate(taken.path, model.spec, taken.unlabelled, before, at)
     except InvalidInput as error:
-        checks = [str(error)]
-    (out / CHECKS).write_bytes(msgspec.json.encode(checks))
+        checks = [Check("data", "", "", "", rows, str(error))]
+    write_checks(out, checks, rows)
     for check in checks:
-        log.warning("the data cannot be trained on: %s", check)
-    return INVALID if checks else VALID
+        log.warning("%s: %s", "the data cannot be trained on" if check.severity == "stop" else "of the data", check.sentence)
+    return INVALID if sentences(checks) else VALID
 
 
 def train(document: str, compare_only: str, tracking_uri: str, seed: int, dataset: Path, out: Path) -> None:
@@ -112,7 +112,7 @@ def report(facts: Facts, tracking_uri: str, dataset: Path, out: Path) -> str:
     """End a run whose data cannot be trained on: log `ingest`'s sentences to MLflow, write them to `out`; returns the MLflow run's id."""
     from trimtab.training import register as step
 
-    checks = msgspec.json.decode((dataset / CHECKS).read_bytes(), type=tuple[str, ...])
+    checks = sentences(read_checks(dataset))
     facts = msgspec.structs.replace(facts, dataset=_digest(dataset))
     written = step.register(tracking_uri, facts, None, None, InvalidDataOutcome(checks))
     out.write_bytes(msgspec.json.encode(written.outcome))
