@@ -26,6 +26,9 @@ from trimtab.release import Release, ServingPlan
 from trimtab.spec import Model, MonitoringSummary, Version
 from trimtab.status import RunLink
 
+TRAINING_SECRET = "trimtab-training"  # noqa: S105 - a Secret's name
+"""A Secret of this name in a Model's namespace becomes the environment of its training Jobs: credentials of an object store."""
+
 
 class Settings(Struct, frozen=True):
     """What an installation says; addresses are as seen from the controller, empty ones are not there."""
@@ -89,7 +92,9 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
 
     registry = MlflowRegistry(settings.tracking_uri, settings.cache, settings.signing_key)
     serving = Serving(api, registry.fetch, cache)
-    runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, JobSettings(settings.training_image, settings.tracking_uri))}
+    runners: dict[str, TellingRunner] = {
+        "job": JobRunner(api, find, JobSettings(settings.training_image, settings.tracking_uri, secret=TRAINING_SECRET))
+    }
     if settings.kfp_url:
         client = KfpClient(Endpoint(settings.kfp_url, token_file=settings.kfp_token_file or TOKEN_FILE), fence)
         kfp = KfpSettings(settings.tracking_uri, settings.kfp_namespace, image=settings.training_image)
