@@ -1,5 +1,6 @@
 """The evaluation: the twin is judged, on rows that nobody was trained on, the same for both."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,10 @@ def test_a_rolling_evaluation_judges_each_third_by_the_twin_made_before_it(tmp_p
 def test_a_model_that_trimtab_did_not_fit_is_judged_itself(tmp_path: Path) -> None:
     given = spec(write(tmp_path / "a.csv", rows(500)))
     table, _ = read(given.data, last(500))
-    fit(table, given, tmp_path / "model", 7)
+    fit(table, given, tmp_path / "fitted", 7)
+    (tmp_path / "model").mkdir()
+    for name in ("model.json", "schema.json"):
+        shutil.copy(tmp_path / "fitted" / name, tmp_path / "model" / name)
     found = evaluate(table, given, tmp_path / "model", None, tmp_path / "out", 7)
     assert found.candidate == pytest.approx(metrics("regression", labels(table.slice(400)), predict(tmp_path / "model", table.slice(400))))
 

@@ -114,5 +114,5 @@ def test_check_says_what_is_wrong(tmp_path: Path, given: dict[str, Any], start: 
 
 def test_check_knows_the_gates(tmp_path: Path) -> None:
     given = spec(write(tmp_path / "a.csv", rows()))
-    with pytest.raises(InvalidInput, match=r"spec\.gates\[0\]\.metric: found 'roc_auc'"):
-        check(ModelSpec("regression", given.data, gates=(Gate("roc_auc", min=0.5),)), None)
+    with pytest.raises(InvalidInput, match=r"spec\.gates\[0\]\.feature: there is no feature 'weight' in the data; allowed are 'size', "):
+        check(ModelSpec("regression", given.data, gates=(Gate("attribution_share", feature="weight", max=0.5),)), None)
