@@ -9,7 +9,8 @@ EXISTS ?= docker image inspect {tag}
 TESTS ?= tests/cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate clean
+.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
+	bench-ingest bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -70,6 +71,12 @@ check-diff: generate ## generated files are fresh
 
 simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 	$(BIN)/python tests/simulation/judge.py
+
+bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: seconds and peak memory
+	$(BIN)/python -m tests.bench.ingest
+
+bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 seeds: what validation stops
+	$(BIN)/python -m tests.bench.validation
 
 clean: ## everything that was built or installed here
 	rm -rf .venv .venv-detectors .tools build demo

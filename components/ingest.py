@@ -1,7 +1,7 @@
 """Component: snapshot the data known at the cut, and validate it."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import HTML, Dataset, Output
 
 from components.image import TRAINING_IMAGE
 
@@ -13,6 +13,7 @@ def ingest(
     champion: str,
     tracking_uri: str,
     dataset: Output[Dataset],
+    checks: Output[HTML],
     labelled: bool = True,
     uri: str = "",
     history: str = "",
@@ -24,7 +25,8 @@ def ingest(
         cut: the data time up to which rows are read, ISO 8601.
         champion: URI of the version that serves, or empty.
         tracking_uri: the MLflow server.
-        dataset: the snapshot and checks.json.
+        dataset: the snapshot, checks.json and checks.html.
+        checks: what was found in the data and where, what is allowed, and in how many rows.
         labelled: whether the rows must have labels, as for training; without them they can be scored by the champion.
         uri: where the rows are, where that is another place than the Model's data.uri; or empty.
         history: how far back from the cut rows are read, such as 1d, where that is not the Model's data.history; or empty.
@@ -32,9 +34,13 @@ def ingest(
     Returns:
         "valid" or "invalid".
     """
+    import shutil
     from pathlib import Path
 
     from trimtab.training import announcement, steps
+    from trimtab.training.checks import PAGE
 
     with announcement.telling():
-        return steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path), labelled=labelled, uri=uri, history=history)
+        answer = steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path), labelled=labelled, uri=uri, history=history)
+    shutil.copyfile(Path(dataset.path) / PAGE, checks.path)
+    return answer

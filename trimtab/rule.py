@@ -11,8 +11,9 @@ class Rule(Struct, frozen=True):
 
     `on` is the path of what the rule looks at, which is `self` in CEL ("[]": each item of a list). `at` is the field within it that
     is to be mended, if it is one. `cel` is true where all is well, `broken` where it is not. `message` is said after the path and
-    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell. `reads` is the type of
-    what stands at `at` in a mapping that is open to anything: of such a mapping CEL sees only what the schema names.
+    after what was found at it; it says what is allowed. Where `broken` is None, only an API server can tell; where `cel` is empty, it
+    tells in words of its own, by the list's keys. `reads` is the type of what stands at `at` in a mapping that is open to anything: of
+    such a mapping CEL sees only what the schema names.
     """
 
     name: str

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from trimtab.gate_rules import GATE_RULES
 from trimtab.rule import Rule as Rule
-from trimtab.spec import Data, Drift, Model, Rollout, Serving, Window
+from trimtab.spec import Data, Drift, Expectation, Model, Rollout, Serving, Window
 from trimtab.template import OWNED, Owned, given
 from trimtab.units import duration, persistence
 
@@ -27,6 +27,28 @@ def _label_shared(data: Data) -> bool:
 
 def _no_history(data: Data) -> bool:
     return _zero(data.history)
+
+
+def _expected_twice(data: Data) -> bool:
+    columns = [expected.column for expected in data.expect]
+    return len(columns) != len(set(columns))
+
+
+def _meaning_unavailable(data: Data) -> bool:
+    return any(not expected.available and expected.column in (data.label, data.time, data.key) for expected in data.expect)
+
+
+def _range_empty(expected: Expectation) -> bool:
+    return expected.min is not None and expected.max is not None and expected.min > expected.max
+
+
+def _range_of_categories(expected: Expectation) -> bool:
+    bounded = expected.min is not None or expected.max is not None
+    return bounded and (expected.type == "category" or bool(expected.values))
+
+
+def _values_of_numbers(expected: Expectation) -> bool:
+    return expected.type == "number" and bool(expected.values)
 
 
 def _strategy_coming(rollout: Rollout) -> bool:
@@ -110,6 +132,51 @@ RULES = (
         cel=_positive("history"),
         message="allowed is a duration above zero; a run needs rows",
         broken=_no_history,
+    ),
+    Rule(
+        name="expect-once",
+        on="spec.data",
+        at="expect",
+        cel="",
+        message="a column is named more than once; allowed is one entry a column",
+        broken=_expected_twice,
+    ),
+    Rule(
+        name="expect-meaning",
+        on="spec.data",
+        at="expect",
+        cel=(
+            "!has(self.expect) || self.expect.all(one, !has(one.available) || one.available || (one.column != self.label && "
+            "!(has(self.time) && one.column == self.time) && !(has(self.key) && one.column == self.key)))"
+        ),
+        message="label, time and key are never features; allowed is available: false for other columns",
+        broken=_meaning_unavailable,
+    ),
+    Rule(
+        name="expect-range",
+        on="spec.data.expect[]",
+        at="min",
+        cel="!has(self.min) || !has(self.max) || self.min <= self.max",
+        message="allowed is at most max",
+        broken=_range_empty,
+    ),
+    Rule(
+        name="expect-numbers",
+        on="spec.data.expect[]",
+        cel=(
+            "!(has(self.min) || has(self.max)) || "
+            "(!(has(self.type) && self.type == 'category') && (!has(self.values) || self.values.size() == 0))"
+        ),
+        message="a range goes with numbers and values with categories; allowed is one of them",
+        broken=_range_of_categories,
+    ),
+    Rule(
+        name="expect-values",
+        on="spec.data.expect[]",
+        at="values",
+        cel="!(has(self.type) && self.type == 'number') || !has(self.values) || self.values.size() == 0",
+        message="values are those of a category; allowed for numbers are min and max",
+        broken=_values_of_numbers,
     ),
     *GATE_RULES,
     Rule(

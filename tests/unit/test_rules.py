@@ -3,9 +3,10 @@
 import pytest
 
 from trimtab.rules import RULES, impossible
-from trimtab.spec import API_VERSION, Data, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving
+from trimtab.spec import API_VERSION, Data, Expectation, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving
 from trimtab.template import OWNED
 
+E = Expectation
 DATA = Data(uri="rows.csv", label="demand")
 
 
@@ -78,6 +79,48 @@ def test_anything_else_may_be_in_a_template() -> None:
         "labels": {"minReplicas": "1"},
     }
     assert impossible(model(serving=Serving(replicas=2, template=free))) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "sentence"),
+    [
+        pytest.param((E("a", min=3, max=2),), "spec.data.expect[0].min: found 3, allowed is at most max", id="an empty range"),
+        pytest.param(
+            (E("b"), E("a", type="number", values=("1",))),
+            'spec.data.expect[1].values: found ["1"], values are those of a category; allowed for numbers are min and max',
+            id="categories of numbers",
+        ),
+        pytest.param(
+            (E("a", type="category", max=2),),
+            "spec.data.expect[0]: a range goes with numbers and values with categories; allowed is one of them",
+            id="a range of categories",
+        ),
+        pytest.param(
+            (E("a", values=("x",), min=2),),
+            "spec.data.expect[0]: a range goes with numbers and values with categories; allowed is one of them",
+            id="a range and categories",
+        ),
+        pytest.param(
+            (E("a"), E("a", nulls=0)),
+            'spec.data.expect: found [{"column":"a"},{"column":"a","nulls":0}], '
+            "a column is named more than once; allowed is one entry a column",
+            id="a column twice",
+        ),
+        pytest.param(
+            (E("demand", available=False),),
+            'spec.data.expect: found [{"column":"demand","available":false}], label, time and key are never features; '
+            "allowed is available: false for other columns",
+            id="a label that is not known in time",
+        ),
+    ],
+)
+def test_expectations_that_no_data_can_meet(expect: tuple[Expectation, ...], sentence: str) -> None:
+    assert impossible(model(data=Data(uri="rows.csv", label="demand", expect=expect))) == [sentence]
+
+
+def test_expectations_that_can_be_met() -> None:
+    expect = (E("a", min=2, max=2), E("b", values=("x",)), E("refund", available=False), E("demand", min=0), E("c", "category"))
+    assert impossible(model(data=Data(uri="rows.csv", label="demand", expect=expect))) == []
 
 
 def test_rules_have_names_of_their_own() -> None:

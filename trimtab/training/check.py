@@ -1,12 +1,18 @@
 """Whether a document and its data can be trained on, before anything is started: the same checks that a run makes first."""
 
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.events import aware
 from trimtab.spec import ModelSpec
+from trimtab.training.checks import sentences
+from trimtab.training.frame import columns_of
 from trimtab.training.gate import check_gates
-from trimtab.training.ingest import check_columns, connect, identifier, read, source
+from trimtab.training.ingest import check_columns, snapshot
+from trimtab.training.source import identifier, reading
 from trimtab.training.validate import validate
 
 _SHARE = 0.6
@@ -20,9 +26,11 @@ def check(spec: ModelSpec, start: datetime | None) -> datetime:
     Raises InvalidInput with the first thing that is wrong, Unavailable where the data is remote and does not answer.
     """
     cut = aware(start) if start is not None else _default(spec)
-    table, unlabelled = read(spec.data, cut)
-    check_gates(spec, table)
-    for sentence in validate(table, spec, unlabelled):
+    with tempfile.TemporaryDirectory() as folder:
+        taken = snapshot(spec.data, cut, Path(folder))
+        check_gates(spec, columns_of(taken.path))
+        found = validate(taken.path, spec, taken.unlabelled, cut=cut)
+    for sentence in sentences(found):
         msg = f"the data in {spec.data.uri!r} up to {cut.isoformat()} cannot be trained on: {sentence}"
         raise InvalidInput(msg)
     return cut
@@ -31,13 +39,16 @@ def check(spec: ModelSpec, start: datetime | None) -> datetime:
 def _default(spec: ModelSpec) -> datetime:
     if spec.data.time is None:
         return datetime.now(UTC)
-    with connect() as connection:
-        rows = source(connection, spec.data.uri)
+    time = identifier(spec.data.time)
+
+    def work(connection: Any, rows: Any) -> str | None:
         check_columns(spec.data, rows.columns)
         connection.register("found", rows)
-        time = identifier(spec.data.time)
         query = f"SELECT quantile_disc(TRY_CAST({time} AS TIMESTAMPTZ), {_SHARE})::VARCHAR FROM found"  # noqa: S608
-        cut = connection.execute(query).fetchone()[0]
+        found: str | None = connection.execute(query).fetchall()[0][0]
+        return found
+
+    cut = reading(spec.data.uri, work)
     if cut is None:
         msg = f"data.time: no row of {spec.data.uri!r} has a date or time in column {spec.data.time!r}"
         raise InvalidInput(msg)

@@ -16,9 +16,11 @@ from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import card, tracking
 from trimtab.training.card_facts import card_of
+from trimtab.training.checks import CHECKS, read_checks, sentences
+from trimtab.training.checks import PAGE as CHECKS_PAGE
 from trimtab.training.evaluate import EVALUATION, Evaluation
 from trimtab.training.fitted import read_fitted
-from trimtab.training.found import CHECKS, CHECKS_PAGE, GATES, REPORT, REPORT_PAGE, stops, warnings
+from trimtab.training.found import GATES, REPORT, REPORT_PAGE
 from trimtab.training.gate import GateResult, rejection
 from trimtab.training.lineage import LINEAGE, Facts, Lineage, encode, trace, used
 from trimtab.training.page import markdown, to_html
@@ -34,7 +36,9 @@ def candidate(model: Model, facts: Facts, tracking_uri: str, dataset: Path, made
     found, results = _judged(evaluation)
     snapshot, fitted = _snapshot(dataset), read_fitted(made)
     lineage = trace(facts, model, used(snapshot, model.spec.data.time), fitted, found.compared_with)
-    told = card_of(lineage, read_schema(made), found, results, fitted, model.metadata.annotations, warnings(dataset), evaluation)
+    told = card_of(
+        lineage, read_schema(made), found, results, fitted, model.metadata.annotations, sentences(read_checks(dataset), "warn"), evaluation
+    )
     page = card.card_page(told)
     texts = {card.CARD_MARKDOWN: markdown(page), card.CARD_HTML: to_html(page), LINEAGE: encode(lineage).decode()}
     outcome = rejection(results)
@@ -73,7 +77,7 @@ def compared(model: Model, facts: Facts, compare_only: str, tracking_uri: str, d
 
 def invalid(model: Model, facts: Facts, tracking_uri: str, dataset: Path) -> Written:
     """Log that the rows cannot be trained on, and what is wrong with them."""
-    checks = stops(dataset)
+    checks = sentences(read_checks(dataset))
     snapshot = next(dataset.glob("*.parquet"), None)
     lineage: Lineage | None = None
     if snapshot is not None:

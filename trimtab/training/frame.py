@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HOLDOUT_SHARE = 0.2
+_EXACT = 2.0**53
 
 
 def read_table(path: Path) -> "pa.Table":
@@ -30,6 +31,13 @@ def read_table(path: Path) -> "pa.Table":
         msg = f"{path.name!r} holds {len(files)} Parquet files, exactly one is expected"
         raise InvalidInput(msg)
     return pq.read_table(files[0])
+
+
+def columns_of(path: Path) -> "pa.Table":
+    """A table with the columns of a Parquet file and none of its rows."""
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(path).empty_table()
 
 
 class Fold(Struct, frozen=True):
@@ -130,7 +138,8 @@ def label_texts(column: Any) -> Any:
     import pyarrow.compute as pc
     import pyarrow.types as types
 
-    if types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
+    whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT)) if types.is_floating(column.type) else None
+    if whole is not None and pc.all(whole).as_py():
         column = column.cast(pa.int64())
     return column.cast(pa.string())
 

@@ -1,26 +1,24 @@
 """The snapshot: exactly the rows that a run may know at its cut, in a file named by its content.
 
-DuckDB reads whatever `data.uri` names; a file behind http:// or https:// is downloaded first. A row's label counts only where
-the row's time is at most cut - labelDelay: a later row is left out, because at the cut its label was not known. Equal rows give
-equal bytes, so the file's SHA-256 says which data a version was made from.
+A row's label counts only where the row's time is at most cut - labelDelay: a later row is left out, because at the cut its label
+was not known. Equal rows give equal bytes, so the file's SHA-256 says which data a version was made from. Rows stream from DuckDB,
+which sorts on disk what it cannot hold, into the file: ten million of them need no more memory than one million.
 """
 
 import hashlib
 import logging
-import shutil
-import tempfile
-import weakref
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 from msgspec import Struct
 
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import aware
 from trimtab.spec import Data
-from trimtab.training.remote import download, is_remote, shown
+from trimtab.training.remote import shown
+from trimtab.training.source import first_line, identifier, reading
 from trimtab.units import duration
 
 if TYPE_CHECKING:
@@ -28,8 +26,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARQUET = (".parquet", ".pq")
 _ROWS_A_GROUP = 65_536
+_ROWS_A_BATCH = 65_536
+_KNOWN, _TIE = "__known", "__tie"
+_TIMES = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE", "VARCHAR")
 
 
 class Snapshot(Struct, frozen=True):
@@ -41,55 +41,6 @@ class Snapshot(Struct, frozen=True):
     unlabelled: int
 
 
-def location(uri: str) -> str:
-    """What DuckDB is given for `data.uri`: a file:// URI becomes its path, everything else stays."""
-    parts = urlparse(uri)
-    return unquote(parts.path) if parts.scheme == "file" else uri
-
-
-def connect() -> Any:
-    """A DuckDB connection that reckons in UTC and uses the two threads that a task is given."""
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'; SET threads = 2")
-    return connection
-
-
-def source(connection: Any, uri: str) -> Any:
-    """The rows behind `uri` as a DuckDB relation; what had to be downloaded is on disk for as long as the connection lives.
-
-    Raises InvalidInput where there is no such file or it is no table, Unavailable where a remote place does not answer.
-    """
-    import duckdb
-
-    where = str(download(uri, _folder_of(connection))) if is_remote(uri) else location(uri)
-    named = shown(uri) if is_remote(uri) else where
-    remote = "://" in where
-    reader = "read_parquet" if where.lower().split("?")[0].endswith(PARQUET) else "read_csv"
-    options = "" if reader == "read_parquet" else ", sample_size = -1"
-    if not remote and Path(where).is_file() and Path(where).stat().st_size == 0:
-        msg = f"data.uri: {named!r} is empty"
-        raise InvalidInput(msg)
-    try:
-        return connection.sql(f"SELECT * FROM {reader}({literal(where)}{options})")  # noqa: S608
-    except (duckdb.IOException, duckdb.HTTPException) as error:
-        if remote:
-            msg = f"data.uri {uri!r} could not be read: {first_line(error)}"
-            raise Unavailable(msg) from error
-        msg = f"data.uri: no file matches {where!r}"
-        raise InvalidInput(msg) from error
-    except duckdb.Error as error:
-        msg = f"data.uri: {named!r} is not a table in CSV or Parquet: {first_line(error)}"
-        raise InvalidInput(msg) from error
-
-
-def _folder_of(connection: Any) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="trimtab-data-"))
-    weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
     """Write the rows known at `cut` to `<folder>/<sha256>.parquet`, in the order of time.
 
@@ -97,49 +48,122 @@ def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
     random one, and a row falls on the same side in the next run. Columns in `data.exclude` are not kept.
     Raises InvalidInput where the data does not have the columns it should have.
     """
-    table, unlabelled = read(data, cut)
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / "snapshot.tmp"
-    pq.write_table(table, draft, compression="zstd", row_group_size=_ROWS_A_GROUP)
+
+    def write(schema: "pa.Schema", batches: "Iterator[pa.RecordBatch]") -> None:
+        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+            for group in _regrouped(schema, batches):
+                writer.write_table(group, row_group_size=_ROWS_A_GROUP)
+
+    try:
+        rows, unlabelled = _known_rows(data, cut, write)
+    except OSError as error:
+        msg = f"the snapshot of {shown(data.uri)!r} cannot be written: {error.strerror or error}"
+        raise Unavailable(msg) from error
     with draft.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     path = folder / f"{digest}.parquet"
     draft.rename(path)
-    log.info("snapshot %s: %d rows, %d without a label left out", digest[:12], table.num_rows, unlabelled)
-    return Snapshot(path, digest, table.num_rows, unlabelled)
+    log.info("snapshot %s: %d rows, %d without a label left out", digest[:12], rows, unlabelled)
+    return Snapshot(path, digest, rows, unlabelled)
 
 
 def read(data: Data, cut: datetime | None) -> "tuple[pa.Table, int]":
     """The labelled rows known at `cut`, and the number of rows up to the cut that have no label yet or no readable time."""
-    import duckdb
+    import pyarrow as pa
 
-    with connect() as connection:
-        rows = source(connection, data.uri)
+    found: list[pa.Table] = []
+
+    def keep(schema: "pa.Schema", batches: "Iterator[pa.RecordBatch]") -> None:
+        found[:] = [pa.Table.from_batches(batches, schema)]
+
+    _, unlabelled = _known_rows(data, cut, keep)
+    return found[0].combine_chunks(), unlabelled
+
+
+def _known_rows(data: Data, cut: datetime | None, take: "Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]") -> tuple[int, int]:
+    """Give the labelled rows to `take`, in order; returns how many they were, and how many up to the cut have no label yet."""
+    counted = [0, 0]
+
+    def labelled(reader: Any) -> "Iterator[pa.RecordBatch]":
+        counted[:] = [0, 0]
+        for batch in _speaking(reader, data.uri):
+            known = batch.filter(batch.column(_KNOWN)).drop_columns([_KNOWN])
+            counted[0] += known.num_rows
+            counted[1] += batch.num_rows - known.num_rows
+            yield known
+
+    def work(connection: Any, rows: Any) -> None:
+        import pyarrow as pa
+
         check_columns(data, rows.columns)
-        label = identifier(data.label)
-        drop = [name for name in rows.columns if name in data.exclude and name not in (data.label, data.key, data.time)]
-        kept = ", ".join(_column(name, kind, data) for name, kind in zip(rows.columns, rows.types, strict=True) if name not in drop)
         connection.register("found", rows)
-        known, order = f"{label} IS NOT NULL", "__tie"
-        upto = "TRUE"
-        if data.time is not None:
-            time = identifier(data.time)
-            order = f"{time}, __tie"
-            if cut is not None:
-                upto = f"({time} IS NULL OR {_between(time, data, aware(cut))})"
-                known += f" AND {time} <= {_moment(aware(cut) - duration(data.label_delay))}"
-            known += f" AND {time} IS NOT NULL"
+        reader = connection.sql(_query(data, cut, rows.columns, rows.types)).to_arrow_reader(_ROWS_A_BATCH)
+        schema = pa.schema([field for field in reader.schema if field.name != _KNOWN])
+        take(schema, labelled(reader))
+
+    reading(data.uri, work)
+    return counted[0], counted[1]
+
+
+def _speaking(reader: Any, uri: str) -> "Iterator[pa.RecordBatch]":
+    """The reader's batches; what DuckDB meets while it reads comes through Arrow, and becomes a sentence here."""
+    import pyarrow as pa
+
+    while True:
         try:
-            connection.execute(f"CREATE TEMP TABLE kept AS SELECT {kept}, md5(CAST(found AS VARCHAR)) AS __tie FROM found")  # noqa: S608
-            connection.execute(f"DELETE FROM kept WHERE NOT {upto}")  # noqa: S608
-            table = connection.sql(f"SELECT * EXCLUDE (__tie) FROM kept WHERE {known} ORDER BY {order}").to_arrow_table()  # noqa: S608
-            total = int(connection.execute("SELECT count(*) FROM kept").fetchone()[0])
-        except duckdb.Error as error:
-            msg = f"data.uri {shown(data.uri)!r} could not be read: {first_line(error)}"
-            raise InvalidInput(msg) from error
-    return table.combine_chunks(), total - table.num_rows
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            msg = f"data.uri {shown(uri)!r} could not be read: {first_line(error)}"
+            raise (Unavailable if "Out of Memory" in msg else InvalidInput)(msg) from error
+        yield batch
+
+
+def _regrouped(schema: "pa.Schema", batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
+    """The same rows in tables of `_ROWS_A_GROUP`, so that the file does not depend on how they came."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        while count >= _ROWS_A_GROUP:
+            table = pa.Table.from_batches(held, schema)
+            yield table.slice(0, _ROWS_A_GROUP).combine_chunks()
+            held = table.slice(_ROWS_A_GROUP).to_batches()
+            count -= _ROWS_A_GROUP
+    if count:
+        yield pa.Table.from_batches(held, schema).combine_chunks()
+
+
+def _query(data: Data, cut: datetime | None, columns: list[str], kinds: list[Any]) -> str:
+    """All rows up to the cut, whether their label is known at it, in the order of time and then of their content."""
+    label = identifier(data.label)
+    kept = {
+        name: _column(name, kind, data)
+        for name, kind in zip(columns, kinds, strict=True)
+        if name not in data.exclude or name in (data.label, data.key, data.time)
+    }
+    kind = str(dict(zip(columns, kinds, strict=True))[data.label])
+    known = f"{label} IS NOT NULL" + (f" AND NOT isnan({label})" if kind in ("DOUBLE", "FLOAT") else "")
+    upto, order = "TRUE", _TIE
+    if data.time is not None:
+        time = identifier(data.time)
+        order = f"{time}, {_TIE}"
+        known += f" AND {time} IS NOT NULL"
+        if cut is not None:
+            upto = f"({time} IS NULL OR {_between(time, data, aware(cut))})"
+            known += f" AND {time} <= {_moment(aware(cut) - duration(data.label_delay))}"
+    values = ", ".join(f"{made} AS {identifier(name)}" for name, made in kept.items())
+    texts = ", ".join(f"coalesce(CAST({identifier(name)} AS VARCHAR), chr(30))" for name in kept)
+    rows = f"SELECT *, ({known}) AS {_KNOWN}, md5_number(concat_ws(chr(31), {texts})) AS {_TIE} FROM (SELECT {values} FROM found)"  # noqa: S608
+    return f"SELECT * EXCLUDE ({_TIE}) FROM ({rows}) WHERE {upto} ORDER BY {order}"  # noqa: S608
 
 
 def check_columns(data: Data, columns: list[str]) -> None:
@@ -158,33 +182,19 @@ def _between(time: str, data: Data, cut: datetime) -> str:
 
 
 def _column(name: str, kind: Any, data: Data) -> str:
+    """The column as it is kept: times in UTC, and numbers and texts of rare types as common ones."""
     quoted, text = identifier(name), str(kind)
     if name == data.time:
-        if text not in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE", "VARCHAR"):
+        if text not in _TIMES:
             msg = f"data.time: column {name!r} holds {text}, a date, a time stamp or an ISO 8601 text is allowed"
             raise InvalidInput(msg)
-        return f"TRY_CAST({quoted} AS TIMESTAMPTZ) AS {quoted}"
+        return f"TRY_CAST({quoted} AS TIMESTAMPTZ)"
     if text.startswith("DECIMAL") or text in ("HUGEINT", "UHUGEINT"):
-        return f"CAST({quoted} AS DOUBLE) AS {quoted}"
-    if text.startswith("ENUM") or text in ("UUID",):
-        return f"CAST({quoted} AS VARCHAR) AS {quoted}"
+        return f"CAST({quoted} AS DOUBLE)"
+    if text.startswith("ENUM") or text == "UUID":
+        return f"CAST({quoted} AS VARCHAR)"
     return quoted
 
 
 def _moment(at: datetime) -> str:
     return f"TIMESTAMPTZ '{at.isoformat()}'"
-
-
-def identifier(name: str) -> str:
-    """The column's name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """The text quoted for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, without its hints on further lines."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

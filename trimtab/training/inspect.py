@@ -6,15 +6,18 @@ Everything here is a guess, and each guess comes with a sentence that says why, 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
 from trimtab.spec import Data, ModelSpec, Task
-from trimtab.training.frame import classes_of, kind_of, targets
-from trimtab.training.ingest import connect, read, source
+from trimtab.training.checks import sentences
+from trimtab.training.frame import classes_of, kind_of
+from trimtab.training.ingest import read
+from trimtab.training.source import reading
 from trimtab.training.validate import validate
 
 if TYPE_CHECKING:
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
 _TIMES = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE")
 _LABELS = ("label", "target", "y", "class", "outcome")
 _MOST_CLASSES = 10
-_LEAK = 0.95
+_EXCLUDES = {
+    "leak": "moves with the label: probably known only after it",
+    "identifier": "as good as different in every row",
+    "timestamp": "a time as a number",
+}
 
 
 class Guess(Struct, frozen=True):
@@ -45,9 +52,7 @@ def inspect(path: Path, label: str | None = None) -> Guess:
 
     Raises InvalidInput with one sentence where there is no such file, or nothing in it can be predicted from anything.
     """
-    with connect() as connection:
-        rows = source(connection, str(path))
-        columns, kinds = tuple(rows.columns), [str(kind) for kind in rows.types]
+    columns, kinds = reading(str(path), lambda _, rows: (tuple(rows.columns), [str(kind) for kind in rows.types]))
     if len(columns) < 2:
         msg = f"{str(path)!r} has the single column {columns[0]!r}: a label and at least one feature are needed"
         raise InvalidInput(msg)
@@ -62,19 +67,20 @@ def inspect(path: Path, label: str | None = None) -> Guess:
     key = _key(table, time, label)
     target, why = (label, "as said") if label is not None else _label(path, table, time, key)
     task, because = _task(table, target)
-    sentences = [
+    said = [
         f"time: {time!r}, the first column of dates" if time else "time: no column holds dates, so no window or history is by time",
         f"key: {key!r}, different in every row" if key else "key: no column is different in every row, so late labels cannot be joined",
         f"label: {target!r}, {why}",
         f"task: {task}, {because}",
     ]
-    exclude = _exclude(table, target, {target, key, time})
-    sentences += [f"exclude: {name!r}, {reason}" for name, reason in exclude.items()]
-    guess = Guess(path, columns, time, key, target, task, tuple(exclude), table.num_rows, tuple(sentences))
-    for sentence in validate(table, ModelSpec(task, Data(str(path), target, time, key, tuple(exclude)))):
+    data = Data(str(path), target, time, key)
+    found = [check for check in validate(table, ModelSpec(task, data)) if check.severity == "stop" and check.check in _EXCLUDES]
+    names = tuple(name for name in columns if name in {check.column for check in found})
+    said += [f"exclude: {check.column!r}, {_EXCLUDES[check.check]} ({check.found})" for check in found]
+    for sentence in sentences(validate(table.drop_columns(list(names)), ModelSpec(task, replace(data, exclude=names)))):
         msg = f"{str(path)!r} cannot be trained on: {sentence}"
         raise InvalidInput(msg)
-    return guess
+    return Guess(path, columns, time, key, target, task, names, table.num_rows, tuple(said))
 
 
 def document(guess: Guess, name: str | None, folder: Path) -> str:
@@ -138,32 +144,6 @@ def _task(table: "pa.Table", label: str) -> tuple[Task, str]:
     if different <= _MOST_CLASSES and all(re.fullmatch(r"[0-9]+", name) for name in classes):
         return "multiclass", f"{label!r} has only the {different} values {', '.join(classes)}; say regression if they are amounts"
     return "regression", f"{label!r} is a number with {different} different values"
-
-
-def _exclude(table: "pa.Table", label: str, used: set[Any]) -> dict[str, str]:
-    found = {}
-    for column in table.schema:
-        if column.name in used or kind_of(column) == "other":
-            continue
-        if kind_of(column) == "number":
-            alike = 0.0 if kind_of(table.schema.field(label)) == "text" else _correlation(table.column(column.name), table.column(label))
-            if alike > _LEAK:
-                found[column.name] = f"moves with the label (correlation {alike:.2f}): probably known only after it"
-            continue
-        different = len(table.column(column.name).drop_null().unique())
-        if different > max(100, table.num_rows // 2):
-            found[column.name] = f"text with {different} different values in {table.num_rows} rows"
-    return found
-
-
-def _correlation(left: Any, right: Any) -> float:
-    import numpy as np
-
-    pair = np.array([targets("regression", (), left), targets("regression", (), right)])
-    pair = pair[:, ~np.isnan(pair).any(axis=0)]
-    if pair.shape[1] < 2 or (pair.std(axis=1) == 0).any():
-        return 0.0
-    return float(abs(np.corrcoef(pair)[0, 1]))
 
 
 def _name(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A single file behind http:// or https://, brought here before DuckDB reads it.
 
-DuckDB's own reader of URLs is an extension that it downloads on first use: in a cluster without a way out there is none.
+DuckDB's own reader of URLs is an extension that it downloads on first use: in a cluster without a way out there is none. A file
+that was written anew while it came is known by the validators that its server gives (ETag and Last-Modified, RFC 9110 section 8.8).
 """
 
 import http.client
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from trimtab.errors import InvalidInput, Unavailable
@@ -22,6 +24,15 @@ TIMEOUT_SECONDS = 30.0
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 _CHUNK = 1 << 20
 _AGAIN = (408, 425, 429)
+
+
+class Changed(Unavailable):
+    """What was read was written meanwhile; the same read may work later."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"data.uri {where!r} changed while it was read: let nothing write there during a run, or write under another name and rename"
+        )
 
 
 def is_remote(uri: str) -> bool:
@@ -40,7 +51,8 @@ def shown(uri: str) -> str:
 def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float, ...] = PAUSES) -> Path:
     """The file behind `uri`, in `folder` under its own name; at most `limit` bytes, tried again after each of `pauses` (seconds).
 
-    Raises InvalidInput where the server refuses, the URI is a pattern or the file is too large; Unavailable where nobody answers.
+    Raises InvalidInput where the server refuses, the URI is a pattern or the file is too large; Unavailable where nobody answers;
+    Changed where the server says after the download that the file is another one than before it.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(uri).path).rsplit("/", 1)[-1]).lstrip(".") or "data.csv"
     if "*" in urlsplit(uri).path:
@@ -53,7 +65,9 @@ def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float
     why, cause = "", Exception()
     for pause in (*pauses, None):
         try:
-            _bring(uri, path, limit)
+            before = _bring(uri, path, limit)
+            if any(before) and _validators(uri) != before:
+                raise Changed(shown(uri))
             log.info("downloaded %s: %d bytes", shown(uri), path.stat().st_size)
             return path
         except urllib.error.HTTPError as error:
@@ -76,9 +90,19 @@ def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float
     raise Unavailable(msg) from cause
 
 
-def _bring(uri: str, path: Path, limit: int) -> None:
+def _ask(uri: str) -> Any:
     request = urllib.request.Request(uri, headers={"User-Agent": "trimtab", "Accept-Encoding": "identity"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as stream:  # noqa: S310
+    return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
+
+
+def _validators(uri: str) -> tuple[str, str]:
+    """ETag and Last-Modified, by a GET whose body is not read: a signed URI is often signed for GET alone."""
+    with _ask(uri) as answer:
+        return answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
+
+
+def _bring(uri: str, path: Path, limit: int) -> tuple[str, str]:
+    with _ask(uri) as answer, path.open("wb") as stream:
         expected = answer.headers.get("Content-Length")
         if expected is not None and int(expected) > limit:
             _too_large(uri, limit)
@@ -94,6 +118,7 @@ def _bring(uri: str, path: Path, limit: int) -> None:
     if expected is not None and size != int(expected):
         msg = f"{size} of {expected} bytes came"
         raise http.client.HTTPException(msg)
+    return answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
 
 
 def _too_large(uri: str, limit: int) -> None:

@@ -12,12 +12,12 @@ import msgspec
 
 from trimtab.errors import InvalidInput
 from trimtab.rules import impossible
-from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import tracking
+from trimtab.training.checks import Check, read_checks, sentences, write_checks
 from trimtab.training.evaluate import Evaluation
 from trimtab.training.fitted import Mode, read_fitted
-from trimtab.training.found import CHECKS, GATES, snapshot_digest, stops
+from trimtab.training.found import GATES, snapshot_digest
 from trimtab.training.found import REPORT as REPORT
 from trimtab.training.found import REPORT_PAGE as REPORT_PAGE
 from trimtab.training.lean import one_thread
@@ -32,33 +32,37 @@ log = logging.getLogger(__name__)
 def ingest(
     document: str, cut: str, champion: str, tracking_uri: str, out: Path, *, labelled: bool = True, uri: str = "", history: str = ""
 ) -> str:
-    """Write the snapshot and `checks.json` (what is wrong with it, a list of sentences) to `out`; returns "valid" or "invalid".
+    """Write the snapshot, `checks.json` and `checks.html` (what was found in it) to `out`; returns "valid" or "invalid".
 
     Rows that are not `labelled` are to be scored by the champion; `uri` and `history` may say of other rows than the Model's own.
     """
-    from trimtab.training.frame import read_table
+    from trimtab.training.frame import columns_of, read_table
     from trimtab.training.gate import check_gates
     from trimtab.training.ingest import snapshot
     from trimtab.training.score import elsewhere, unfit, unlabelled
-    from trimtab.training.validate import validate
+    from trimtab.training.validate import champion_of, validate
 
-    spec = _model(document).spec
+    spec, rows, at = _model(document).spec, 0, datetime.fromisoformat(cut)
     out.mkdir(parents=True, exist_ok=True)
     try:
         spec = msgspec.structs.replace(spec, data=elsewhere(spec.data, uri, history))
-        taken = snapshot(spec.data if labelled else unlabelled(spec.data), datetime.fromisoformat(cut), out)
-        table = read_table(taken.path)
+        taken = snapshot(spec.data if labelled else unlabelled(spec.data), at, out)
+        rows = taken.rows
         if labelled:
-            check_gates(spec, table)
+            check_gates(spec, columns_of(taken.path))
         with _version(champion, tracking_uri) as folder:
-            before = read_schema(folder) if folder is not None else None
-        checks = validate(table, spec, taken.unlabelled, before) if labelled or before is None else unfit(table, spec.data, before)
+            before = champion_of(folder) if folder is not None else None
+        if labelled or before is None:
+            checks = validate(taken.path, spec, taken.unlabelled, before, at)
+        else:
+            checks = [Check("data", "", "", "", rows, said) for said in unfit(read_table(taken.path), spec.data, before.schema)]
     except InvalidInput as error:
-        checks = [str(error)]
-    (out / CHECKS).write_bytes(msgspec.json.encode(checks))
+        checks = [Check("data", "", "", "", rows, str(error))]
+    write_checks(out, checks, rows)
     for check in checks:
-        log.warning("the data cannot be %s: %s", "trained on" if labelled else "scored", check)
-    return INVALID if checks else VALID
+        what = "the data cannot be trained on" if labelled else "the data cannot be scored"
+        log.warning("%s: %s", what if check.severity == "stop" else "of the data", check.sentence)
+    return INVALID if sentences(checks) else VALID
 
 
 def search(
@@ -170,7 +174,7 @@ def score(document: str, champion: str, tracking_uri: str, to: str, dataset: Pat
 
     if to:
         step.check_place(to)
-    found = stops(dataset)
+    found = sentences(read_checks(dataset))
     if found:
         msg = f"the rows cannot be scored: {'; '.join(found)}"
         raise InvalidInput(msg)

@@ -19,7 +19,7 @@ def test_what_is_guessed_of_the_toy_data(tmp_path: Path) -> None:
     assert (guess.time, guess.key, guess.label, guess.task) == ("at", "case_id", "amount", "regression")
     assert guess.exclude == ("note",)
     assert guess.sentences[0] == "time: 'at', the first column of dates"
-    assert "exclude: 'note', text with 400 different values in 400 rows" in guess.sentences
+    assert "exclude: 'note', as good as different in every row (400 different texts)" in guess.sentences
 
 
 def test_the_document_that_is_written_can_be_read_and_trained_on(tmp_path: Path) -> None:
@@ -35,7 +35,16 @@ def test_a_column_that_moves_with_the_label_is_proposed_as_a_leak(tmp_path: Path
     found = [{**row, "open": row["amount"] * 2 + 1} for row in rows()]
     guess = inspect(write(tmp_path / "a.csv", found))
     assert guess.exclude == ("open", "note")
-    assert any("'open', moves with the label (correlation 1.00)" in sentence for sentence in guess.sentences)
+    assert "exclude: 'open', moves with the label: probably known only after it (R2 1)" in guess.sentences
+
+
+def test_a_row_s_number_and_a_time_as_a_number_are_proposed_to_be_excluded(tmp_path: Path) -> None:
+    header = ("at", "case_id", "row", "epoch", "size", "amount")
+    found = [{**row, "row": 5000 + index, "epoch": 1_704_067_200 + 3600 * index} for index, row in enumerate(rows())]
+    guess = inspect(write(tmp_path / "a.csv", found, header))
+    assert guess.exclude == ("row", "epoch")
+    assert "exclude: 'row', as good as different in every row (400 different whole numbers)" in guess.sentences
+    assert "exclude: 'epoch', a time as a number (times as numbers)" in guess.sentences
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import gc
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,15 @@ from trimtab.training.ingest import read
 
 
 class Shelf:
-    """An HTTP server over files in memory; `faults` are taken first, one a request: a status, or `cut` for half of an answer."""
+    """An HTTP server over files in memory; `faults` are taken first, one a request: a status, or `cut` for half of an answer.
+
+    With `tagged` it gives each file an ETag; `heard` is called after each answer.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.tagged = False
+        self.heard: Callable[[], None] = lambda: None
         self.faults: list[int | str] = []
         self.asked = 0
         shelf = self
@@ -36,8 +42,11 @@ class Shelf:
                 self.send_response(status)
                 if fault != "unknown":
                     self.send_header("Content-Length", str(len(content)))
+                if shelf.tagged:
+                    self.send_header("ETag", f'"{sha256(content).hexdigest()}"')
                 self.end_headers()
                 self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
+                shelf.heard()
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -122,6 +131,24 @@ def test_what_a_person_must_mend_is_asked_once(shelf: Shelf, tmp_path: Path, pat
     with pytest.raises(InvalidInput, match=sentence) as caught:
         remote.download(f"{shelf.url.replace('//', '//me:s3cret@') if 'user' in path else shelf.url}{path}", tmp_path, 100, (5.0,))
     assert shelf.asked <= 1
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_that_is_written_while_it_comes_is_brought_once_more(shelf: Shelf) -> None:
+    shelf.tagged = True
+    shelf.files["/a.csv"] = b"amount\n1\n"
+    shelf.heard = lambda: shelf.files.update({"/a.csv": b"amount\n2\n"})
+    assert read(Data(f"{shelf.url}/a.csv", "amount"), None)[0].column("amount").to_pylist() == [2]
+    assert shelf.asked == 4
+
+
+def test_a_file_that_is_always_written_is_never_read(shelf: Shelf) -> None:
+    shelf.tagged = True
+    shelf.files["/a.csv"] = b"amount\n1\n"
+    shelf.heard = lambda: shelf.files.update({"/a.csv": b"amount\n%d\n" % (shelf.asked + 1)})
+    with pytest.raises(Unavailable, match=r"/a\.csv' changed while it was read") as caught:
+        read(Data(f"{shelf.url}/a.csv?sig=s3cret", "amount"), None)
+    assert shelf.asked == 4
     assert "s3cret" not in str(caught.value)
 
 

@@ -9,12 +9,13 @@ import pytest
 from tests.unit.training.data import HEADER, last, rows, spec, write
 from trimtab.schema import Feature, Schema
 from trimtab.spec import Task
+from trimtab.training.checks import sentences
 from trimtab.training.ingest import read
 from trimtab.training.validate import validate
+from trimtab.training.validate_rows import Champion
 
-CHAMPION = Schema(
-    "regression", "amount", (Feature("size", "number"), Feature("colour", "category", ("blue", "green", "red")), Feature("open", "number"))
-)
+FEATURES = (Feature("size", "number"), Feature("colour", "category", ("blue", "green", "red")), Feature("open", "number"))
+CHAMPION = Champion(Schema("regression", "amount", FEATURES))
 Row = dict[str, Any]
 
 
@@ -78,9 +79,9 @@ CASES: list[Any] = [
 def test_sentences(tmp_path: Path, change: Callable[[list[Row]], list[Row]], task: Task, data: Row, expected: list[str]) -> None:
     found = spec(write(tmp_path / "a.csv", change(rows(200))), task, **data)
     table, unlabelled = read(found.data, last())
-    sentences = validate(table, found, unlabelled)
-    assert len(sentences) == len(expected), sentences
-    for sentence, part in zip(sentences, expected, strict=True):
+    said = sentences(validate(table, found, unlabelled))
+    assert len(said) == len(expected), said
+    for sentence, part in zip(said, expected, strict=True):
         assert part in sentence
 
 
@@ -106,9 +107,9 @@ def test_changes_since_the_champion(
     tmp_path: Path, change: Callable[[list[Row]], list[Row]], header: tuple[str, ...], expected: list[str]
 ) -> None:
     found = spec(write(tmp_path / "a.csv", change(rows(200)), header))
-    assert validate(read(found.data, last())[0], found, 0, CHAMPION) == expected
+    assert list(sentences(validate(read(found.data, last())[0], found, 0, CHAMPION))) == expected
 
 
 def test_a_column_excluded_since_then_is_no_change(tmp_path: Path) -> None:
     found = spec(write(tmp_path / "a.csv", rows(200)), exclude=("note", "size"))
-    assert validate(read(found.data, last())[0], found, 0, CHAMPION) == []
+    assert sentences(validate(read(found.data, last())[0], found, 0, CHAMPION)) == ()

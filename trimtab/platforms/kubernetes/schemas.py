@@ -17,9 +17,10 @@ from msgspec import Struct
 from trimtab.described import default_of, first_paragraph, meta_of, sentence_of, unwrapped, words_of
 from trimtab.release import DecisionRecord
 from trimtab.rules import Rule
+from trimtab.spec import Expectation
 from trimtab.status import Condition
 
-KEYS: dict[type[Struct], list[str]] = {Condition: ["type"], DecisionRecord: ["sequence"]}
+KEYS: dict[type[Struct], list[str]] = {Condition: ["type"], DecisionRecord: ["sequence"], Expectation: ["column"]}
 _SCALARS: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
@@ -137,7 +138,7 @@ def _validations(path: str, rules: Sequence[Rule]) -> dict[str, Any]:
     found = [
         {"rule": rule.cel, "message": rule.message, **({"fieldPath": f".{rule.at}"} if rule.at else {})}
         for rule in rules
-        if rule.on == path
+        if rule.on == path and rule.cel
     ]
     return {"x-kubernetes-validations": found} if found else {}
 

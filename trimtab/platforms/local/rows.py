@@ -13,7 +13,7 @@ from trimtab.errors import InvalidInput
 from trimtab.events import aware
 from trimtab.manifest import sha256
 from trimtab.spec import Data
-from trimtab.training.ingest import connect, first_line, identifier, source
+from trimtab.training.source import identifier, reading
 
 
 class Row(Struct, frozen=True):
@@ -38,23 +38,20 @@ def read_rows(path: Path, data: Data, features: list[str], after: datetime, unti
 
     Raises InvalidInput where the file cannot be read or lacks a column that the Model or its champion names.
     """
-    import duckdb
-
     if not path.is_file():
         msg = f"there is no file {str(path)!r} to play"
         raise InvalidInput(msg)
     if data.time is None or data.key is None:
         msg = "to play rows the Model must name spec.data.time (their order) and spec.data.key (what their labels are joined by)"
         raise InvalidInput(msg)
-    with connect() as connection:
-        given = source(connection, str(path))
+    order = f"{identifier(data.time)}, {identifier(data.key)}"
+
+    def work(_: Any, given: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         _check_columns(path, given.columns, data, features)
-        try:
-            ordered = given.order(f"{identifier(data.time)}, {identifier(data.key)}")
-            columns, found = ordered.columns, ordered.fetchall()
-        except duckdb.Error as error:
-            msg = f"{str(path)!r} cannot be read as a table: {first_line(error)}"
-            raise InvalidInput(msg) from error
+        ordered = given.order(order)
+        return ordered.columns, ordered.fetchall()
+
+    columns, found = reading(str(path), work)
     hidden = {data.label, *data.exclude}
     rows = []
     for index, values in enumerate(found):
