@@ -33,6 +33,28 @@ def test_the_document_in_the_readme_is_a_model() -> None:
     assert [parse_model(block).name for block in blocks] == ["bike-demand"]
 
 
+def test_the_expectations_that_the_page_of_data_shows_can_be_declared() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    document: dict[str, Any] = {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "Model",
+        "metadata": {"name": "a"},
+        "spec": {"task": "regression"},
+    }
+    document["spec"] |= {"data": {"uri": "a.csv", "label": "demand", **yaml.safe_load(block)["data"]}}
+    assert len(parse_model(json.dumps(document)).spec.data.expect) == 5
+
+
+def test_the_page_of_data_lists_the_checks_that_there_are() -> None:
+    listed = set(re.findall(r"`([a-z]+)`", " ".join(re.findall(r"^\| (`[a-z`, ]+) \| [^|]*\|[^|]*\|$", data_page(), re.MULTILINE))))
+    made = set(re.findall(r"Check\(\s*\"([a-z]+)\"", code("trimtab/training")))
+    assert listed == made - {"data", "available"}
+
+
+def data_page() -> str:
+    return (ROOT / "docs" / "data.md").read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_a_page_shows_exists(page: Path) -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()

@@ -53,6 +53,32 @@ BAD = {
         'spec.data.exclude: found ["demand"], allowed are columns other than',
     ),
     "the label as the time": (text(data=", time: demand"), 'spec.data.label: found "demand", allowed is a column of its own'),
+    "an expected type of which nobody heard": (
+        text(data=", expect: [{column: size, type: text}]"),
+        "spec.data.expect[0].type: found 'text', allowed is 'number', 'category'",
+    ),
+    "a share of nulls beyond all": (
+        text(data=", expect: [{column: size, nulls: 1.5}]"),
+        "spec.data.expect[0].nulls: found 1.5, allowed is",
+    ),
+    "an expectation of nothing": (text(data=", expect: [{min: 1}]"), "spec.data.expect[0].column: is missing and has no default"),
+    "a bound in words": (text(data=", expect: [{column: size, min: low}]"), "spec.data.expect[0].min: found 'low', allowed is"),
+    "an expected category that is no text": (
+        text(data=", expect: [{column: size, values: [1]}]"),
+        "spec.data.expect[0].values[0]: found 1",
+    ),
+    "an unknown field of an expectation names its neighbours": (
+        text(data=", expect: [{column: size, unique: true}]"),
+        "spec.data.expect[0].unique: unknown field; allowed here are column, type, min, max, values, nulls, available",
+    ),
+    "an empty range": (
+        text(data=", expect: [{column: size, min: 2, max: 1}]"),
+        "spec.data.expect[0].min: found 2.0, allowed is at most max",
+    ),
+    "a column expected twice": (
+        text(data=", expect: [{column: a}, {column: a}]"),
+        'spec.data.expect: found [{"column":"a"},{"column":"a"}], a column is named more than once',
+    ),
     "a gate without a bound": (text(spec="  gates: [{metric: rmse}]"), "spec.gates[0]: exactly one of min, max and notWorseThan"),
     "a margin that goes with nothing": (
         text(spec='  gates: [{metric: rmse, max: 3, margin: "+1"}]'),

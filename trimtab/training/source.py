@@ -35,6 +35,8 @@ def connect() -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="trimtab-spill-") as folder, duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = 'UTC'; SET threads = {THREADS}; SET memory_limit = '{MEMORY}'")
         connection.execute(f"SET temp_directory = {literal(folder)}; SET enable_progress_bar = false")
+        # A Parquet file's statistics do not tell of NaN, and DuckDB 2.0 takes isnan() for false where they show a range.
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         yield connection
 
 

@@ -88,10 +88,10 @@ def _no_features(look: Look) -> Check:
 
 
 def _once(found: list[Check]) -> list[Check]:
-    """One check of a kind for a column: a unit that changed explains the range that it left."""
+    """One check of a kind for a column, the first that stops if one does: a unit that changed explains the range that it left."""
     broken = {check.column for check in found if check.check == "unit"}
     kept: dict[tuple[str, str], Check] = {}
-    for check in found:
+    for check in sorted(found, key=lambda check: check.severity != "stop"):
         if check.column not in broken or check.check not in ("range", "label"):
             kept.setdefault((check.check, check.column), check)
-    return list(kept.values())
+    return [check for check in found if kept.get((check.check, check.column)) is check]

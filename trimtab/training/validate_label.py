@@ -12,7 +12,7 @@ from trimtab.training.source import identifier
 from trimtab.training.validate_declared import MOST_CATEGORIES, counted, not_numbers
 from trimtab.training.validate_leaks import encoded, labels
 from trimtab.training.validate_rows import Look, meeting, numbers
-from trimtab.training.validate_stats import Floats, order, told_together
+from trimtab.training.validate_stats import Floats, rank_correlation, told_together
 
 SHARE_MOVED = 0.2
 """By how much a class's share, among rows of a time that the champion has seen, may differ; of other rows the odds by 20 times."""
@@ -25,7 +25,7 @@ KEPT = 0.5
 TIED, LOOSE, PLAIN = 1.5, 1.3, 3.0
 """Features are tied to a label of which they tell 1.5 times as much as of any shuffled one, and no longer where it is less than 1.3
 times; it is said only where what they told is three times what chance tells of so few rows."""
-_LEAST = 5
+_MATCHED, _LEAST = 40, 5
 _SHUFFLES = 10
 _TIE_ROWS, _ROWS = 200, 20_000
 _SEED = 7
@@ -146,10 +146,10 @@ def changed(look: Look) -> Iterator[Check]:
     if key is None or reference is None or key == name or key not in reference.column_names:
         return
     before, now = _matched(look, reference, key, name)
-    if len(before) < 2 * _LEAST:
+    if len(before) < _MATCHED:
         return
     if look.spec.task == "regression":
-        kept = abs(order(now[np.argsort(before, kind="stable")]))
+        kept = rank_correlation(before, now)
         found = f"rank correlation {kept:.2f}"
     else:
         shares = [float((now[before == number] == number).mean()) for number in np.unique(before) if (before == number).sum() >= _LEAST]

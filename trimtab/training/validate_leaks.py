@@ -1,7 +1,8 @@
 """Features that know too much: leaks, identifiers, time stamps; and columns that say nothing.
 
 A leak is known by how well one column alone predicts the label, out of sample. A column may be that good and still be known in time
-(yesterday's value of a slow series): who lists it in `data.expect` says so, and is only told.
+(yesterday's value of a slow series), and a number that grows with each row may be meant (a trend): who lists it in `data.expect`
+says so, and is only told.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from trimtab.spec import Task
 from trimtab.training.checks import Check
@@ -27,7 +29,7 @@ UNIQUE = 0.95
 """A whole number that is different in so many rows may be a row's number."""
 MONOTONE = 0.99
 MOSTLY = 0.5
-_NAMED = re.compile(r"(^|[\W_])(id|ids|uuid|guid|rowid|row_number|index)$|[a-z](Id|ID|Uuid|Guid)$", re.IGNORECASE)
+_NAMED = re.compile(r"(?i:(^|[\W_])(id|ids|uuid|guid|rowid|row_number)$)|[a-z](Id|ID|Uuid|Guid)$")
 _EPOCHS = tuple((631_152_000 * 10**power, 4_102_444_800 * 10**power) for power in (0, 3, 6, 9))
 _DATES = (19_000_101, 21_001_231)
 
@@ -91,7 +93,8 @@ def identifiers(look: Look) -> Iterator[Check]:
             continue
         found = _text(look, name) if facts.kind == "text" else _number(look, name)
         if found is not None:
-            yield found
+            meant = facts.kind == "number" and name in look.declared
+            yield replace(found, severity="warn") if meant else found
 
 
 def _text(look: Look, name: str) -> Check | None:

@@ -9,17 +9,20 @@ Floats = np.ndarray[Any, Any]
 BINS, FEW_BINS = 64, 16
 _PRIOR = 10.0
 _LEAST = 10
+_SEED = 7
 
 
 def told(feature: Floats, codes: bool, label: Floats, classes: int) -> float:
     """The share of the label that the feature alone tells: R squared in a regression (`classes` 0), else 2 AUC - 1 (mean over classes).
 
     `feature` holds numbers (NaN: missing, which may tell something too), or codes of categories where `codes` is set; `label` values,
-    or class numbers. The bins' means are learned on the even rows and asked on the odd ones, and drawn towards the overall mean where
-    a bin has few rows, so that a column that is different in every row tells nothing.
+    or class numbers. The bins' means are learned on one half of the rows and asked on the other, and drawn towards the overall mean
+    where a bin has few rows, so that a column that is different in every row tells nothing.
     """
     if len(label) < 4 * _LEAST:
         return 0.0
+    mixed = _mixed(len(label))
+    feature, label = feature[mixed], label[mixed]
     bins = _codes(feature) if codes else _bins(feature)
     if classes == 0:
         binned = _r2(bins, ranks(label))
@@ -32,7 +35,9 @@ def told_together(features: list[tuple[Floats, bool]], label: Floats, classes: i
     """What all features (each with whether it holds codes) tell together, as a sum of what each bin says (naive Bayes without odds)."""
     if len(label) < 4 * _LEAST or not features:
         return 0.0
-    bins = [_codes(values) if codes else _bins(values, FEW_BINS) for values, codes in features]
+    mixed = _mixed(len(label))
+    label = label[mixed]
+    bins = [_codes(values[mixed]) if codes else _bins(values[mixed], FEW_BINS) for values, codes in features]
     if classes == 0:
         place = ranks(label)
         return max(0.0, _pearson(np.sum([_means(bin_, place) for bin_ in bins], axis=0), place[1::2])) ** 2
@@ -44,6 +49,11 @@ def told_together(features: list[tuple[Floats, bool]], label: Floats, classes: i
             scores = np.sum([np.log(np.maximum(_means(bin_, hits.astype(float), prior), 1e-9)) for bin_ in bins], axis=0)
             found.append(_area(scores, hits[1::2]))
     return float(np.mean(found)) if found else 0.0
+
+
+def _mixed(count: int) -> Floats:
+    """The rows in an order of chance, always the same: what repeats every second row would be on one side alone."""
+    return np.random.default_rng(_SEED).permutation(count)
 
 
 def _codes(feature: Floats) -> Floats:
@@ -107,17 +117,21 @@ def _correlation(left: Floats, right: Floats) -> float:
 
 
 def _pearson(left: Floats, right: Floats) -> float:
-    left, right = left - left.mean(), right - right.mean()
-    scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
-    return 0.0 if scale == 0 or not np.isfinite(scale) else float((left * right).sum()) / scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        left, right = left - left.mean(), right - right.mean()
+        scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
+        return 0.0 if scale == 0 or not np.isfinite(scale) else float((left * right).sum()) / scale
 
 
 def order(values: Floats) -> float:
-    """Spearman's correlation of the values with their places: 1 where they only grow, -1 where they only fall, 0 for fewer than 40."""
+    """The rank correlation of the values with their places: 1 where they only grow, -1 where they only fall."""
     known = values[~np.isnan(values)]
-    if len(known) < 4 * _LEAST:
-        return 0.0
-    return _pearson(ranks(known), np.arange(len(known)) / len(known))
+    return rank_correlation(known, np.arange(len(known)))
+
+
+def rank_correlation(left: Floats, right: Floats) -> float:
+    """Spearman's, with mean ranks for equal values; 0 for fewer than 40 pairs."""
+    return _pearson(ranks(left), ranks(right)) if len(left) >= 4 * _LEAST else 0.0
 
 
 def distance(left: Floats, right: Floats) -> float:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -60,6 +62,30 @@ def test_equal_rows_give_equal_bytes_in_whatever_order_they_come(tmp_path: Path)
     assert first.path.name == f"{first.digest}.parquet"
     found[8]["amount"] += 1
     assert snapshot(spec(write(tmp_path / "c.csv", found)).data, last(300), tmp_path / "three").digest != first.digest
+
+
+def test_many_rows_give_equal_bytes_from_one_file_or_from_many(tmp_path: Path) -> None:
+    count = 150_000
+    draw = np.random.default_rng(1)
+    columns = {"at": pa.array(draw.integers(1_700_000_000, 1_700_050_000, count) * 10**6, pa.timestamp("us", "UTC"))}
+    table = pa.table({**columns, "size": draw.normal(size=count), "amount": draw.integers(0, 9, count)})
+    pq.write_table(table, tmp_path / "all.parquet")
+    shuffled = table.take(pa.array(draw.permutation(count)))
+    (tmp_path / "parts").mkdir()
+    for part in range(3):
+        pq.write_table(shuffled.slice(part * 50_000, 50_000), tmp_path / "parts" / f"{part}.parquet", row_group_size=7000)
+    taken = [snapshot(Data(str(tmp_path / name), "amount", "at"), None, tmp_path / "out") for name in ("all.parquet", "parts/*.parquet")]
+    assert taken[0] == taken[1]
+    groups = pq.read_metadata(taken[0].path)
+    assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [65_536, 65_536, 18_928]
+    times = pq.read_table(taken[0].path).column("at").to_numpy()
+    assert (times[1:] >= times[:-1]).all()
+
+
+def test_labels_that_are_not_a_number_are_not_known(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"size": [1.0, 2.0, 3.0], "amount": [1.0, float("nan"), 3.0]}), tmp_path / "a.parquet")
+    table, unlabelled = read(Data(str(tmp_path / "a.parquet"), "amount"), None)
+    assert (sorted(table.column("amount").to_pylist()), unlabelled) == ([1.0, 3.0], 1)
 
 
 def test_excluded_columns_never_reach_the_snapshot(tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ def test_a_changed_header_is_found_by_the_champions_schema(workshop: Workshop, t
     champion = f"mlflow://models/toy/{known.version}?sha256={known.digest}"
     assert steps.ingest(document(spec(renamed)), last().isoformat(), champion, workshop.uri, tmp_path / "data") == "invalid"
     assert "'size' are missing" in (tmp_path / "data" / "checks.json").read_text()
+    assert "&#x27;size&#x27; are missing" in (tmp_path / "data" / "checks.html").read_text()
 
 
 def test_an_answer_that_mlflow_refuses_is_invalid_input(workshop: Workshop, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_once_more(tmp_path: Pat
     [
         pytest.param(lambda path, number: path.write_text(f"x,y\n{number},2\n"), id="written in place"),
         pytest.param(lambda path, number: (path.unlink(), path.write_text(f"x,y\n{number},2\n")), id="replaced by another file"),
-        pytest.param(lambda path, number: path.open("a").write(f"9,{number}\n"), id="appended to"),
+        pytest.param(lambda path, number: path.write_text(f"{path.read_text()}9,{number}\n"), id="appended to"),
     ],
 )
 def test_a_file_that_is_always_written_is_never_read(tmp_path: Path, change: Any) -> None:

@@ -124,3 +124,14 @@ def test_a_leak_that_is_declared_to_be_known_in_time_is_only_told(tmp_path: Path
     told = validate(read(declared.data, last())[0], declared)
     assert [(check.check, check.severity) for check in told] == [("leak", "warn")]
     assert sentences(told) == ()
+
+
+def test_a_number_that_grows_with_each_row_and_is_declared_is_only_told(tmp_path: Path) -> None:
+    header = ("at", "case_id", "trend", "size", "amount")
+    made = [{**row, "trend": index} for index, row in enumerate(rows(400))]
+    path = write(tmp_path / "a.csv", made, header)
+    severities = []
+    for expect in ((), (E("trend", "number"),)):
+        asked = spec(path, exclude=(), expect=expect)
+        severities += [(check.check, check.severity) for check in validate(read(asked.data, last())[0], asked) if check.column == "trend"]
+    assert severities == [("identifier", "stop"), ("identifier", "warn")]

@@ -87,7 +87,7 @@ def asked(draw: DrawFn, names: list[str]) -> ModelSpec:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_arbitrary_table_gives_checks_and_no_error(data: st.DataObject) -> None:
     table = data.draw(tables())
     spec = data.draw(asked(table.column_names))
