@@ -7,10 +7,11 @@ STAMPS := build/stamps
 BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
 EXISTS ?= docker image inspect {tag}
 TESTS ?= tests/cluster
+BUDGET ?= 60s
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	bench-ingest bench-validation clean
+	bench-ingest bench-search bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -77,6 +78,10 @@ bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: se
 
 bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 seeds: what validation stops
 	$(BIN)/python -m tests.bench.validation
+
+bench-search: $(STAMPS)/local ## what a search gains on later months, against XGBoost's defaults; BUDGET=60s
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.simulation.search --budget $(BUDGET)
 
 clean: ## everything that was built or installed here
 	rm -rf .venv .venv-detectors .tools build demo

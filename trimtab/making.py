@@ -89,7 +89,7 @@ class Search(Closed, frozen=True):
     estimators: Annotated[tuple[Estimator, ...], Meta(min_length=1, max_length=3)] = ("xgboost", "random_forest", "linear")
     """Which kinds of estimator are tried; the best on forward folds of the training rows is kept."""
     parallel: Annotated[int, Meta(ge=1, le=64)] = 1
-    """Over how many tasks (pods, on Kubeflow Pipelines) the trials are spread."""
+    """Over how many tasks the trials are spread: pods on Kubeflow Pipelines, elsewhere two processes at most."""
 
 
 class Training(Closed, frozen=True):

@@ -1,8 +1,9 @@
 """Whether a search is worth its time: a searched version against XGBoost's own defaults on the same rows, on the months that come after.
 
 Each example is cut in time: what was known at the cut is searched and fitted as a run would do it, in as many processes as a run has
-tasks, and both are scored on the rows that follow. Generated examples have a world for each seed; the bike's are five cuts of one.
-Run it as `python -m tests.simulation.search --budget 60s`; the numbers go to build/bench/search.json.
+tasks, and scored on the rows that follow, beside XGBoost's defaults and beside a version that was not searched. Generated examples
+have a world for each seed; the bike's are five cuts of one. Run it as `python -m tests.simulation.search --budget 60s`, or with a
+budget in `--trials` for the same numbers on any machine; they go to build/bench/search.json.
 """
 
 import argparse
@@ -11,9 +12,10 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trimtab.documents import read_model
-from trimtab.spec import ModelSpec
+from trimtab.spec import Budget, ModelSpec
 from trimtab.training.estimators.booster import feature_types
 from trimtab.training.fit import derive, fit
 from trimtab.training.frame import matrix, read_table, targets
@@ -48,6 +50,7 @@ LIBRARY: dict[str, dict[str, Any]] = {
     "binary": {"objective": "binary:logistic"},
     "multiclass": {"objective": "multi:softprob"},
 }
+SIDES = ("library", "untried", "searched")
 LIBRARY_ROUNDS = 100
 """What `xgboost.XGBRegressor()` and `XGBClassifier()` do; depth 6 and eta 0.3 are the library's defaults."""
 
@@ -63,7 +66,7 @@ class World(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What came of a world: the metrics of both on the same later rows."""
+    """What came of a world: the metrics of XGBoost's defaults, of ours, and of the search, on the same later rows."""
 
     example: str
     seed: int
@@ -72,7 +75,8 @@ class Result(Struct, frozen=True):
     estimator: str
     trials: int
     seconds: float
-    default: dict[str, float]
+    library: dict[str, float]
+    untried: dict[str, float]
     searched: dict[str, float]
 
 
@@ -101,9 +105,9 @@ def generated(name: str, seeds: int, folder: Path) -> Iterator[World]:
         yield World(name, seed, world, first + span / 2, first + span * 3 / 4)
 
 
-def played(world: World, budget: str, tasks: int, folder: Path) -> Result:
+def played(world: World, budget: Budget, tasks: int, folder: Path) -> Result:
     """Search, fit and score one world."""
-    asked = replace(world.spec.training.search, budget=replace(world.spec.training.search.budget, time=budget, trials=10_000))
+    asked = replace(world.spec.training.search, budget=budget)
     spec = replace(world.spec, training=replace(world.spec.training, search=asked))
     table = read_table(snapshot(spec.data, world.cut, folder).path)
     began = time.perf_counter()
@@ -111,12 +115,14 @@ def played(world: World, budget: str, tasks: int, folder: Path) -> Result:
         shards = pool.map(searched, [(folder, spec, world.seed, Share(shard, tasks)) for shard in range(tasks)])
         trials: tuple[Trial, ...] = tuple(trial for shard in shards for trial in shard)
     took = time.perf_counter() - began
-    fitted = fit(table, spec, folder / "model", world.seed, trials)
+    fitted = fit(table, spec, folder / "searched", world.seed, trials)
+    fit(table, spec, folder / "untried", world.seed)
     later = after(world)
     schema = derive(table, spec, known=table.num_rows)
     labels = targets(spec.task, schema.classes, later.column(spec.data.label))
-    ours, theirs = (metrics(spec.task, labels, said) for said in (predict(folder / "model", later), library(spec, table, later)))
-    return Result(world.example, world.seed, table.num_rows, later.num_rows, fitted.estimator, len(trials), round(took, 1), theirs, ours)
+    said = (library(spec, table, later), predict(folder / "untried", later), predict(folder / "searched", later))
+    scores = (metrics(spec.task, labels, one) for one in said)
+    return Result(world.example, world.seed, table.num_rows, later.num_rows, fitted.estimator, len(trials), round(took, 1), *scores)
 
 
 def searched(asked: tuple[Path, ModelSpec, int, Share]) -> list[Trial]:
@@ -142,52 +148,60 @@ def library(spec: ModelSpec, table: pa.Table, later: pa.Table) -> Any:
 
 
 def summary(results: list[Result]) -> dict[str, dict[str, float]]:
-    """For each example the mean of each metric, of the defaults and of the search."""
+    """For each example the mean of each metric of each side."""
     found: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(result.example for result in results):
         mine = [result for result in results if result.example == name]
-        for side in ("default", "searched"):
-            for metric in mine[0].default:
+        for side in SIDES:
+            for metric in mine[0].library:
                 found.setdefault(name, {})[f"{side} {metric}"] = sum(getattr(one, side)[metric] for one in mine) / len(mine)
     return found
 
 
+def examples() -> dict[str, Callable[[int, Path], Iterator[World]]]:
+    """The examples that are there, each as what makes its worlds."""
+    others = [name for name in ("fraud", "recommendation") if (ROOT / "examples" / name / "generate.py").exists()]
+    return {"bike-demand": bike, **{name: partial(generated, name) for name in others}}
+
+
 def main(arguments: list[str]) -> int:
-    """Print a line a world and the means; exit code 1 where the defaults are better in the loss that was searched for."""
-    known = {"bike-demand": bike}
-    known |= {name: lambda *given, name=name: generated(name, *given) for name in ("fraud", "recommendation")}  # type: ignore[misc]
-    there = [name for name in known if name == "bike-demand" or (ROOT / "examples" / name / "generate.py").exists()]
+    """Print a line a world and the means; exit code 1 where XGBoost's defaults are better in the loss that was searched for."""
+    known = examples()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("examples", nargs="*", choices=[*there, []], help=f"of {', '.join(there)}; all by default")
+    parser.add_argument("examples", nargs="*", help=f"of {', '.join(known)}; all by default")
     parser.add_argument("--budget", default="60s", help="time of each search")
+    parser.add_argument("--trials", type=int, default=10_000, help="trials of each search")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=2, help="how many processes search at once")
     given = parser.parse_args(arguments)
     results: list[Result] = []
-    print(f"{'example':16}{'seed':>5}{'rows':>8}{'later':>7}  {'loss of':>8}{'defaults':>11}{'search':>11}  estimator (trials)")
+    print(f"{'example':16}{'seed':>5}{'rows':>8}{'later':>7}  {'loss':8}{''.join(f'{side:>11}' for side in SIDES)}  estimator (trials)")
     with tempfile.TemporaryDirectory() as scratch:
-        for name in given.examples or there:
+        for name in given.examples or known:
             for world in known[name](given.seeds, Path(scratch)):
                 folder = Path(scratch) / f"{name}-{world.seed}"
-                results.append(one := played(world, given.budget, given.tasks, folder))
-                loss = loss_of(one)
-                print(f"{one.example:16}{one.seed:>5}{one.rows:>8}{one.later:>7}  {loss:>8}{one.default[loss]:>11.5g}", end="")
-                print(f"{one.searched[loss]:>11.5g}  {one.estimator} ({one.trials})", flush=True)
+                results.append(one := played(world, Budget(given.trials, given.budget), given.tasks, folder))
+                print(line(one), flush=True)
     means = summary(results)
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    body = {"budget": given.budget, "tasks": given.tasks, "means": means, "results": results}
+    body = {"budget": given.budget, "trials": given.trials, "tasks": given.tasks, "means": means, "results": results}
     OUT.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
-    worse = False
     for name, found in means.items():
-        loss = loss_of(next(one for one in results if one.example == name))
         print(f"{name}: " + ", ".join(f"{what} {value:.5g}" for what, value in found.items()))
-        worse |= found[f"searched {loss}"] >= found[f"default {loss}"]
-    return int(worse)
+    losses = {result.example: loss_of(result) for result in results}
+    return int(any(means[name][f"searched {loss}"] >= means[name][f"library {loss}"] for name, loss in losses.items()))
 
 
 def loss_of(result: Result) -> str:
     """What the search makes small: RMSE in a regression, else log loss."""
-    return "rmse" if "rmse" in result.default else "log_loss"
+    return "rmse" if "rmse" in result.library else "log_loss"
+
+
+def line(one: Result) -> str:
+    """A world as a line of the table."""
+    loss = loss_of(one)
+    values = "".join(f"{getattr(one, side)[loss]:>11.5g}" for side in SIDES)
+    return f"{one.example:16}{one.seed:>5}{one.rows:>8}{one.later:>7}  {loss:8}{values}  {one.estimator} ({one.trials})"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from trimtab.events import aware
 from trimtab.schema import SCHEMA, Feature, Knots, Schema
 from trimtab.spec import ModelSpec
 from trimtab.training.estimators import ESTIMATORS
-from trimtab.training.estimators.base import Made, Rows
+from trimtab.training.estimators.base import Rows, Settings
 from trimtab.training.fitted import FOLDS, TWIN, Fitted, Mode, write_fitted
 from trimtab.training.frame import classes_of, holdout, kind_of
 from trimtab.training.search_space import defaults
@@ -83,8 +83,8 @@ def make(table: "pa.Table", spec: ModelSpec, chosen: Trial, folder: Path, seed: 
     """Fit `chosen` into `folder`: the version, its twins, `training.json`."""
     folds = holdout(table, spec.data, 3 if evaluation == "rolling" else 1)
     refit = spec.training.refit
-    first = _fitted(table, spec, chosen, folds[0].trained, folder / TWIN if refit else folder, seed)
-    chosen = msgspec.structs.replace(chosen, parameters={**chosen.parameters, **first.decided})
+    decided = _fitted(table, spec, chosen, folds[0].trained, folder / TWIN if refit else folder, seed)
+    chosen = msgspec.structs.replace(chosen, parameters={**chosen.parameters, **decided})
     for number, fold in enumerate(folds[1:], start=2):
         _fitted(table, spec, chosen, fold.trained, folder / FOLDS / str(number), seed)
     if refit:
@@ -102,7 +102,8 @@ def again(table: "pa.Table", spec: ModelSpec, fitted: Fitted, calibration: Knots
     _fitted(table, spec, chosen, fitted.rows, folder, fitted.seed)
 
 
-def _fitted(table: "pa.Table", spec: ModelSpec, chosen: Trial, until: int, folder: Path, seed: int) -> Made:
+def _fitted(table: "pa.Table", spec: ModelSpec, chosen: Trial, until: int, folder: Path, seed: int) -> Settings:
+    """Fit on the rows before `until` and write the model and its schema; returns what the fit decided itself."""
     estimator = ESTIMATORS[chosen.estimator]
     schema = derive(table, spec, known=until)
     schema = msgspec.structs.replace(schema, format=estimator.format, calibration=chosen.calibration)
@@ -110,7 +111,7 @@ def _fitted(table: "pa.Table", spec: ModelSpec, chosen: Trial, until: int, folde
     folder.mkdir(parents=True, exist_ok=True)
     made.save(folder)
     (folder / SCHEMA).write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=1))
-    return made
+    return made.decided
 
 
 def _time(table: "pa.Table", spec: ModelSpec, rows: int) -> datetime | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIAL_CELLS = 4_000_000
+TRIAL_CELLS = 2_000_000
 """Trials see at most so many rows times features: a seeded sample, in the order of time. The version is fitted on all rows."""
 
 _JUDGED = 5

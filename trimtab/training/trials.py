@@ -24,7 +24,7 @@ _KEPT_SECONDS = 7 * 86_400.0
 _ORDER = ("complete", "untried", "pruned", "failed")
 
 
-class Trial(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Trial(Struct, frozen=True, rename="camel"):
     """One setting of one estimator. `number` counts within its `shard`; `origin` says where the setting came from.
 
     `loss` is the mean of `losses`, one a forward fold (RMSE or log loss; of a pruned trial those that it came to). `parameters` are
