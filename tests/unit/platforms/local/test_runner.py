@@ -239,16 +239,21 @@ def journals(state: Path) -> dict[Path, bytes]:
     return {path: content[: content.rfind(b"\n") + 1] for path, content in found.items()}
 
 
-def test_a_search_that_is_killed_goes_on_in_its_own_task(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["its tasks alone, which are retried", "the whole run, and the next attempt"])
+def test_a_search_that_is_killed_goes_on(local: LocalRunner, state: Path, tmp_path: Path, whole: bool) -> None:
     given = with_search(spec(write(tmp_path / "a.csv", rows())), trials=16, parallel=2, estimators=("xgboost",))
     local.submit(request(given))
     until(lambda: any(content.count(b"\n") >= 2 for content in journals(state).values()))
     before = journals(state)
-    searching = [process for process in family(state) if {"search", "--function_to_execute"} <= set(process.cmdline())]
+    searching = [process for process in family(state) if whole or {"search", "--function_to_execute"} <= set(process.cmdline())]
     for process in searching:
         process.kill()
     until(lambda: local.state("uid", 1)[0] == ENDED)
-    assert local.state("uid", 1) == (ENDED, "")
+    if whole:
+        assert local.state("uid", 1)[1].startswith("the run's process was killed")
+        local.submit(request(given, attempt=2))
+        until(lambda: local.state("uid", 2)[0] == ENDED)
+    assert local.state("uid", 2 if whole else 1) == (ENDED, "")
     assert searching
     assert all(journals(state)[path].startswith(content) for path, content in before.items())
     (board,) = (state / "runs").glob("*/pipeline/**/leaderboard.json")
