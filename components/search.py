@@ -14,7 +14,7 @@ def search(
     tracking_uri: str,
     seed: int,
     shard: int,
-    shards: list,  # type: ignore[type-arg]
+    shards: list[int],
     work: str,
     dataset: Input[Dataset],
     trials: Output[Artifact],

@@ -116,7 +116,8 @@ def journal_of(folder: str, dataset: str, spec: ModelSpec, seed: int, share: Sha
     """
     if not folder:
         return None
-    asked = msgspec.json.encode([dataset, spec.task, spec.data, spec.training.search, seed, share, champion], order="sorted")
+    spaces = [ESTIMATORS[name].space(spec.task) for name in spec.training.search.estimators]
+    asked = msgspec.json.encode([dataset, spec.task, spec.data, spec.training.search, spaces, seed, share, champion], order="sorted")
     return Path(folder) / f"{hashlib.sha256(asked).hexdigest()[:32]}.jsonl"
 
 
