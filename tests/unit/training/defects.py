@@ -21,6 +21,8 @@ from trimtab.training.validate import features_of
 
 Planted = Callable[[pa.Table, ModelSpec, int], pa.Table]
 LATER = 0.2
+SMALL = 70
+"""How many later rows the group of a biased slice has at least."""
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -81,15 +83,18 @@ def skew(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:  # noqa: ARG0
     return _with(table, name, pa.array([text.upper() if text and place >= first else text for place, text in enumerate(texts)]))
 
 
-def biased_slice(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:
-    """The training rows of one group of one column have the labels of random rows of the whole; the later rows have their own."""
-    draw = np.random.default_rng(seed)
+def biased_slice(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:  # noqa: ARG001
+    """In the training rows one small group of one column has its labels the wrong way round; the later rows have them right."""
     name = next(name for name in features_of(table, spec) if kind_of(table.schema.field(name)) == "text")
-    groups = grouping(table, name)
-    wrong = (groups.codes == 0) & (np.arange(table.num_rows) < _first_later(table))
-    order = np.arange(table.num_rows)
-    order[wrong] = draw.integers(0, table.num_rows, int(wrong.sum()))
-    return _with(table, spec.data.label, table.column(spec.data.label).take(order))
+    codes, first = grouping(table, name).codes, _first_later(table)
+    sizes = {int(code): int((codes[first:] == code).sum()) for code in np.unique(codes)}
+    small = min((code for code in sizes if sizes[code] >= SMALL), key=lambda code: sizes[code])
+    wrong = (codes == small) & (np.arange(table.num_rows) < first)
+    if spec.task == "regression":
+        labels = _labels(table, spec)
+        return _with(table, spec.data.label, pa.array(np.where(wrong, 2 * labels.mean() - labels, labels)))
+    classes = int(_labels(table, spec).max()) + 1
+    return _relabelled(table, spec, np.where(wrong, (_labels(table, spec) + 1) % classes, _labels(table, spec)))
 
 
 def over_confident(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:
@@ -104,8 +109,7 @@ def over_confident(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:
     said = xgb.train({**objective, "eta": 0.1, "max_depth": 4, "seed": seed, "nthread": 1}, rows, 60).predict(rows)
     given = labels.copy()
     given[:first] = said >= np.quantile(said, 1 - labels[:first].mean()) if spec.task == "binary" else said.argmax(axis=1)
-    order = np.array([np.flatnonzero(labels == value)[0] for value in given])
-    return _with(table, spec.data.label, table.column(spec.data.label).take(order))
+    return _relabelled(table, spec, given)
 
 
 DEFECTS = (
@@ -153,6 +157,13 @@ def _first_later(table: pa.Table) -> int:
 def _labels(table: pa.Table, spec: ModelSpec) -> Any:
     column = table.column(spec.data.label)
     return targets(spec.task, () if spec.task == "regression" else classes_of(column), column)
+
+
+def _relabelled(table: pa.Table, spec: ModelSpec, places: Any) -> pa.Table:
+    """With the classes at these places as labels, in the label's own type."""
+    labels = _labels(table, spec)
+    column = table.column(spec.data.label)
+    return _with(table, spec.data.label, column.take(np.array([np.flatnonzero(labels == place)[0] for place in places])))
 
 
 def _moved(table: pa.Table, spec: ModelSpec, by: Any) -> pa.Table:

@@ -49,7 +49,7 @@ class Found(Struct, frozen=True):
 
 
 class Harm(Struct, frozen=True, rename="camel"):
-    """The slice on which the candidate's loss is greatest beside the champion's: their ratio, and its lower 95% bound.
+    """The slice on which the candidate is most surely worse than the champion: the ratio of their losses, and its lower 95% bound.
 
     The bound counts how many slices were looked at.
     """
@@ -136,24 +136,22 @@ def worst(groupings: list[Grouping], losses: "np.ndarray[Any, Any]") -> tuple[Fo
 def harm(groupings: list[Grouping], mine: "np.ndarray[Any, Any]", theirs: "np.ndarray[Any, Any]") -> Harm | None:
     """Where the candidate is most surely worse than the champion, over single conditions and pairs; None where no slice has 50 rows.
 
-    `mine` and `theirs` are the losses of the same rows. The bound of a ratio is by its linear approximation, with the variance of means
-    that neighbours in time share; half of the 5% is divided among the single conditions, half among the pairs (Bonferroni).
+    `mine` and `theirs` are the losses of the same rows. What the candidate loses more counts against the champion's mean loss on the slice,
+    or on all rows where that is larger: twice next to nothing is no harm. The bound is that of a mean, with the variance that neighbours in
+    time share; half of the 5% is divided among the single conditions, half among the pairs (Bonferroni).
     """
     import numpy as np
     from scipy.special import ndtri
 
-    looked = list(_candidates(groupings))
+    looked, usual = list(_candidates(groupings)), float(theirs.mean())
     singles = sum(len(parts) == 1 for _, parts, _ in looked)
     found = []
     for name, parts, rows in looked:
-        mean = float(theirs[rows].mean())
-        if mean <= 0:
-            continue
-        ratio = float(mine[rows].mean()) / mean
-        left = mine[rows] - ratio * theirs[rows]
-        error = float(np.sqrt(inflation(left) / len(left)) * left.std(ddof=1)) / mean
+        more = mine[rows] - theirs[rows]
+        scale = max(float(theirs[rows].mean()), usual, 1e-12)
+        error = float(np.sqrt(inflation(more) * more.var(ddof=1) / len(more)))
         sure = float(ndtri(1 - _LEVEL / 2 / (singles if len(parts) == 1 else len(looked) - singles)))
-        found.append(Harm(name, len(left), ratio, ratio - sure * error))
+        found.append(Harm(name, len(more), 1 + float(more.mean()) / scale, 1 + (float(more.mean()) - sure * error) / scale))
     return max(found, key=lambda one: one.lower) if found else None
 
 
