@@ -29,6 +29,10 @@ def bike_demand() -> dict[str, Any]:
     return changed(made, "spec.data.uri", "http://rows.example.com/bike.csv")
 
 
+def gates(*made: dict[str, Any]) -> dict[str, Any]:
+    return changed(MINIMAL, "spec.gates", list(made))
+
+
 TEMPLATE = {
     "nodeSelector": {"disk": "fast"},
     "tolerations": [{"key": "gpu", "operator": "Exists"}],
@@ -49,6 +53,18 @@ TAKEN = {
     "a direct rollout needs no steps": changed(MINIMAL, "spec.rollout", {"strategy": "direct", "steps": []}),
     "the longest list of steps": changed(MINIMAL, "spec.rollout.steps", list(range(1, 100))),
     "a bake of no time": changed(MINIMAL, "spec.rollout.bake.duration", "0s"),
+    "a gate of every kind": changed(
+        gates(
+            {"metric": "rmse", "slice": "season", "notWorseThan": "champion", "margin": "x1.1"},
+            {"metric": "r2", "min": -0.5},
+            {"metric": "residual_difference", "slice": "season", "max": 0.2},
+            {"metric": "attribution_share", "feature": "temp", "max": 0.6},
+            {"metric": "spurious_share", "max": 1},
+        ),
+        "spec.training",
+        {"slices": ["season"], "sensitive": ["season"]},
+    ),
+    "as many gates as there may be": changed(MINIMAL, "spec.gates", [{"metric": "shuffled_loss", "feature": "f" * 256, "max": 3}] * 64),
     "no adoption, said": changed(MINIMAL, "spec.serving.adopt", False),
     "adoption": changed(MINIMAL, "spec.serving.adopt", True),
     "an empty template": changed(MINIMAL, "spec.serving.template", {}),
@@ -80,10 +96,6 @@ def test_a_document_that_both_take(cluster: Cluster, body: dict[str, Any]) -> No
     said = cluster.tried(body)
     assert said.code == 0, said.err
     assert parse_model(json.dumps(body)).name == body["metadata"]["name"]
-
-
-def gates(*made: dict[str, Any]) -> dict[str, Any]:
-    return changed(MINIMAL, "spec.gates", list(made))
 
 
 def of_task(task: str, *made: dict[str, Any]) -> dict[str, Any]:

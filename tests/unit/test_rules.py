@@ -2,8 +2,9 @@
 
 import pytest
 
+from trimtab.measures import FAIRNESS, METRICS, measured
 from trimtab.rules import RULES, impossible
-from trimtab.spec import API_VERSION, Data, Expectation, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving
+from trimtab.spec import API_VERSION, Data, Expectation, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving, Task, Training
 from trimtab.template import OWNED
 
 E = Expectation
@@ -28,6 +29,56 @@ def test_an_item_of_a_list_is_named_by_its_place() -> None:
     assert impossible(model(gates=(Gate("rmse", max=3), Gate("mae")))) == [
         "spec.gates[1]: exactly one of min, max and notWorseThan is needed"
     ]
+
+
+GATES = [
+    (
+        "regression",
+        Gate("roc_auc", min=0.7),
+        "spec.gates: found [{",
+        "a metric that is not measured; allowed in a regression task are rmse, mae, ",
+    ),
+    ("binary", Gate("speed", max=1.0), "spec.gates: found [{", "allowed in a binary task are roc_auc, pr_auc, log_loss, brier, ece, "),
+    ("multiclass", Gate("f1", min=0.7), "spec.gates: found [{", "allowed in a multiclass task are log_loss, brier, ece, "),
+    ("binary", Gate("disparate_impact", min=0.8), "spec.gates: found [{", "allowed is one in its slice, or in training.sensitive"),
+    (
+        "binary",
+        Gate("roc_auc", feature="a", min=0.8),
+        "spec.gates[0].feature: found ",
+        "allowed with attribution_share and shuffled_loss alone",
+    ),
+    (
+        "binary",
+        Gate("slice_loss", slice="a", max=2),
+        "spec.gates[0].slice: found ",
+        "allowed with a metric of predictions or of fairness alone",
+    ),
+    (
+        "binary",
+        Gate("calibration_slope", not_worse_than="champion"),
+        "spec.gates[0].metric: found ",
+        "allowed with notWorseThan are rmse, ",
+    ),
+    ("binary", Gate("roc_auc", min=70), "spec.gates[0]: ", "the metric is a share; allowed as min and max are 0 to 1"),
+    ("regression", Gate("r2", not_worse_than="champion", margin="x0.9"), "spec.gates[0].margin: found ", "allowed is an absolute margin "),
+]
+
+
+@pytest.mark.parametrize(("task", "gate", "start", "part"), GATES)
+def test_a_gate_that_cannot_be_asked(task: str, gate: Gate, start: str, part: str) -> None:
+    (sentence,) = impossible(model(task=task, gates=(gate,)))
+    assert sentence.startswith(start)
+    assert part in sentence
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_every_metric_can_be_asked_in_its_task(task: Task) -> None:
+    asked = tuple(Gate(metric, slice="sex" if metric in FAIRNESS[task] else None, max=1.0) for metric in measured(task))
+    assert impossible(model(task=task, gates=asked)) == []
+
+
+def test_a_sensitive_attribute_is_enough_for_a_fairness_gate() -> None:
+    assert impossible(model(task="binary", gates=(Gate("disparate_impact", min=0.8),), training=Training(sensitive=("sex",)))) == []
 
 
 def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:

@@ -69,13 +69,13 @@ def comparisons(task: Task) -> tuple[Asked, ...]:
 
 
 def sanity(found: Evaluation) -> tuple[Gate, ...]:
-    """The default gates that ask whether something is broken. With noise in its inputs a model's loss may double, or become that of a
+    """The default gates that ask whether something is broken. With noise in its inputs a model's loss may triple, or become that of a
     model without features.
     """
     calibrated = () if found.task == "regression" else (Gate("ece", max=0.1), Gate("calibration_slope", min=0.4))
     loss = "rmse" if found.task == "regression" else "log_loss"
     mine, constant = found.candidate.get(loss, 1.0), found.baseline.get(loss, 1.0)
-    most = round(max(2.0, constant / mine if mine > 0 else 2.0), 2)
+    most = round(max(3.0, constant / mine if mine > 0 else 3.0), 2)
     return (*calibrated, Gate("spurious_share", max=0.0), Gate("slice_loss", max=1.25), Gate("noise_loss", max=most))
 
 
