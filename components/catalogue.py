@@ -85,7 +85,7 @@ def _sentence(component: base_component.BaseComponent) -> str:
 
 def _row(name: str, one: Any, words: str) -> str:
     kind = _artifact(one.type)
-    shown = f"{'list of ' if one.is_artifact_list else ''}{kind}" if kind else _TYPES.get(one.type, one.type)
+    shown = f"{'list of ' if one.is_artifact_list else ''}{kind}" if kind else _TYPES.get(one.type.partition("[")[0], one.type)
     return f"| `{name}` | {shown} | {words.replace('|', '/')} |\n"
 
 
@@ -95,7 +95,7 @@ def _artifact(kind: str) -> str:
 
 
 def _python(kind: str) -> str:
-    return {"String": "str", "Integer": "int", "Double": "float", "Boolean": "bool", "List": "list", "Dict": "dict"}[kind]
+    return {"String": "str", "Integer": "int", "Double": "float", "Boolean": "bool", "List": "list", "Dict": "dict"}[kind.partition("[")[0]]
 
 
 def _default(one: Any) -> str:

@@ -88,7 +88,7 @@ def _allowed(kind: Any) -> str:
     if get_origin(inner) is tuple:
         return f"a list: {_allowed(get_args(inner)[0])}"
     if meta and meta.description:
-        return meta.description
+        return " ".join(meta.description.split())
     bounds = [f"{word} {value}" for word, value in _bounds(meta) if value is not None]
     name = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}.get(
         getattr(inner, "__name__", ""), "a mapping"

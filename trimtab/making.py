@@ -116,7 +116,11 @@ class Gate(Closed, frozen=True):
     """One condition that a candidate must meet before anything of it is deployed: exactly one of min, max and notWorseThan."""
 
     metric: Word
-    """What is measured on the hold-out rows, such as rmse, roc_auc, ece, attribution_share or equal_opportunity."""
+    """What is measured on the hold-out rows. Any task: attribution_share, shuffled_loss, spurious_share, noise_loss, missing_loss,
+    slice_loss. A regression: rmse, mae, mape, r2, residual_difference. A classification: log_loss, brier, ece, calibration_slope, accuracy,
+    demographic_parity, equal_opportunity, disparate_impact; binary also roc_auc, pr_auc, precision, recall, f1; multiclass also
+    macro_precision, macro_recall, macro_f1.
+    """
     slice: Column | None = None
     """Measure it for each value of this column that has 50 rows, and take the worst; for a fairness metric, the attribute."""
     feature: Column | None = None
