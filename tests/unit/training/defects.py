@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from trimtab.spec import Data, ModelSpec, Task
@@ -33,6 +34,30 @@ class Defect(Struct, frozen=True):
     plant: Planted
     gate: str
     tasks: tuple[Task, ...] = ("regression", "binary", "multiclass")
+
+
+def other_unit(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:  # noqa: ARG001
+    """The number that matters most comes in tenths of what it came in before."""
+    name = _strongest(table, spec, "number")
+    return _with(table, name, pa.array(10 * targets("regression", (), table.column(name)), from_pandas=True))
+
+
+def dropped(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:  # noqa: ARG001
+    """The feature that matters most is gone."""
+    return table.drop_columns([_strongest(table, spec)])
+
+
+def stale(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:  # noqa: ARG001
+    """Nothing was loaded for the newest fifth of the time."""
+    times = table.column(str(spec.data.time))
+    first, last = pc.min(times).as_py(), pc.max(times).as_py()
+    return table.filter(pc.less(times, pa.scalar(last - (last - first) * LATER, times.type)))
+
+
+def repeated(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:
+    """A fifth of the rows was loaded twice."""
+    again = np.random.default_rng(seed).choice(table.num_rows, table.num_rows // 5, replace=False)
+    return pa.concat_tables([table, table.take(pa.array(again))]).sort_by(str(spec.data.time))
 
 
 def shuffled_label(table: pa.Table, spec: ModelSpec, seed: int) -> pa.Table:
@@ -171,11 +196,13 @@ def _moved(table: pa.Table, spec: ModelSpec, by: Any) -> pa.Table:
     return _with(table, spec.data.label, pa.array(labels + labels.std() * by))
 
 
-def _strongest(table: pa.Table, spec: ModelSpec) -> str:
-    """The feature whose groups differ most in their mean label."""
+def _strongest(table: pa.Table, spec: ModelSpec, *kinds: str) -> str:
+    """The feature (of these kinds, if some are given) whose groups differ most in their mean label."""
     labels = _labels(table, spec)
     found = {}
     for name in features_of(table, spec):
+        if kinds and kind_of(table.schema.field(name)) not in kinds:
+            continue
         codes = grouping(table, name).codes
         means = [labels[codes == code].mean() for code in np.unique(codes) if (codes == code).sum() >= 50]
         found[name] = float(np.ptp(means)) if means else 0.0
