@@ -11,7 +11,7 @@ BUDGET ?= 60s
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	bench-ingest bench-search bench-validation clean
+	bench-defects bench-ingest bench-run bench-search bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -82,6 +82,14 @@ bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 se
 bench-search: $(STAMPS)/local ## what a search gains on later months, against XGBoost's defaults; BUDGET=60s
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.search --budget $(BUDGET)
+
+bench-run: $(STAMPS)/local ## a whole training run of bike-demand with a search of a minute: where its time goes
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.bench.run --budget $(BUDGET)
+
+bench-defects: $(STAMPS)/local ## planted defects and clean retrains of all examples: what is caught, what is stopped wrongly
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.simulation.defects
 
 clean: ## everything that was built or installed here
 	rm -rf .venv .venv-detectors .tools build demo

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 from msgspec.structs import replace
@@ -96,8 +95,8 @@ def run(spec: ModelSpec, cut: datetime, against: Path | None, folder: Path, seed
     table = read_table(taken.path)
     check_gates(spec, table)
     before = champion_of(against) if against is not None else None
-    broken = [f"check {one.check}: {one.sentence}" for one in validate(taken.path, spec, taken.unlabelled, before, cut) if one.severity == "stop"]
-    if broken:
+    checks = validate(taken.path, spec, taken.unlabelled, before, cut)
+    if broken := [f"check {one.check}: {one.sentence}" for one in checks if one.severity == "stop"]:
         return broken
     fit(table, spec, folder, seed)
     found = evaluate(table, spec, folder, against, folder, seed, against_version="1" if against is not None else "")

@@ -59,7 +59,7 @@ def asked(gates: tuple[Gate, ...], found: Evaluation) -> tuple[Asked, ...]:
 def comparisons(task: Task) -> tuple[Asked, ...]:
     """The default gates against the champion: known to be at most 5% worse, and not known to be 2% worse (in ROC AUC: 0.05 and 0.02).
 
-    The first leaves room for what a few thousand rows cannot tell, the second takes it away where there are more. `docs/concepts.md` has
+    The first leaves room for what a few thousand rows cannot tell, the second takes it away where there are more. `docs/evaluation.md` has
     how often both err.
     """
     primary = PRIMARY[task]

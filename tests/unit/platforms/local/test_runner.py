@@ -1,6 +1,7 @@
 """Training runs as real processes: started once, seen by whoever looks, ended with all that they started."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -65,6 +66,8 @@ def test_a_run_trains_registers_and_leaves_its_outcome(local: LocalRunner, state
     assert local.state("uid", 1) == (ENDED, "")
     assert isinstance(outcome(state), CandidateOutcome)
     assert (state / "mlartifacts" / "toy").is_dir()
+    said = (state / "runs" / "uid-1" / "log.txt").read_text()
+    assert re.search(r"the run took \d+\.\d s \(ingest \S+, search \S+, train \S+, evaluate \S+, register \d+\.\d\)", said)
     local.submit(asked)
     assert local.state("uid", 1) == (ENDED, "")
     assert LocalRunner(state, "").state("uid", 1) == (ENDED, "")
