@@ -4,7 +4,8 @@ on, what it must not be trusted with, and how it can be made again. Values in, a
 
 from datetime import datetime
 
-from trimtab.training.card_facts import Card
+from trimtab.training.card_facts import Card, notes, parts
+from trimtab.training.evaluation.fairness import Fairness
 from trimtab.training.limits import limits
 from trimtab.training.page import Page, Section, markdown
 from trimtab.units import duration
@@ -58,7 +59,7 @@ def _verdict(card: Card) -> str:
     before = "before it was fitted on them too" if card.fitted and card.fitted.refit else "which it was not fitted on"
     text = f"{name} is {number(found.candidate.get(name))}{interval} on {which}, {before}"
     if found.champion is not None:
-        where = f"on {card.compared_rows:,} of them" if card.compared_rows else "there"
+        where = f"on {found.compared_rows:,} of them" if found.compared_rows else "there"
         text += f"; version {found.compared_with}, the champion, has {number(found.champion.get(name))} {where}"
     failed = sum(not gate.passed for gate in card.gates)
     gates = _count(len(card.gates), "gate")
@@ -102,15 +103,15 @@ def _data(card: Card) -> Section:
 
 def _metrics(card: Card) -> Section:
     found, champion = card.evaluation, card.evaluation.champion
-    beside = ["champion", *(["difference, 95%"] if card.differences else [])] if champion else []
-    rows = []
+    beside = ["champion", *(["difference, 95%"] if found.difference else [])] if champion else []
+    apart, rows = {name: one.interval for name, one in found.difference.items()}, []
     for name, value in found.candidate.items():
-        others = [number(champion.get(name)), between(card.differences.get(name))][: len(beside)] if champion else []
+        others = [number(champion.get(name)), between(apart.get(name))][: len(beside)] if champion else []
         rows.append((name, number(value), between(found.interval.get(name)), *others, number(found.baseline.get(name))))
     text = f"On {found.holdout_rows:,} of {found.rows:,} rows{', the newest' if card.lineage.made.data.time else ''}."
     if champion:
-        which = {"twin": "its twin, which was not fitted on them", "served": "as it serves"}.get(card.compared_on, "on the same rows")
-        on = f"{card.compared_rows:,} of them that neither side learned from" if card.compared_rows else "all of them"
+        which = {"twin": "its twin, which was not fitted on them", "served": "as it serves"}.get(found.compared_on, "on the same rows")
+        on = f"{found.compared_rows:,} of them that neither side learned from" if found.compared_rows else "all of them"
         text += f" The champion is version {found.compared_with} ({which}), on {on}; the difference is this version less the champion."
     return Section("Metrics", (text,), ("metric", "this version", "95% interval", *beside, "no features"), tuple(rows))
 
@@ -124,12 +125,17 @@ def _gates(card: Card) -> Section:
 
 def _parts(card: Card) -> tuple[Section | None, ...]:
     """Slices, fairness and calibration, each only where something was measured."""
+    found = card.evaluation
     slices = tuple(
         (part.rows_where, f"{part.rows:,}", part.metric, number(part.value), between(part.interval), number(part.overall), part.how)
-        for part in card.slices
+        for part in parts(found)
     )
-    fairness = tuple((one.attribute, one.metric, number(one.value), between(one.interval), one.groups) for one in card.fairness)
-    calibration = tuple((number(predicted), number(observed)) for predicted, observed in card.calibration)
+    fairness = tuple(
+        (one.attribute, metric, number(value), between(one.interval.get(metric)), _groups(one))
+        for one in found.fairness
+        for metric, value in one.metrics.items()
+    )
+    calibration = tuple((number(one.predicted), number(one.observed)) for one in found.calibration)
     return (
         _section("Slices", ("rows where", "rows", "metric", "value", "95% interval", "all rows", "was"), slices),
         _section("Fairness", ("attribute", "metric", "value", "95% interval", "groups"), fairness),
@@ -137,19 +143,23 @@ def _parts(card: Card) -> tuple[Section | None, ...]:
     )
 
 
+def _groups(one: Fairness) -> str:
+    return ", ".join(f"{group.name}: {group.value:.4g}" for group in one.groups)
+
+
 def _section(title: str, header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Section | None:
     return Section(title, (), header, rows) if rows else None
 
 
 def _explanations(card: Card) -> Section | None:
-    if not card.shares:
+    if card.explanation is None:
         return None
-    most, rest = card.shares[:TOP_FEATURES], card.shares[TOP_FEATURES:]
+    most, rest = card.explanation.features[:TOP_FEATURES], card.explanation.features[TOP_FEATURES:]
     rows = tuple(
         (one.feature, f"{one.share:.1%}", "" if one.interval is None else f"{one.interval[0]:.1%} to {one.interval[1]:.1%}") for one in most
     )
     left = (f"{len(rest)} more features have {sum(one.share for one in rest):.1%} together.",) if rest else ()
-    said = ("Each feature's share of all attribution (Shapley values).", *left, *card.notes)
+    said = ("Each feature's share of all attribution (Shapley values).", *left, *notes(card.evaluation))
     return Section("What it rests on", said, ("feature", "share", "95% interval"), rows)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from trimtab.explanation import EXPLANATION
+from trimtab.explanation import EXPLANATION, read_explanation
 from trimtab.release import CandidateOutcome, InvalidDataOutcome
 from trimtab.schema import read_schema
 from trimtab.spec import Model
 from trimtab.training import card, tracking
-from trimtab.training.card_facts import card_of
+from trimtab.training.card_facts import Card
 from trimtab.training.checks import CHECKS, read_checks, sentences
 from trimtab.training.checks import PAGE as CHECKS_PAGE
 from trimtab.training.evaluate import EVALUATION, Evaluation
@@ -36,9 +36,9 @@ def candidate(model: Model, facts: Facts, tracking_uri: str, dataset: Path, made
     found, results = _judged(evaluation)
     snapshot, fitted = _snapshot(dataset), read_fitted(made)
     lineage = trace(facts, model, used(snapshot, model.spec.data.time), fitted, found.compared_with)
-    told = card_of(
-        lineage, read_schema(made), found, results, fitted, model.metadata.annotations, sentences(read_checks(dataset), "warn"), evaluation
-    )
+    explained = read_explanation(evaluation)
+    warnings = sentences(read_checks(dataset), "warn")
+    told = Card(lineage, read_schema(made), found, results, fitted, model.metadata.annotations, explained, warnings)
     page = card.card_page(told)
     texts = {card.CARD_MARKDOWN: markdown(page), card.CARD_HTML: to_html(page), LINEAGE: encode(lineage).decode()}
     outcome = rejection(results)

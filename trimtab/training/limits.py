@@ -1,6 +1,6 @@
 """What a version must not be trusted with, found in its own numbers: nothing here is written by hand, so nothing is left out."""
 
-from trimtab.training.card_facts import Card, Slice
+from trimtab.training.card_facts import Card, Part, parts
 from trimtab.units import duration
 
 FEW_ROWS = 200
@@ -42,11 +42,11 @@ def _holdout(card: Card) -> list[str]:
 
 
 def _champion(card: Card) -> list[str]:
-    if card.unasked:
-        return [f"The champion was not compared: {card.unasked}."]
+    if card.evaluation.unasked:
+        return [f"The champion was not compared: {card.evaluation.unasked}."]
     if card.evaluation.champion is None:
         return ["There was no champion to compare it with."]
-    if card.compared_on == "twin":
+    if card.evaluation.compared_on == "twin":
         return ["The champion was compared by its twin, for too few rows are later than what the champion itself was fitted on."]
     return []
 
@@ -64,15 +64,16 @@ def _intervals(card: Card) -> list[str]:
 
 
 def _slices(card: Card) -> list[str]:
-    small = [part for part in card.slices if part.rows < FEW_IN_SLICE]
+    told = parts(card.evaluation)
+    small = [part for part in told if part.rows < FEW_IN_SLICE]
     said = [f"It does worse where {part.rows_where}: {part.metric} {part.value:.5g} on {part.rows} rows, {part.overall:.5g} on all."
-            for part in card.slices if _worse(part)]  # fmt: skip
+            for part in told if _worse(part)]  # fmt: skip
     if small:
         said.append(f"Fewer than {FEW_IN_SLICE} rows speak for these slices: {', '.join(part.rows_where for part in small)}.")
     return said
 
 
-def _worse(part: Slice) -> bool:
+def _worse(part: Part) -> bool:
     """Whether the slice was found to be worse, and its own interval says so too."""
     return (
         part.found and part.overall is not None and part.interval is not None and not part.interval[0] <= part.overall <= part.interval[1]

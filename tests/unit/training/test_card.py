@@ -1,32 +1,52 @@
 """The card tells everything that is known, in the same words each time, and does not leave out what speaks against the version."""
 
-import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.training.cards import DATA, EVALUATION, FITTED, GATES, SCHEMA, card, lineage
-from trimtab.errors import InvalidInput
+from tests.unit.training.cards import DATA, FITTED, GATES, SCHEMA, card
+from trimtab.explanation import Attribution, Explanation
 from trimtab.training.card import card_page, head
-from trimtab.training.card_facts import Card, Fairness, Share, Slice, card_of
+from trimtab.training.card_facts import Card
+from trimtab.training.evaluation.bootstrap import Difference
+from trimtab.training.evaluation.fairness import Fairness, Group
+from trimtab.training.evaluation.found import Slice
+from trimtab.training.evaluation.lime import Agreement
+from trimtab.training.evaluation.measured import Measured
+from trimtab.training.evaluation.reliability import Bin
+from trimtab.training.evaluation.spurious import Suspicion
 from trimtab.training.gate import GateResult
 from trimtab.training.limits import limits
 from trimtab.training.page import markdown, to_html
 
+
+def part(name: str, rows: int, rmse: float, interval: tuple[float, float] | None = None) -> Slice:
+    return Slice(name, Measured(rows, {"rmse": rmse, "mae": 3.0}, {"rmse": interval} if interval else {}))
+
+
 FULL = card(
+    evaluation={
+        "slices": (part("colour = red", 300, 2.1, (1.9, 2.3)),),
+        "worst": (part("size >= 9", 60, 4.0, (3.0, 5.0)),),
+        "fairness": (
+            Fairness(
+                "colour",
+                (Group("red", 300, 0.1), Group("blue", 700, -0.1)),
+                {"residual_difference": 0.2},
+                {"residual_difference": (0.1, 0.3)},
+            ),
+        ),
+        "calibration": (Bin(0.1, 0.12, (0.1, 0.2), 50), Bin(0.9, 0.8, (0.7, 0.9), 50)),
+        "difference": {"rmse": Difference(-0.2, (-0.3, -0.1), -0.28, -0.12)},
+        "compared_on": "twin",
+        "compared_rows": 800,
+        "agreement": Agreement(30, 0.91, 0.67),
+        "suspicions": (Suspicion("size", "clock", 0.7, "'size' goes with time"),),
+    },
     annotations={"owner": "ada", "kubectl.kubernetes.io/last-applied-configuration": "{secret}"},
-    slices=(Slice("colour = red", 300, "rmse", 2.1, (1.9, 2.3), 2.0), Slice("size >= 9", 60, "rmse", 4.0, (3.0, 5.0), 2.0, found=True)),
-    fairness=(Fairness("colour", "residual_difference", 0.2, (0.1, 0.3), "red: 0.1, blue: -0.1"),),
-    calibration=((0.1, 0.12), (0.9, 0.8)),
-    shares=(Share("size", 0.7, (0.6, 0.8)), Share("colour", 0.3)),
-    differences={"rmse": (-0.3, -0.1)},
-    compared_on="twin",
-    compared_rows=800,
-    notes=("LIME agrees.",),
+    explanation=Explanation("tree_shap", 80, (Attribution("size", 0.7, (0.6, 0.8)), Attribution("colour", 0.3))),
     warnings=("column 'size' is null in 12 rows",),
 )
 
@@ -65,6 +85,8 @@ def test_what_was_not_measured_has_no_heading() -> None:
         pytest.param("| colour | residual\\_difference | 0.2 | 0.1 to 0.3 | red: 0.1, blue: -0.1 |", id="fairness"),
         pytest.param("| rmse not worse than the champion's, margin x1.02 | 2 | 2.244 | 1.9 to 2.1 | yes |", id="a gate"),
         pytest.param("| size | 70.0% | 60.0% to 80.0% |", id="what it rests on"),
+        pytest.param("'size' goes with time", id="what not to trust"),
+        pytest.param("by 0.91 (rank correlation) and names 67%", id="how far LIME agrees"),
         pytest.param("owner: ada", id="the Model's annotations"),
         pytest.param("Made for Release toy-1a2b3c, asked for by performance.", id="who asked"),
         pytest.param("eta=0.05, rounds=120", id="the parameters"),
@@ -87,8 +109,8 @@ LIMITS: dict[str, Limit] = {
     "rows without a time": (card(replace(DATA, time=None)), "the holdout is a random fifth"),
     "late labels": (card(replace(DATA, label_delay="24h")), "Labels arrive 24h late"),
     "no champion": (card(evaluation={"champion": None, "compared_with": ""}), "no champion to compare it with"),
-    "a champion by its twin": (card(compared_on="twin"), "compared by its twin"),
-    "a champion that cannot be asked": (card(unasked="it takes other features"), "not compared: it takes other features"),
+    "a champion by its twin": (card(evaluation={"compared_on": "twin"}), "compared by its twin"),
+    "a champion that cannot be asked": (card(evaluation={"unasked": "it takes other features"}), "not compared: it takes other features"),
     "a wide interval": (card(evaluation={"interval": {"rmse": (1.0, 3.0)}}), "rmse (50%)"),
     "a slice that is worse": (FULL, "worse where size >= 9: rmse 4 on 60 rows, 2 on all"),
     "a small slice": (FULL, "Fewer than 100 rows speak for these slices: size >= 9"),
@@ -109,7 +131,7 @@ def test_a_limit_that_is_none_is_not_told() -> None:
 
 
 def test_a_declared_slice_is_not_called_worse_for_being_below_the_mean() -> None:
-    declared = card(slices=(Slice("colour = red", 300, "rmse", 4.0, (3.0, 5.0), 2.0),))
+    declared = card(evaluation={"slices": (part("colour = red", 300, 4.0, (3.0, 5.0)),)})
     assert not any("worse where" in limit for limit in limits(declared))
 
 
@@ -152,7 +174,7 @@ NASTY = "<script>alert(1)</script> | a*b_c [x](http://y) `code`"
 
 
 def test_names_from_data_and_people_stay_text() -> None:
-    values = replace(FULL, annotations={"owner": NASTY}, slices=(Slice(NASTY, 60, "rmse", 4.0, None, 2.0),))
+    values = card(evaluation={"slices": (part(NASTY, 60, 4.0),)}, annotations={"owner": NASTY})
     read = Page()
     read.feed(to_html(card_page(values)))
     assert read.foreign == []
@@ -160,48 +182,3 @@ def test_names_from_data_and_people_stay_text() -> None:
     assert "<script>" not in said
     row = next(line for line in said.splitlines() if line.startswith("| &lt;script"))
     assert len(re.findall(r"(?<!\\)\|", row)) == 8, "the bar of the name opens no further cell"
-
-
-def write(folder: Path, name: str, content: Any) -> None:
-    (folder / name).write_text(json.dumps(content))
-
-
-def made(folder: Path) -> Card:
-    return card_of(lineage(), SCHEMA, EVALUATION, GATES, FITTED, {}, (), folder)
-
-
-def test_an_evaluation_without_findings_makes_a_card_without_them(tmp_path: Path) -> None:
-    assert made(tmp_path) == card()
-
-
-def test_findings_are_read_from_the_evaluations_files(tmp_path: Path) -> None:
-    measured = {"rows": 60, "metrics": {"rmse": 4.0, "mae": 3.0}, "interval": {"rmse": [3.0, 5.0]}}
-    write(
-        tmp_path,
-        "evaluation.json",
-        {
-            "slices": [{"name": "colour = red", "column": "colour", "measured": {**measured, "rows": 300}}],
-            "worst": [{"name": "size >= 9", "measured": measured, "effect": 0.5}],
-            "fairness": [{"attribute": "colour", "groups": [{"name": "red", "rows": 300, "value": 0.1}], "metrics": {"parity": 0.2}}],
-            "calibration": [{"predicted": 0.1, "observed": 0.12, "interval": [0.1, 0.2], "rows": 50}],
-            "difference": {"rmse": {"value": -0.2, "interval": [-0.3, -0.1], "lower": -0.28, "upper": -0.12}},
-            "comparedOn": "served",
-            "comparedRows": 800,
-            "agreement": {"rows": 30, "rankCorrelation": 0.91, "topOverlap": 0.67},
-            "suspicions": [{"feature": "size", "rule": "clock", "share": 0.7, "sentence": "'size' goes with time"}],
-        },
-    )  # fmt: skip
-    write(tmp_path, "explanation.json", {"method": "tree_shap", "rows": 80, "features": [{"feature": "size", "share": 0.7}]})
-    found = made(tmp_path)
-    assert [(part.rows_where, part.rows, part.found) for part in found.slices] == [("colour = red", 300, False), ("size >= 9", 60, True)]
-    assert found.fairness[0].groups == "red: 0.1"
-    assert (found.calibration, found.differences) == (((0.1, 0.12),), {"rmse": (-0.3, -0.1)})
-    assert (found.compared_on, found.compared_rows, found.shares) == ("served", 800, (Share("size", 0.7),))
-    assert found.notes[0] == "'size' goes with time"
-    assert "by 0.91 (rank correlation) and names 67%" in found.notes[1]
-
-
-def test_a_file_that_is_no_explanation_is_refused_by_name(tmp_path: Path) -> None:
-    write(tmp_path, "explanation.json", {"features": "size"})
-    with pytest.raises(InvalidInput, match=r"explanation\.json of the evaluation cannot be read"):
-        made(tmp_path)
