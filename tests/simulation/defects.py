@@ -29,7 +29,7 @@ from trimtab.training.evaluate import evaluate
 from trimtab.training.fit import fit
 from trimtab.training.frame import read_table
 from trimtab.training.gate import check_gates, judge
-from trimtab.training.ingest import read, snapshot
+from trimtab.training.ingest import read, snapshot, told_apart
 from trimtab.training.validate import champion_of, validate
 
 ROWS = 60_000
@@ -91,7 +91,7 @@ def champion(given: Retrain, folder: Path) -> Path:
 
 def run(spec: ModelSpec, cut: datetime, against: Path | None, folder: Path, seed: int) -> list[str]:
     """One run's steps into `folder`; returns the sentences of what stopped it, each after the name of its check or gate."""
-    taken = snapshot(spec.data, cut, folder / "rows")
+    taken = snapshot(spec.data, cut, folder / "rows", told_apart(spec))
     table = read_table(taken.path)
     check_gates(spec, table)
     before = champion_of(against) if against is not None else None

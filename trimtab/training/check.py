@@ -11,7 +11,7 @@ from trimtab.spec import ModelSpec
 from trimtab.training.checks import sentences
 from trimtab.training.frame import columns_of
 from trimtab.training.gate import check_gates
-from trimtab.training.ingest import check_columns, snapshot
+from trimtab.training.ingest import check_columns, snapshot, told_apart
 from trimtab.training.source import identifier, reading
 from trimtab.training.validate import validate
 
@@ -27,7 +27,7 @@ def check(spec: ModelSpec, start: datetime | None) -> datetime:
     """
     cut = aware(start) if start is not None else _default(spec)
     with tempfile.TemporaryDirectory() as folder:
-        taken = snapshot(spec.data, cut, Path(folder))
+        taken = snapshot(spec.data, cut, Path(folder), told_apart(spec))
         check_gates(spec, columns_of(taken.path))
         found = validate(taken.path, spec, taken.unlabelled, cut=cut)
     for sentence in sentences(found):

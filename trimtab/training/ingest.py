@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import aware
-from trimtab.spec import Data
+from trimtab.spec import Data, ModelSpec
 from trimtab.training.remote import shown
 from trimtab.training.source import first_line, identifier, reading
 from trimtab.units import duration
@@ -41,11 +41,16 @@ class Snapshot(Struct, frozen=True):
     unlabelled: int
 
 
-def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
+def told_apart(spec: ModelSpec) -> tuple[str, ...]:
+    """The columns by whose values an evaluation tells rows apart. They are kept also where they are never features."""
+    return (*spec.training.slices, *spec.training.sensitive, *(gate.slice for gate in spec.gates if gate.slice))
+
+
+def snapshot(data: Data, cut: datetime | None, folder: Path, kept: tuple[str, ...] = ()) -> Snapshot:
     """Write the rows known at `cut` to `<folder>/<sha256>.parquet`, in the order of time.
 
     Without `data.time` all rows are taken, ordered by a hash of their content: the last fifth, which is the holdout, is then a
-    random one, and a row falls on the same side in the next run. Columns in `data.exclude` are not kept.
+    random one, and a row falls on the same side in the next run. Columns in `data.exclude` that are not `kept` are left out.
     Raises InvalidInput where the data does not have the columns it should have.
     """
     import pyarrow.parquet as pq
@@ -59,7 +64,7 @@ def snapshot(data: Data, cut: datetime | None, folder: Path) -> Snapshot:
                 writer.write_table(group, row_group_size=_ROWS_A_GROUP)
 
     try:
-        rows, unlabelled = _known_rows(data, cut, write)
+        rows, unlabelled = _known_rows(data, cut, write, kept)
     except OSError as error:
         msg = f"the snapshot of {shown(data.uri)!r} cannot be written: {error.strerror or error}"
         raise Unavailable(msg) from error
@@ -84,7 +89,9 @@ def read(data: Data, cut: datetime | None) -> "tuple[pa.Table, int]":
     return found[0].combine_chunks(), unlabelled
 
 
-def _known_rows(data: Data, cut: datetime | None, take: "Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]") -> tuple[int, int]:
+def _known_rows(
+    data: Data, cut: datetime | None, take: "Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]", kept: tuple[str, ...] = ()
+) -> tuple[int, int]:
     """Give the labelled rows to `take`, in order; returns how many they were, and how many up to the cut have no label yet."""
     counted = [0, 0]
 
@@ -101,7 +108,7 @@ def _known_rows(data: Data, cut: datetime | None, take: "Callable[[pa.Schema, It
 
         check_columns(data, rows.columns)
         connection.register("found", rows)
-        reader = connection.sql(_query(data, cut, rows.columns, rows.types)).to_arrow_reader(_ROWS_A_BATCH)
+        reader = connection.sql(_query(data, cut, rows.columns, rows.types, kept)).to_arrow_reader(_ROWS_A_BATCH)
         schema = pa.schema([field for field in reader.schema if field.name != _KNOWN])
         take(schema, labelled(reader))
 
@@ -142,14 +149,11 @@ def _regrouped(schema: "pa.Schema", batches: "Iterator[pa.RecordBatch]") -> "Ite
         yield pa.Table.from_batches(held, schema).combine_chunks()
 
 
-def _query(data: Data, cut: datetime | None, columns: list[str], kinds: list[Any]) -> str:
+def _query(data: Data, cut: datetime | None, columns: list[str], kinds: list[Any], kept: tuple[str, ...]) -> str:
     """All rows up to the cut, whether their label is known at it, in the order of time and then of their content."""
     label = identifier(data.label)
-    kept = {
-        name: _column(name, kind, data)
-        for name, kind in zip(columns, kinds, strict=True)
-        if name not in data.exclude or name in (data.label, data.key, data.time)
-    }
+    never = set(data.exclude) - {data.label, data.key, data.time, *kept}
+    made = {name: _column(name, kind, data) for name, kind in zip(columns, kinds, strict=True) if name not in never}
     kind = str(dict(zip(columns, kinds, strict=True))[data.label])
     known = f"{label} IS NOT NULL" + (f" AND NOT isnan({label})" if kind in ("DOUBLE", "FLOAT") else "")
     upto, order = "TRUE", _TIE
@@ -160,8 +164,8 @@ def _query(data: Data, cut: datetime | None, columns: list[str], kinds: list[Any
         if cut is not None:
             upto = f"({time} IS NULL OR {_between(time, data, aware(cut))})"
             known += f" AND {time} <= {_moment(aware(cut) - duration(data.label_delay))}"
-    values = ", ".join(f"{made} AS {identifier(name)}" for name, made in kept.items())
-    texts = ", ".join(f"coalesce(CAST({identifier(name)} AS VARCHAR), chr(30))" for name in kept)
+    values = ", ".join(f"{column} AS {identifier(name)}" for name, column in made.items())
+    texts = ", ".join(f"coalesce(CAST({identifier(name)} AS VARCHAR), chr(30))" for name in made)
     rows = f"SELECT *, ({known}) AS {_KNOWN}, md5_number(concat_ws(chr(31), {texts})) AS {_TIE} FROM (SELECT {values} FROM found)"  # noqa: S608
     return f"SELECT * EXCLUDE ({_TIE}) FROM ({rows}) WHERE {upto} ORDER BY {order}"  # noqa: S608
 

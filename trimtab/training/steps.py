@@ -38,7 +38,7 @@ def ingest(
     """
     from trimtab.training.frame import columns_of, read_table
     from trimtab.training.gate import check_gates
-    from trimtab.training.ingest import snapshot
+    from trimtab.training.ingest import snapshot, told_apart
     from trimtab.training.score import elsewhere, unfit, unlabelled
     from trimtab.training.validate import champion_of, validate
 
@@ -46,7 +46,7 @@ def ingest(
     out.mkdir(parents=True, exist_ok=True)
     try:
         spec = msgspec.structs.replace(spec, data=elsewhere(spec.data, uri, history))
-        taken = snapshot(spec.data if labelled else unlabelled(spec.data), at, out)
+        taken = snapshot(spec.data, at, out, told_apart(spec)) if labelled else snapshot(unlabelled(spec.data), at, out)
         rows = taken.rows
         if labelled:
             check_gates(spec, columns_of(taken.path))

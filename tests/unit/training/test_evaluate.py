@@ -13,12 +13,14 @@ import pytest
 from tests.unit.training.data import START, last, rows, spec, write
 from tests.unit.training.twins import version
 from trimtab.explanation import read_explanation
-from trimtab.schema import read_metrics
+from trimtab.schema import read_metrics, read_schema
 from trimtab.spec import Gate, ModelSpec, Training
 from trimtab.training.evaluate import Evaluation, evaluate, holdout_start
 from trimtab.training.fit import fit
 from trimtab.training.fitted import FITTED, predict_holdout, twin
-from trimtab.training.ingest import read
+from trimtab.training.frame import columns_of, read_table
+from trimtab.training.gate import check_gates
+from trimtab.training.ingest import read, snapshot, told_apart
 from trimtab.training.model import predict
 from trimtab.training.scores import metrics, row_losses
 
@@ -219,3 +221,20 @@ def test_a_classification_has_curves_fairness_and_a_threshold(tmp_path: Path) ->
 def test_an_evaluation_is_the_same_again(tmp_path: Path) -> None:
     champion, made = Made(tmp_path / "one", 740), Made(tmp_path / "two", 800, slices=("colour",))
     assert made.against(champion.folder, tmp_path / "a") == made.against(champion.folder, tmp_path / "b")
+
+
+def test_an_excluded_column_tells_rows_apart_and_is_no_feature(tmp_path: Path) -> None:
+    given = spec(write(tmp_path / "a.csv", rows(800)), exclude=("note", "open", "colour"))
+    given = msgspec.structs.replace(given, training=Training(slices=("open",), sensitive=("colour",)))
+    taken = snapshot(given.data, last(800), tmp_path / "rows", told_apart(given))
+    table = read_table(taken.path)
+    check_gates(given, columns_of(taken.path))
+    assert "note" not in table.column_names
+    made = version(table, given, tmp_path / "model")
+    found = evaluate(table, given, made, None, tmp_path / "out", 7)
+    assert read_schema(made).names == ["size"]
+    assert {part.column for part in found.slices} == {"open"}
+    assert found.fairness[0].attribute == "colour"
+    assert pq.read_table(tmp_path / "out" / "reference.parquet").column_names == [
+        name for name in COLUMNS if name not in ("colour", "open")
+    ]
