@@ -4,6 +4,7 @@ msgspec finds the first fault; this module turns it into the field's path, what 
 Model it then asks the rules (`rules.py`) for what no single field can show: combinations that cannot work.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -32,6 +33,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|Tr
 T = TypeVar("T", bound=Struct)
 _PARTS = re.compile(r"\.{3}|[^.\[\]]+")
 _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_WANTED = re.compile(r"(?P<kind>\w+)(?: of length)?(?: (?P<sign>[<>]=?) (?P<bound>\S+))?(?:, got \w+)?$")
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list", "object": "a mapping"}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
 def read_model(path: Path) -> Model:
@@ -73,6 +77,9 @@ def parse(text: str, kind: type[T], where: str, shape: str) -> T:
         raise InvalidInput(msg) from error
     if not isinstance(raw, dict):
         msg = f"{where}: {shape}, found {type(raw).__name__}"
+        raise InvalidInput(msg)
+    if path := _not_finite(raw):
+        msg = f"{where}: {path}: found {_found(raw, path)}, allowed is a finite number"
         raise InvalidInput(msg)
     try:
         return msgspec.convert(raw, kind)
@@ -138,4 +145,26 @@ def _allowed(path: str, what: str, document: type[Struct]) -> str:
         return ", ".join(repr(value) for value in get_args(inner))
     if isinstance(inner, type) and issubclass(inner, Struct):
         return "a mapping with " + ", ".join(_fields(inner))
-    return what.removeprefix("Expected ").replace("`", "")
+    return _plain(what.removeprefix("Expected ").replace("`", ""))
+
+
+def _plain(wanted: str) -> str:
+    """What msgspec wanted, such as "int >= 1", "array of length <= 20" or "bool, got str", in a reader's words."""
+    found = _WANTED.match(wanted)
+    if found is None or found["kind"] not in _KINDS:
+        return wanted
+    bound = f" of {_BOUNDS[found['sign']]} {found['bound'].removesuffix('.0')}" if found["sign"] else ""
+    return f"{_KINDS[found['kind']]}{bound}"
+
+
+def _not_finite(raw: Any, path: str = "") -> str | None:
+    """The path of the first number that is none: YAML has words for them, and no bound or share means anything there."""
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return path
+    if isinstance(raw, list):
+        inner = ((f"{path}[{index}]", one) for index, one in enumerate(raw))
+    elif isinstance(raw, dict):
+        inner = ((_join(path, str(name)), one) for name, one in raw.items())
+    else:
+        return None
+    return next((found for where, one in inner if (found := _not_finite(one, where)) is not None), None)

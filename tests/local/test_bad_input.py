@@ -56,6 +56,35 @@ BAD_DOCUMENTS = {
 }
 
 
+TRAINING, DATA = "  approval: automatic", "history: 25d"
+BAD_DOCUMENTS |= {
+    "a slice by a column that is not there": (
+        GOOD.replace(TRAINING, f"{TRAINING}\n  training: {{slices: [region]}}"),
+        "spec.training.slices[0]: there is no column of numbers or texts 'region' in the data; allowed are",
+    ),
+    "a sensitive attribute that is not there": (
+        GOOD.replace(TRAINING, f"{TRAINING}\n  training: {{sensitive: [age]}}"),
+        "spec.training.sensitive[0]: there is no column of numbers or texts 'age' in the data",
+    ),
+    "a gate of a feature that is not there": (
+        GOOD.replace(TRAINING, f"{TRAINING}\n  gates: [{{metric: attribution_share, feature: price, max: 0.5}}]"),
+        "spec.gates[0].feature: there is no feature 'price' in the data; allowed are 'hour', 'warmth', 'kind'",
+    ),
+    "a budget that is none": (
+        GOOD.replace(TRAINING, f"{TRAINING}\n  training: {{search: {{budget: {{trials: 0}}}}}}"),
+        "spec.training.search.budget.trials: found 0, allowed is a whole number of at least 1",
+    ),
+    "rows that are not as declared": (
+        GOOD.replace(DATA, f"{DATA}, expect: [{{column: warmth, max: 20}}]"),
+        "column 'warmth' is above 20 in 97 of 594 rows; at most 20 is allowed (data.expect)",
+    ),
+    "a column that is known too late": (
+        GOOD.replace(DATA, f"{DATA}, expect: [{{column: warmth, available: false}}]"),
+        "column 'warmth' is not known when a prediction is asked for (data.expect)",
+    ),
+}
+
+
 @pytest.mark.parametrize(("document", "sentence"), BAD_DOCUMENTS.values(), ids=BAD_DOCUMENTS.keys())
 def test_a_document_that_cannot_work(fresh: Callable[[str], Laptop], document: str, sentence: str) -> None:
     laptop = fresh(document)

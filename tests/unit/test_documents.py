@@ -84,6 +84,35 @@ BAD = {
         text(spec='  gates: [{metric: rmse, max: 3, margin: "+1"}]'),
         'spec.gates[0].margin: found "+1", a margin only goes with',
     ),
+    "a search of no trial": (
+        text(spec="  training: {search: {budget: {trials: 0}}}"),
+        "trials: found 0, allowed is a whole number of at least 1",
+    ),
+    "a search without end": (
+        text(spec="  training: {search: {budget: {time: soon}}}"),
+        "time: found 'soon', allowed is a duration such as",
+    ),
+    "a search of nothing": (text(spec="  training: {search: {estimators: []}}"), "estimators: found [], allowed is a list of at least 1"),
+    "an estimator of which nobody heard": (
+        text(spec="  training: {search: {estimators: [catboost]}}"),
+        "spec.training.search.estimators[0]: found 'catboost', allowed is 'xgboost', 'random_forest', 'linear'",
+    ),
+    "more tasks than may be": (
+        text(spec="  training: {search: {parallel: 65}}"),
+        "parallel: found 65, allowed is a whole number of at most 64",
+    ),
+    "a holdout at random": (text(spec="  training: {evaluation: random}"), "evaluation: found 'random', allowed is 'holdout', 'rolling'"),
+    "a truth in words": (text(spec="  training: {refit: 'yes'}"), "spec.training.refit: found 'yes', allowed is true or false"),
+    "one slice that is no list": (text(spec="  training: {slices: region}"), "spec.training.slices: found 'region', allowed is a list"),
+    "a sensitive column that is a number": (text(spec="  training: {sensitive: [1]}"), "sensitive[0]: found 1, allowed is a column's name"),
+    "a bound that is no number": (
+        text(spec="  gates: [{metric: rmse, max: .nan}]"),
+        "spec.gates[0].max: found nan, allowed is a finite number",
+    ),
+    "a range without end": (
+        text(data=", expect: [{column: a, max: .inf}]"),
+        "spec.data.expect[0].max: found inf, allowed is a finite number",
+    ),
     "a text where a mapping belongs": (text(spec="  monitoring: 3"), "spec.monitoring: found 3, allowed is a mapping with window, drift"),
     "no label": (text().replace(", label: demand", ""), "spec.data.label: is missing and has no default"),
     "another kind": (text().replace("kind: Model", "kind: Pod"), "kind: found 'Pod', allowed is 'Model'"),
