@@ -70,7 +70,7 @@ def _rows(shape: type[Struct], path: str) -> list[str]:
         elif get_args(inner) and isinstance(get_args(inner)[0], type) and issubclass(get_args(inner)[0], Struct):
             lines += _rows(get_args(inner)[0], f"{place}[]")
         else:
-            sentence = sentence_of(shape, field.name, kind)
+            sentence = " ".join(sentence_of(shape, field.name, kind).split())
             lines.append(f"| `{place}` | {sentence} | {_allowed(kind)} | {_default(field)} |\n")
     return lines
 
@@ -88,7 +88,7 @@ def _allowed(kind: Any) -> str:
     if get_origin(inner) is tuple:
         return f"a list: {_allowed(get_args(inner)[0])}"
     if meta and meta.description:
-        return " ".join(meta.description.split())
+        return meta.description
     bounds = [f"{word} {value}" for word, value in _bounds(meta) if value is not None]
     name = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}.get(
         getattr(inner, "__name__", ""), "a mapping"
