@@ -165,7 +165,7 @@ def examples() -> dict[str, Callable[[int, Path], Iterator[World]]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line a world and the means (all metrics are in the file); exit code 1 where XGBoost's defaults are better in the loss that was searched for."""
+    """Print a line a world, and the means. Exit code 1 where XGBoost's defaults are better in the loss that was searched for."""
     known = examples()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("examples", nargs="*", help=f"of {', '.join(known)}; all by default")
