@@ -128,8 +128,10 @@ def planted(example: str, seed: int) -> dict[str, list[str]]:
         return found
 
 
-def _name(stopped: str) -> str:
-    return stopped.split(":")[0]
+def _names(stopped: list[str]) -> list[str]:
+    """The names of what stopped a retrain; those against the champion only where nothing else said what is wrong."""
+    names = [sentence.split(":")[0] for sentence in stopped]
+    return [name for name in names if "champion's" not in name] or names
 
 
 def lines(found: dict[str, list[dict[str, list[str]]]]) -> Iterator[str]:
@@ -140,7 +142,7 @@ def lines(found: dict[str, list[dict[str, list[str]]]]) -> Iterator[str]:
         for seeds in found.values():
             caught = [one[defect] for one in seeds if defect in one]
             counts += f"{sum(map(bool, caught)):>12} of {len(caught):<2}" if caught else f"{'cannot have it':>18}"
-            names |= dict.fromkeys(_name(one) for stopped in caught for one in stopped)
+            names |= dict.fromkeys(name for stopped in caught for name in _names(stopped))
         yield f"{defect:30}{counts}  {', '.join(names)}"
 
 
