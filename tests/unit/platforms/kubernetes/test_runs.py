@@ -79,7 +79,7 @@ def test_nothing_need_be_said(tmp_path: Path) -> None:
             "training: {existingSecret: My Secret}", "training.existingSecret: found 'My Secret', allowed is the name", id="no name"
         ),
         pytest.param("kfp: {url: ml-pipeline:8888}", "kfp.url: found 'ml-pipeline:8888', allowed is an address http://", id="no scheme"),
-        pytest.param("kfp: {multiUser: 1}", "kfp.multiUser: found 1, allowed is bool", id="neither true nor false"),
+        pytest.param("kfp: {multiUser: 1}", "kfp.multiUser: found 1, allowed is true or false", id="neither true nor false"),
         pytest.param("- training", "how training runs are made is a mapping with training and kfp, found list", id="a list"),
         pytest.param("training: [", "not YAML at line", id="no YAML"),
     ],
