@@ -11,7 +11,7 @@ BUDGET ?= 60s
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	bench-defects bench-ingest bench-run bench-search bench-validation clean
+	bench-capture bench-defects bench-ingest bench-run bench-search bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -90,6 +90,9 @@ bench-run: $(STAMPS)/local ## a whole training run of bike-demand with a search 
 bench-defects: $(STAMPS)/local ## planted defects and clean retrains of all examples: what is caught, what is stopped wrongly
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.defects
+
+bench-capture: $(STAMPS)/local ## a million requests while the monitor is dead: memory, and every loss counted
+	$(BIN)/python -m tests.bench.capture
 
 clean: ## everything that was built or installed here
 	rm -rf .venv .venv-detectors .tools build demo

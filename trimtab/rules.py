@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from trimtab.gate_rules import GATE_RULES
 from trimtab.rule import Rule as Rule
-from trimtab.spec import Data, Drift, Expectation, Model, Rollout, Serving, Window
-from trimtab.template import OWNED, Owned, given
+from trimtab.serving_rules import SERVING_RULES
+from trimtab.spec import Data, Drift, Expectation, Model, Rollout, Window
 from trimtab.units import duration, persistence
 
 
@@ -76,15 +76,6 @@ def _too_many_hits(drift: Drift) -> bool:
     return wanted.hits > wanted.windows
 
 
-def _explained(serving: Serving) -> bool:
-    return serving.explainer is not None
-
-
-def _too_few_allowed(serving: Serving) -> bool:
-    most = serving.template.get("maxReplicas")
-    return most is not None and (not isinstance(most, int) or most < serving.replicas)
-
-
 def _zero(length: str | None) -> bool:
     return length is not None and not duration(length)
 
@@ -92,21 +83,6 @@ def _zero(length: str | None) -> bool:
 def _positive(field: str) -> str:
     return f"!has(self.{field}) || !self.{field}.matches('^0+[a-z]+$')"
 
-
-def _left_to_trimtab(owned: Owned) -> Rule:
-    words = ["self", "template", *owned.path.split(".")]
-    return Rule(
-        name=f"template-{owned.path}",
-        on="spec.serving",
-        at=f"template.{owned.path}",
-        cel=" || ".join(f"!has({'.'.join(words[:length])})" for length in range(2, len(words) + 1)),
-        message=f"this is Trimtab's own: {owned.instead}",
-        broken=lambda serving: given(serving.template, owned.path),
-        reads=owned.kind,
-    )
-
-
-_COMING = "allowed is nothing yet: this is coming; leave it out"
 
 RULES = (
     Rule(
@@ -179,27 +155,7 @@ RULES = (
         broken=_values_of_numbers,
     ),
     *GATE_RULES,
-    Rule(
-        name="explainer-coming",
-        on="spec.serving",
-        at="explainer",
-        cel="!has(self.explainer)",
-        message=_COMING,
-        broken=_explained,
-    ),
-    *(_left_to_trimtab(owned) for owned in OWNED),
-    Rule(
-        name="template-most",
-        on="spec.serving",
-        at="template.maxReplicas",
-        cel=(
-            "!has(self.template) || !has(self.template.maxReplicas) || "
-            "self.template.maxReplicas >= (has(self.replicas) ? self.replicas : 1)"
-        ),
-        message="allowed is a whole number, at least spec.serving.replicas",
-        broken=_too_few_allowed,
-        reads=int,
-    ),
+    *SERVING_RULES,
     Rule(
         name="strategy-coming",
         on="spec.rollout",

@@ -47,8 +47,17 @@ class Explainer(Closed, frozen=True):
     """How a prediction is explained. Coming."""
 
 
+class Capture(Closed, frozen=True):
+    """What the monitor is told of requests and their answers."""
+
+    sample: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """The share of the requests that is told; each then says how many it stands for."""
+    redact: Annotated[tuple[Column, ...], Meta(max_length=100)] = ()
+    """Columns that callers send and that are never told; a feature among them cannot be monitored."""
+
+
 class Serving(Closed, frozen=True):
-    """How a version is served on a cluster; on a laptop it changes nothing."""
+    """How a version is served on a cluster; on a laptop only `capture` changes anything."""
 
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     """How many pods serve the champion."""
@@ -65,6 +74,7 @@ class Serving(Closed, frozen=True):
     adopt: bool = False
     """Whether an InferenceService of the Model's name that is there already is taken over; it serves until the first version does."""
     explainer: Explainer | None = None
+    capture: Capture = Capture()
 
 
 class ErrorGuard(Closed, frozen=True):

@@ -1,25 +1,25 @@
 """Capture: each request and its answer become two CloudEvents, sent off the request path, and nothing is lost uncounted.
 
-The request path only appends to a bounded queue; one thread encodes and sends. While the monitor is down events wait,
-and the oldest are dropped, counted, when the bound is reached: captured = sent + dropped + queued at any time.
+The request path only appends to a bounded queue; one thread encodes and sends. While the monitor is away events wait; where there is
+a spool, another thread moves the older half of them to disk. Where neither has room the oldest in memory are dropped. At any time
+captured = delivered + dropped + queued, and what is dropped is counted by its reason.
 """
 
-import http.client
 import logging
 import threading
 import time
-import urllib.parse
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from serving.predictor.exchange import Encoded, Exchange, Identity, Told, encoded
 from serving.predictor.protocol import Predictions, Row
-from trimtab.events import BATCH, REQUEST, RESPONSE
+from serving.predictor.sender import Answer, Sender
+from serving.predictor.spool import Segment, Spool, read
 
 log = logging.getLogger("trimtab.capture")
 
@@ -27,144 +27,143 @@ BATCH_EVENTS = 200
 BATCH_BYTES = 1 << 20
 QUEUE_BYTES = 64 << 20
 LINGER_SECONDS = 0.2
-TIMEOUT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 2.0
-REFUSED = (400, 413, 415, 422)
+SPOOL_PAUSE_SECONDS = 1.0
 
-
-class Exchange(Struct, frozen=True):
-    """A request's rows and, unless it failed, its predictions; `size` is the request's length in bytes."""
-
-    id: str
-    time: datetime
-    rows: list[Row]
-    predictions: Predictions | None
-    size: int
-
-    @property
-    def events(self) -> int:
-        """How many events the exchange becomes."""
-        return 1 if self.predictions is None else 2
-
-
-class Identity(Struct, frozen=True):
-    """Whose requests these are; goes into each event."""
-
-    name: str
-    namespace: str
-    version: str
-
-
-def events_of(exchange: Exchange, who: Identity) -> list[dict[str, Any]]:
-    """The exchange as KServe's own logger would tell it, as CloudEvents in JSON format.
-
-    Request and response share one id; a failed request has no response.
-    """
-    common = {
-        "specversion": "1.0",
-        "id": exchange.id,
-        "source": f"http://{who.name}.{who.namespace}",
-        "time": exchange.time,
-        "datacontenttype": "application/json",
-        "inferenceservicename": who.name,
-        "namespace": who.namespace,
-        "component": "predictor",
-        "endpoint": "",
-        "trimtabversion": who.version,
-    }
-    request = {**common, "type": REQUEST, "data": {"instances": exchange.rows}}
-    if exchange.predictions is None:
-        return [request]
-    return [request, {**common, "type": RESPONSE, "data": {"predictions": exchange.predictions}}]
+FULL, REFUSED, UNENCODABLE, SPOILED, CLOSED = "full", "refused", "unencodable", "spoiled", "closed"
+REASONS = (FULL, REFUSED, UNENCODABLE, SPOILED, CLOSED)
+"""Why events are dropped: no room; refused for good; a value that JSON cannot hold; a fault of the disk; the end of the process."""
 
 
 class Counts(Struct, frozen=True):
-    """Events since the start; captured = sent + dropped + queued. `failures` counts sendings that were not taken, not events."""
+    """Events since the start; captured = delivered + dropped + queued. What an earlier process left in the spool counts as captured.
+
+    `dropped` is by reason. `skipped` events are not in the sample, and not captured; `failures` counts sendings that were not taken.
+    """
 
     captured: int
-    sent: int
-    dropped: int
+    delivered: int
+    dropped: dict[str, int]
     queued: int
+    skipped: int
     failures: int
+
+    @property
+    def lost(self) -> int:
+        """All that were dropped."""
+        return sum(self.dropped.values())
 
 
 class Capture:
-    """The bounded queue and the thread that empties it into `url` (http or https).
+    """The bounded queue, the thread that empties it into `url` (http or https), and the one that fills the spool."""
 
-    The secret is read from its file at each sending, for a ServiceAccount's token is replaced by a new one every hour. A monitor that
-    refuses it (401, 403) is asked again as one that is down: rights may be granted later.
-    """
-
-    def __init__(self, url: str, secret_file: Path, who: Identity, bound: int = 10_000) -> None:
-        self._url = urllib.parse.urlsplit(url)
-        self._secret_file = secret_file
-        self._who = who
-        self._bound = bound
+    def __init__(
+        self, url: str, secret_file: Path, who: Identity, bound: int = 10_000, told: Told | None = None, spool: Spool | None = None
+    ) -> None:
+        """`bound` is how many events may wait in memory."""
+        self._sender = Sender(url, secret_file)
+        self._who, self._told, self._bound, self._spool = who, told or Told(), bound, spool
         self._queue: deque[Exchange] = deque()
-        self._bytes = 0
-        self._captured = self._sent = self._dropped = self._queued = self._failures = 0
+        self._waiting = self._bytes = 0
+        self._captured = self._queued = spool.events if spool is not None else 0
+        self._delivered = self._skipped = self._failures = 0
+        self._dropped = dict.fromkeys(REASONS, 0)
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._closing: float | None = None
-        self._connection: http.client.HTTPConnection | None = None
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="capture", daemon=True)]
+        if spool is not None:
+            self._threads.append(threading.Thread(target=self._fill, args=(spool,), name="capture-spool", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
     def take(self, rows: list[Row], predictions: Predictions | None, size: int, given: str = "") -> None:
-        """Queue one exchange (`size`: the request's bytes). Never waits for the monitor.
+        """Queue one exchange (`size`: the request's bytes). Never waits for the monitor or the disk.
 
         `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.
         """
         exchange = Exchange(given or uuid.uuid4().hex, datetime.now(UTC), rows, predictions, size)
+        chosen = self._told.chosen(exchange.id)
         with self._changed:
+            if not chosen:
+                self._skipped += exchange.events
+                return
             self._queue.append(exchange)
             self._captured += exchange.events
             self._queued += exchange.events
+            self._waiting += exchange.events
             self._bytes += size
-            while self._queue and (self._queued > self._bound or self._bytes > QUEUE_BYTES):
-                self._drop(self._pop())
-            if len(self._queue) == 1 or self._queued >= BATCH_EVENTS:
-                self._changed.notify()
+            self._trim()
+            if len(self._queue) == 1 or self._waiting >= BATCH_EVENTS:
+                self._changed.notify_all()
 
     def counts(self) -> Counts:
         """The counters, all of one moment."""
         with self._changed:
-            return Counts(self._captured, self._sent, self._dropped, self._queued, self._failures)
+            return Counts(self._captured, self._delivered, dict(self._dropped), self._queued, self._skipped, self._failures)
 
     def close(self, seconds: float) -> None:
-        """Send what is queued for at most `seconds`, then drop the rest and end the thread."""
+        """Send what is queued for at most `seconds`; then spool the rest, or drop it, and end the threads."""
         with self._changed:
             self._closing = time.monotonic() + seconds
-            self._changed.notify()
-        self._thread.join(seconds + 0.5)
-        with self._changed:
-            while self._queue:
-                self._drop(self._pop())
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, self._closing + 0.5 - time.monotonic()))
+        while batch := self._batch():
+            self._keep(self._encoded(batch))
+        if self._spool is not None:
+            self._spool.close()
         counts = self.counts()
-        if counts.dropped:
-            log.warning("%d of %d captured events were dropped", counts.dropped, counts.captured)
+        if counts.lost:
+            log.warning("%d of %d captured events were dropped: %s", counts.lost, counts.captured, counts.dropped)
 
     def _pop(self) -> Exchange:
         exchange = self._queue.popleft()
         self._bytes -= exchange.size
+        self._waiting -= exchange.events
         return exchange
 
-    def _drop(self, exchange: Exchange) -> None:
-        self._dropped += exchange.events
-        self._queued -= exchange.events
+    def _trim(self) -> None:
+        while self._queue and (self._waiting > self._bound or self._bytes > QUEUE_BYTES):
+            self._drop(FULL, self._pop().events)
+
+    def _drop(self, reason: str, events: int) -> None:
+        self._dropped[reason] += events
+        self._queued -= events
 
     def _run(self) -> None:
         while True:
-            batch = self._next()
-            if batch:
-                self._deliver(batch)
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._queue or self._closing is not None or (self._spool is not None and self._spool.oldest())
+                )
+            if self._closing is not None and time.monotonic() > self._closing:
+                return
+            if self._spool is not None and (segment := self._spool.oldest()) is not None:
+                if not self._empty(self._spool, segment):
+                    return
+                continue
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting >= BATCH_EVENTS or self._closing is not None, LINGER_SECONDS)
+            if batch := self._batch():
+                self._keep(self._deliver(self._encoded(batch)))
             elif self._closing is not None:
                 return
 
-    def _next(self) -> list[Exchange]:
-        """The next batch; waits until there is a full one or the oldest has lingered, and for the end of everything."""
+    def _empty(self, spool: Spool, segment: Segment) -> bool:
+        """Deliver a segment; False where the process ends before all of it was sent: then it stays."""
+        batch = read(segment)
+        spoiled = segment.events - sum(one.events for one in batch)
+        if self._deliver(batch):
+            return False
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing is not None)
-            self._changed.wait_for(lambda: self._queued >= BATCH_EVENTS or self._closing is not None, LINGER_SECONDS)
+            self._drop(SPOILED, spoiled)
+        spool.remove(segment)
+        return True
+
+    def _batch(self) -> list[Exchange]:
+        """The oldest exchanges in memory, as many as go into one sending."""
+        with self._changed:
             batch: list[Exchange] = []
             events = size = 0
             while self._queue:
@@ -176,68 +175,82 @@ class Capture:
                 batch.append(exchange)
             return batch
 
-    def _deliver(self, batch: list[Exchange]) -> None:
-        """Send until it is taken; a batch that is refused for good is halved until the refused exchange stands alone and is dropped."""
-        try:
-            body = msgspec.json.encode([event for exchange in batch for event in events_of(exchange, self._who)])
-        except Exception as error:  # what a caller nested too deep must not end the thread
-            if len(batch) > 1:
-                self._halve(batch)
-            else:
-                self._give_up(batch, f"it cannot be encoded ({type(error).__name__})")
-            return
-        pause = 0.1
-        while True:
-            status = self._post(body)
-            if status is not None and 200 <= status < 300:
+    def _encoded(self, batch: Sequence[Exchange]) -> list[Encoded]:
+        found = []
+        for exchange in batch:
+            try:
+                found.append(encoded(exchange, self._who, self._told))
+            except Exception as error:  # what a caller nested too deep must not end the thread
+                log.warning("a captured exchange was dropped: it cannot be encoded (%s)", type(error).__name__)
                 with self._changed:
-                    count = sum(exchange.events for exchange in batch)
-                    self._sent += count
-                    self._queued -= count
-                return
+                    self._drop(UNENCODABLE, exchange.events)
+        return found
+
+    def _deliver(self, batch: list[Encoded]) -> list[Encoded]:
+        """Send until it is taken; a batch that is refused for good is halved until the refused exchange stands alone and is dropped.
+
+        Returns what could not be sent before the process ends.
+        """
+        pause = 0.1
+        while batch:
+            answer, events = self._sender.send(batch), sum(one.events for one in batch)
             with self._changed:
+                if answer is Answer.TAKEN:
+                    self._delivered += events
+                    self._queued -= events
+                    return []
                 self._failures += 1
-            if status in REFUSED and len(batch) > 1:
-                self._halve(batch)
-                return
-            late = self._closing is not None and time.monotonic() + pause > self._closing
-            if status in REFUSED or late:
-                self._give_up(batch, f"the monitor answered {status or 'nothing'}")
-                return
+                if answer is Answer.REFUSED and len(batch) == 1:
+                    self._drop(REFUSED, events)
+                    return []
+            if answer is Answer.REFUSED:
+                half = len(batch) // 2
+                return [*self._deliver(batch[:half]), *self._deliver(batch[half:])]
+            if self._closing is not None and time.monotonic() + pause > self._closing:
+                return batch
             if pause == LONGEST_PAUSE_SECONDS:
-                log.warning("the monitor takes no events (%s); %d wait", status or "no answer", self.counts().queued)
+                log.warning("the monitor takes no events; %d wait", self.counts().queued)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing is not None, pause)
             pause = 0.1 if self._closing is not None else min(2 * pause, LONGEST_PAUSE_SECONDS)
+        return []
 
-    def _halve(self, batch: list[Exchange]) -> None:
-        self._deliver(batch[: len(batch) // 2])
-        self._deliver(batch[len(batch) // 2 :])
+    def _keep(self, left: list[Encoded]) -> None:
+        """What the end of the process leaves: to the spool, or dropped."""
+        if left and not (self._spool is not None and self._spooled(self._spool, left)):
+            with self._changed:
+                self._drop(CLOSED, sum(one.events for one in left))
 
-    def _give_up(self, batch: list[Exchange], why: str) -> None:
-        log.warning("%d captured exchanges were dropped: %s", len(batch), why)
+    def _spooled(self, spool: Spool, batch: list[Encoded]) -> bool:
+        with self._writing:
+            return spool.add(batch)
+
+    def _fill(self, spool: Spool) -> None:
+        """Move the oldest events in memory to the spool while more than half of the room is taken."""
+
+        def crowded() -> bool:
+            return 2 * self._waiting > self._bound or 2 * self._bytes > QUEUE_BYTES
+
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: crowded() or self._closing is not None)
+                if self._closing is not None:
+                    return
+            if not self._move(spool):
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing is not None, SPOOL_PAUSE_SECONDS)
+
+    def _move(self, spool: Spool) -> bool:
+        """Move one batch to the spool; False where it has no room: then the batch stays the oldest in memory."""
+        pairs = [(exchange, made) for exchange in self._batch() for made in self._encoded([exchange])]
+        if not pairs or self._spooled(spool, [made for _, made in pairs]):
+            with self._changed:
+                self._changed.notify_all()
+            return True
         with self._changed:
-            for exchange in batch:
-                self._drop(exchange)
-
-    def _connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
-        return kind(self._url.hostname or "", self._url.port, timeout=TIMEOUT_SECONDS)
-
-    def _post(self, body: bytes) -> int | None:
-        """The answer's status, or None where there was no answer."""
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            secret = self._secret_file.read_text().strip()
-            headers = {"Content-Type": BATCH, "Authorization": f"Bearer {secret}"}
-            self._connection.request("POST", self._url.path or "/", body, headers)
-            answer = self._connection.getresponse()
-            answer.read()
-            return answer.status
-        except (OSError, http.client.HTTPException) as error:
-            log.info("the monitor did not answer: %s", type(error).__name__)
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            return None
+            for exchange, _ in reversed(pairs):
+                self._queue.appendleft(exchange)
+                self._waiting += exchange.events
+                self._bytes += exchange.size
+            self._trim()
+        return False

@@ -100,14 +100,18 @@ def _expose(capture: Capture) -> None:
     from prometheus_client.registry import Collector
 
     class Captured(Collector):
-        """The capture's counters of one moment, so that captured = sent + dropped + queued in every scrape."""
+        """The capture's counters of one moment, so that captured = delivered + dropped + queued in every scrape."""
 
         def collect(self) -> Iterable[Metric]:
             counts = capture.counts()
             yield CounterMetricFamily("trimtab_capture_captured", "Events that were captured", counts.captured)
-            yield CounterMetricFamily("trimtab_capture_sent", "Events that the monitor took", counts.sent)
-            yield CounterMetricFamily("trimtab_capture_dropped", "Events that were given up", counts.dropped)
+            yield CounterMetricFamily("trimtab_capture_delivered", "Events that the monitor took", counts.delivered)
+            dropped = CounterMetricFamily("trimtab_capture_dropped", "Events that were given up, by reason", labels=["reason"])
+            for reason, events in counts.dropped.items():
+                dropped.add_metric([reason], events)
+            yield dropped
+            yield CounterMetricFamily("trimtab_capture_skipped", "Events that are not in the sample", counts.skipped)
             yield CounterMetricFamily("trimtab_capture_failures", "Sendings that the monitor did not take", counts.failures)
-            yield GaugeMetricFamily("trimtab_capture_queued", "Events that wait to be sent", counts.queued)
+            yield GaugeMetricFamily("trimtab_capture_queued", "Events that wait to be sent, in memory or in the spool", counts.queued)
 
     REGISTRY.register(Captured())

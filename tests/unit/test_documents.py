@@ -113,6 +113,18 @@ BAD = {
         text(data=", expect: [{column: a, max: .inf}]"),
         "spec.data.expect[0].max: found inf, allowed is a finite number",
     ),
+    "a sample of nothing": (
+        text(spec="  serving: {capture: {sample: 0}}"),
+        "serving.capture.sample: found 0, allowed is a number of more than 0",
+    ),
+    "a sample of more than all": (
+        text(spec="  serving: {capture: {sample: 1.5}}"),
+        "capture.sample: found 1.5, allowed is a number of at most 1",
+    ),
+    "a key that is not told": (
+        text(data=", key: id", spec="  serving: {capture: {redact: [name, id]}}"),
+        'spec.serving.capture.redact: found ["name","id"], the monitor joins labels by the key',
+    ),
     "a text where a mapping belongs": (text(spec="  monitoring: 3"), "spec.monitoring: found 3, allowed is a mapping with window, drift"),
     "no label": (text().replace(", label: demand", ""), "spec.data.label: is missing and has no default"),
     "another kind": (text().replace("kind: Model", "kind: Pod"), "kind: found 'Pod', allowed is 'Model'"),

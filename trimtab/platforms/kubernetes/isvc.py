@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from trimtab.platforms import capture
 from trimtab.platforms.kubernetes.resources import MANAGED_BY, MODEL_LABEL, MODELS, VERSION_LABEL, owner
 from trimtab.spec import Model, Version, version_uri
 
@@ -140,6 +141,7 @@ def predictor(model: Model, version: Version, replicas: int, runtime: str) -> di
         "TRIMTAB_DIGEST": version.digest,
         "TRIMTAB_MODEL_NAMESPACE": model.metadata.namespace,
         _MODEL_UID: model.metadata.uid,
+        **capture.environment(serving.capture),
     }
     framework: dict[str, Any] = {
         "modelFormat": {"name": MODEL_FORMAT},

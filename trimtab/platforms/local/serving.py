@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trimtab.control.ports import ServingPlan
 from trimtab.errors import InvalidInput, TrimtabError
+from trimtab.platforms.capture import environment
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.envoy_config import cluster_name
 from trimtab.platforms.local.serving_files import version_folder
@@ -81,7 +82,9 @@ class LocalServing:
                 name = cluster_name(model.name, arm.version.version)
                 if name not in self._predictors:
                     version = Version(arm.version.version, arm.version.digest)
-                    self._predictors[name] = Predictor(model.name, model.metadata.namespace, version, self._launch)
+                    self._predictors[name] = Predictor(
+                        model.name, model.metadata.namespace, version, self._launch, environment(model.spec.serving.capture)
+                    )
                 self._leaving.pop(name, None)
             self._plans[model.name] = plan
             self._reconcile()

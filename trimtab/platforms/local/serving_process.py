@@ -39,7 +39,7 @@ class Predictor:
     queue instead of being refused.
     """
 
-    def __init__(self, model: str, namespace: str, version: Version, launch: Launch) -> None:
+    def __init__(self, model: str, namespace: str, version: Version, launch: Launch, environment: dict[str, str] | None = None) -> None:
         self.model = model
         self.version = version
         self.folder = version_path(launch.state, model, version.version)
@@ -49,6 +49,7 @@ class Predictor:
         self.restarts = 0
         self.fault = ""
         self._namespace = namespace
+        self._environment = environment or {}
         self._launch = launch
         self._failures = 0
         self._ready = False
@@ -121,4 +122,6 @@ class Predictor:
         command += ["--listen-fd", str(self._socket.fileno())]
         if launch.capture_url:
             command += ["--capture-url", launch.capture_url, "--secret-file", str(launch.secret_file)]
-        return processes.start(command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve())}, (self._socket.fileno(),))
+        return processes.start(
+            command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve()), **self._environment}, (self._socket.fileno(),)
+        )

@@ -7,6 +7,7 @@ import yaml
 
 from tests.unit.platforms.kubernetes.kserve_world import model, version
 from trimtab.platforms.kubernetes.isvc import Shape, component, document, is_version, predictor, says, shape, version_of, versions
+from trimtab.spec import Capture
 
 KNOWN = {name: version(name) for name in ("3", "4")}
 CANARY = Shape("3", (("4", 20),))
@@ -32,6 +33,15 @@ def test_a_predictor_names_its_version_its_digest_and_its_files():
     assert (environment["TRIMTAB_VERSION"], environment["TRIMTAB_DIGEST"]) == ("3", "3" * 64)
     assert environment["TRIMTAB_MODEL_NAMESPACE"] == "crm"
     assert (found["labels"], found["annotations"]) == ({"trimtab.dev/version": "3"}, {"trimtab.dev/digest": "3" * 64})
+
+
+def test_what_is_told_of_requests_is_in_the_environment_only_where_it_is_not_all():
+    def environment(of):
+        return {one["name"]: one["value"] for one in made(of)["spec"]["predictor"]["model"]["env"] if "CAPTURE" in one["name"]}
+
+    assert environment(model()) == {}
+    told = Capture(sample=0.1, redact=("name", "e,mail"))
+    assert environment(model(capture=told)) == {"TRIMTAB_CAPTURE_SAMPLE": "0.1", "TRIMTAB_CAPTURE_REDACT": '["name","e,mail"]'}
 
 
 def test_nothing_of_a_version_stands_on_the_inference_service_for_its_labels_restart_every_pod():
