@@ -88,13 +88,14 @@ class Capture:
             if not chosen:
                 self._skipped += exchange.events
                 return
+            before, crowded = self._waiting, self._crowded()
             self._queue.append(exchange)
             self._captured += exchange.events
             self._queued += exchange.events
             self._waiting += exchange.events
             self._bytes += size
             self._trim()
-            if len(self._queue) == 1 or self._waiting >= BATCH_EVENTS:
+            if len(self._queue) == 1 or before < BATCH_EVENTS <= self._waiting or (self._crowded() and not crowded):
                 self._changed.notify_all()
 
     def counts(self) -> Counts:
@@ -122,6 +123,10 @@ class Capture:
         self._bytes -= exchange.size
         self._waiting -= exchange.events
         return exchange
+
+    def _crowded(self) -> bool:
+        """Whether more than half of the room in memory is taken."""
+        return 2 * self._waiting > self._bound or 2 * self._bytes > QUEUE_BYTES
 
     def _trim(self) -> None:
         while self._queue and (self._waiting > self._bound or self._bytes > QUEUE_BYTES):
@@ -226,14 +231,10 @@ class Capture:
             return spool.add(batch)
 
     def _fill(self, spool: Spool) -> None:
-        """Move the oldest events in memory to the spool while more than half of the room is taken."""
-
-        def crowded() -> bool:
-            return 2 * self._waiting > self._bound or 2 * self._bytes > QUEUE_BYTES
-
+        """Move the oldest events in memory to the spool while it is crowded there."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: crowded() or self._closing is not None)
+                self._changed.wait_for(lambda: self._crowded() or self._closing is not None)
                 if self._closing is not None:
                     return
             if not self._move(spool):
