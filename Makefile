@@ -11,7 +11,7 @@ BUDGET ?= 60s
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	bench-capture bench-defects bench-ingest bench-run bench-search bench-validation clean
+	bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -82,6 +82,9 @@ bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 se
 bench-search: $(STAMPS)/local ## what a search gains on later months, against XGBoost's defaults; BUDGET=60s
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.search --budget $(BUDGET)
+
+bench-serving: $(STAMPS)/local ## requests/s, latency and memory of the predictor beside other servers, written to docs/benchmarks
+	$(BIN)/python -m tests.bench.serving
 
 bench-run: $(STAMPS)/local ## a whole training run of bike-demand with a search of a minute: where its time goes
 	$(BIN)/python examples/bike-demand/prepare.py

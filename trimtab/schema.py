@@ -127,17 +127,22 @@ def code(feature: Feature, value: Any) -> float:
 
 def encode(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """The rows as the model's matrix, one list a row in the schema's order; a feature that a row lacks is an error."""
+    features = [(feature.name, feature.kind == "number", feature) for feature in schema.features]
     matrix = []
     for index, row in enumerate(rows):
-        where = f"row {index}"
-        missing = [feature.name for feature in schema.features if feature.name not in row]
-        if missing:
-            msg = f"{where}: the feature {missing[0]!r} is missing; required are {', '.join(schema.names)}"
-            raise InvalidInput(msg)
-        matrix.append(
-            [
-                number(feature.name, row[feature.name], where) if feature.kind == "number" else code(feature, row[feature.name])
-                for feature in schema.features
-            ]
-        )
+        try:
+            matrix.append(
+                [
+                    # Nearly every value: two calls less, and they are most of what a request costs here.
+                    value if type(value := row[name]) is float and numeric else _encoded(feature, value, index)
+                    for name, numeric, feature in features
+                ]
+            )
+        except KeyError as error:
+            msg = f"row {index}: the feature {error.args[0]!r} is missing; required are {', '.join(schema.names)}"
+            raise InvalidInput(msg) from error
     return matrix
+
+
+def _encoded(feature: Feature, value: Any, index: int) -> float:
+    return number(feature.name, value, f"row {index}") if feature.kind == "number" else code(feature, value)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.predictor import lean
+from serving.predictor.compiled import faster
 from serving.predictor.protocol import Predictions, Row
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import verify
@@ -77,8 +78,13 @@ def _xgboost(schema: Schema, path: Path) -> Scorer:
         msg = f"{path.name} takes {booster.num_features()} features, its schema names {len(schema.features)}, or their names differ"
         raise InvalidInput(msg)
 
+    def native(matrix: Any) -> Any:
+        return booster.inplace_predict(matrix, validate_features=False)
+
+    predict = faster(path, schema.features, native)
+
     def call(rows: Sequence[Row]) -> Any:
-        return booster.inplace_predict(np.array(encode(schema, rows), dtype=np.float32), validate_features=False)
+        return predict(np.array(encode(schema, rows), dtype=np.float32))
 
     return Scorer(schema, call, inline_rows=256)
 
