@@ -36,7 +36,8 @@ static inline __attribute__((always_inline)) void walk(const Node *nodes, const 
                 union { float value; uint32_t place; } bits = {node.value};
                 right = has(sets + bits.place, x);
             }
-            right = x != x ? node.what >> 31 : right;
+            const uint32_t missing = x != x;
+            right = (right & ~missing) | (node.what >> 31 & missing);
             at[lane] = node.left + (right & ~(node.what / LEAF));
         }
 }

@@ -75,7 +75,7 @@ def version(folder: Path) -> tuple[str, "np.ndarray[Any, Any]"]:
 
 
 def ours(folder: Path, digest: str, secret: Path, sink: int) -> list[Rival]:
-    """The predictor: as it is, capturing, and where it finds no compiler."""
+    """The predictor: as it is, capturing, asked by V1, and where it finds no compiler."""
     command = [sys.executable, "-m", "serving.predictor", "--name", "m", "--version", "1", "--folder", str(folder)]
     command += ["--digest", digest, "--port", "{port}"]
     capture = ["--capture-url", f"http://127.0.0.1:{sink}/events", "--secret-file", str(secret)]
@@ -83,6 +83,7 @@ def ours(folder: Path, digest: str, secret: Path, sink: int) -> list[Rival]:
     return [
         Rival("trimtab", command, *paths),
         Rival("trimtab, capture", [*command, *capture], *paths),
+        Rival("trimtab, V1", command, "/v1/models/m", "/v1/models/m:predict", "objects", ROOT),
         Rival("trimtab, native booster", command, *paths, {"PATH": "/nonexistent"}),
     ]
 
@@ -135,7 +136,7 @@ def cost(off: Running, on: Running, bodies: Path, pairs: int, seconds: float) ->
 def main(arguments: list[str]) -> int:
     """Measure, print, write; `--quick` takes seconds and writes nothing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short run of one rival at two cells: does the bench work?")
+    parser.add_argument("--quick", action="store_true", help="one short run beside one rival at two cells: does the bench work?")
     parser.add_argument("--only", help="take only the rivals whose name has this in it, and write nothing")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="of one run")
@@ -162,7 +163,7 @@ def _measure(scratch: Path, given: argparse.Namespace, cells: list[tuple[int, in
     expected = xgboost.Booster(model_file=scratch / "v" / "model.json").inplace_predict(rows, validate_features=False)
     bodies = scratch / "bodies"
     bodies.mkdir()
-    for form in ("named", "tensor", "instances", "inputs"):
+    for form in ("named", "objects", "tensor", "instances", "inputs"):
         for count in ROWS:
             (bodies / f"{form}-{count}.json").write_bytes(body(form, rows[:count], NAMES))
     (scratch / "secret").write_text(SECRET)
@@ -171,8 +172,8 @@ def _measure(scratch: Path, given: argparse.Namespace, cells: list[tuple[int, in
         stack.enter_context(process([sys.executable, "-m", "tests.bench.serving_load", "answer", str(sink)], scratch / "sink.log"))
         until(lambda: _accepts(sink), 20)
         bare = load(sink, "/", bodies / "named-1.json", PAIR[1], given.seconds)
-        wanted = [*ours(scratch / "v", digest, scratch / "secret", sink)]
-        wanted += [rival for rival in rivals(scratch / "v", scratch, ROOT / ".tools" / "bin" / "uv") if (given.only or "") in rival.name]
+        wanted = ours(scratch / "v", digest, scratch / "secret", sink)[: 2 if given.quick else None]
+        wanted += rivals(scratch / "v", scratch, ROOT / ".tools" / "bin" / "uv", given.only or "")
         servers = [stack.enter_context(running(rival, scratch / f"{rival.name}.log")) for rival in wanted]
         for server in servers:
             check(server, bodies, expected)

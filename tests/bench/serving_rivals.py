@@ -1,7 +1,8 @@
 """The other servers of the serving bench: the same booster behind what a team would otherwise write or install.
 
-Each is given what it takes natively, which is less JSON than Trimtab's thirty named tensors, and XGBoost on one thread, which is the
-fastest setting for it. `python -m tests.bench.serving_rivals kserve|fastapi PORT FOLDER` runs the two that are written here.
+Each is given what it takes natively, which is less JSON than Trimtab's thirty named tensors (stock KServe is given those too),
+and XGBoost on one thread, which is the fastest setting for it.
+`python -m tests.bench.serving_rivals kserve|fastapi PORT FOLDER` runs the two that are written here.
 """
 
 import json
@@ -32,7 +33,7 @@ class Rival(Struct, frozen=True):
 
 
 def body(form: str, rows: np.ndarray[Any, Any], names: list[str]) -> bytes:
-    """The rows as `named` (V2, a tensor a feature), `tensor` (V2, one tensor), `instances` (V1) or `inputs` (MLflow)."""
+    """The rows as `named` (V2, a tensor a feature), `tensor` (V2, one), `objects` (V1, by name), `instances` (V1) or `inputs` (MLflow)."""
     content: dict[str, Any]
     if form == "named":
         tensors = [
@@ -41,6 +42,8 @@ def body(form: str, rows: np.ndarray[Any, Any], names: list[str]) -> bytes:
         content = {"inputs": tensors}
     elif form == "tensor":
         content = {"inputs": [{"name": "x", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}]}
+    elif form == "objects":
+        content = {"instances": [dict(zip(names, row, strict=True)) for row in rows.tolist()]}
     else:
         content = {form: rows.tolist()}
     return json.dumps(content, separators=(",", ":")).encode()
@@ -52,16 +55,25 @@ def answered(form: str, content: Any) -> list[float]:
     return found
 
 
-def rivals(folder: Path, scratch: Path, uv: Path) -> list[Rival]:
-    """All that can be run here; `folder` holds model.json. MLServer gets an environment of its own, for its pins are others."""
+def rivals(folder: Path, scratch: Path, uv: Path, only: str) -> list[Rival]:
+    """All whose name has `only` in it and that can be run here; `folder` holds model.json.
+
+    MLServer gets an environment of its own, for its pins are others.
+    """
     own = [sys.executable, "-m", "tests.bench.serving_rivals"]
-    found = [
-        Rival("kserve-v1", [*own, "kserve", "{port}", str(folder)], "/v1/models/m", "/v1/models/m:predict", "instances", ROOT),
-        Rival("kserve-v2", [*own, "kserve", "{port}", str(folder)], "/v2/models/m/ready", "/v2/models/m/infer", "tensor", ROOT),
+    kserve, v2 = [*own, "kserve", "{port}", str(folder)], ("/v2/models/m/ready", "/v2/models/m/infer")
+    here = [
+        Rival("kserve-named", kserve, *v2, "named", ROOT),
+        Rival("kserve-v1", kserve, "/v1/models/m", "/v1/models/m:predict", "instances", ROOT),
+        Rival("kserve-v2", kserve, *v2, "tensor", ROOT),
         Rival("fastapi", [*own, "fastapi", "{port}", str(folder)], "/ready", "/predict", "instances", ROOT),
-        _mlflow(folder, scratch),
     ]
-    return [*found, _mlserver(folder, scratch)] if _installed(uv) else found
+    found = [rival for rival in here if only in rival.name]
+    if only in "mlflow":
+        found.append(_mlflow(folder, scratch))
+    if only in "mlserver" and _installed(uv):
+        found.append(_mlserver(folder, scratch))
+    return found
 
 
 def _mlflow(folder: Path, scratch: Path) -> Rival:
@@ -126,7 +138,12 @@ def _kserve(port: int, folder: Path) -> None:
             self.ready = True
 
         def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
-            rows = np.array(payload["instances"]) if isinstance(payload, dict) else payload.inputs[0].as_numpy()
+            if isinstance(payload, dict):
+                rows = np.array(payload["instances"])
+            elif len(payload.inputs) == 1:
+                rows = payload.inputs[0].as_numpy()
+            else:
+                rows = np.column_stack([tensor.as_numpy() for tensor in payload.inputs])
             return get_predict_response(payload, self.booster.predict(xgboost.DMatrix(rows, nthread=1)), self.name)
 
     kserve.ModelServer(http_port=port, enable_grpc=False).start([Custom()])
