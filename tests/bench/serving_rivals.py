@@ -17,7 +17,7 @@ from msgspec import Struct
 
 ROOT = Path(__file__).resolve().parents[2]
 MLSERVER = ROOT / "build" / "bench" / "mlserver"
-MLSERVER_PACKAGES = (["mlserver==1.7.1", "xgboost-cpu==3.2.0"], ["--no-deps", "mlserver-xgboost==1.7.1"])
+MLSERVER_PACKAGES = (["mlserver==1.7.1", "xgboost-cpu==3.2.0", "scikit-learn==1.9.*"], ["--no-deps", "mlserver-xgboost==1.7.1"])
 
 
 class Rival(Struct, frozen=True):
