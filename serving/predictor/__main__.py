@@ -16,6 +16,7 @@ import msgspec
 from serving.predictor.capture import Capture
 from serving.predictor.drain import answer_sigterm_before_serving
 from serving.predictor.exchange import Identity, Told
+from serving.predictor.explain import TreeShap
 from serving.predictor.scorer import load
 from serving.predictor.spool import Spool
 from trimtab.errors import InvalidInput
@@ -44,6 +45,7 @@ def main() -> int:
             host=arguments.host,
             port=arguments.port,
             listen_fd=arguments.listen_fd,
+            explainer=TreeShap(arguments.name, arguments.version, scorer, arguments.folder, arguments.digest),
             drain_seconds=arguments.drain,
         )
     finally:

@@ -56,7 +56,7 @@ class Front:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in (self._v1, self._v2):
             await self._behind(scope, receive, send)
             return
-        body = await _body(receive)
+        body = await read_body(receive)
         if body is None:
             return
         status, content = await self._answer(scope["path"] == self._v2, dict(scope["headers"]), body)
@@ -71,7 +71,7 @@ class Front:
 
     async def _answer(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
         if len(body) > MAX_BODY_BYTES:
-            return 413, _error(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
+            return 413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
         served = self._served
         try:
             if BINARY_HEADER in headers:
@@ -79,17 +79,17 @@ class Front:
                 raise InvalidInput(msg)
             call = parse_v2(body) if v2 else parse_v1(body)
         except InvalidInput as error:
-            return 400, _error(str(error))
+            return 400, error_body(str(error))
         predictions: Predictions | None = None
         try:
             predictions = await self._predict(call)
             content = answer_v2(predictions, served.name, served.version, call.id or uuid.uuid4().hex) if v2 else answer_v1(predictions)
             status = 200
         except InvalidInput as error:
-            return 400, _error(str(error))
+            return 400, error_body(str(error))
         except ModelFailed as error:
             log.warning("a request failed: %s", error)
-            status, content = 500, _error(f"version {served.version!r} of {served.name!r}: {error}")
+            status, content = 500, error_body(f"version {served.version!r} of {served.name!r}: {error}")
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
             served.capture.take(call.instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
         return status, content
@@ -101,7 +101,7 @@ class Front:
         return await asyncio.to_thread(scorer.predict, call.instances)
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def read_body(receive: Receive) -> bytes | None:
     """The request's body, cut one byte after the limit (the rest is read and forgotten); None where the caller went away."""
     chunks: list[bytes] = []
     size = 0
@@ -116,5 +116,6 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(chunks)[: MAX_BODY_BYTES + 1]
 
 
-def _error(sentence: str) -> bytes:
+def error_body(sentence: str) -> bytes:
+    """The body of an answer that is no success."""
     return msgspec.json.encode({"error": sentence})

@@ -60,15 +60,18 @@ def parse_v1(body: bytes) -> Call:
     return Call(found.instances)
 
 
-def parse_v2(body: bytes) -> Call:
-    """The rows of a V2 body: each input is one column of shape [n] or [n, 1]; inputs that the model does not know are kept."""
+def parse_v2(body: bytes, answered: str = OUTPUT) -> Call:
+    """The rows of a V2 body: each input is one column of shape [n] or [n, 1]; inputs that the model does not know are kept.
+
+    `answered` is the only output that may be asked for.
+    """
     found = _decode(_v2, body, _V2_SHAPE)
     if not found.inputs:
         msg = f'"inputs" has no tensor; {_V2_SHAPE}'
         raise InvalidInput(msg)
     for output in found.outputs:
-        if output.name != OUTPUT:
-            msg = f'"outputs": found {output.name!r:.60}, the only output is {OUTPUT!r}'
+        if output.name != answered:
+            msg = f'"outputs": found {output.name!r:.60}, the only output is {answered!r}'
             raise InvalidInput(msg)
     columns: dict[str, list[Any]] = {}
     for tensor in found.inputs:

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvloop
 
+from serving.explaining import Explainer, Explaining, counted
 from serving.predictor import lean
 from serving.predictor.capture import Capture
 from serving.predictor.drain import Draining, exit_after
@@ -30,6 +31,7 @@ def serve(
     host: str,
     port: int,
     listen_fd: int | None,
+    explainer: Explainer,
     drain_seconds: float = 0.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
@@ -41,6 +43,7 @@ def serve(
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     kserve_server = lean.kserve("model_server")
+    report = counted(version)
     served = Served(name, version, scorer, capture, _count(version))
     if capture is not None:
         _expose(capture)
@@ -55,7 +58,8 @@ def serve(
             config = self._rest_server.config
             config.host = host
             config.fd = listen_fd
-            config.app = draining = Draining(Front(served, kserve_server.app), name, version)
+            behind = Explaining(name, version, explainer, kserve_server.app, report)
+            config.app = draining = Draining(Front(served, behind), name, version)
             config.interface = "asgi3"
             rest = self._rest_server._server
             rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
