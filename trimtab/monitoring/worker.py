@@ -5,20 +5,17 @@ float64 columns (null = missing, left out); its answer is one line {"columns": {
 They come on standard input and leave on standard output (the worker ends with its input), or, with `--listen PATH`, over a Unix
 socket, one request a connection: then each test is computed in a forked child, which is killed after `--timeout` seconds.
 
-First of all, before any library is imported, a seccomp filter refuses sockets of every family but AF_UNIX, for good and for all
-children. This file imports nothing of Trimtab, whose libraries are newer than Alibi's.
+It is started by `trimtab/locked.py`, which has taken the network from it before any library is imported, and works in no other way.
+This file imports nothing of Trimtab, whose libraries are newer than Alibi's.
 """
 
 import argparse
-import ctypes
 import errno
 import json
 import os
-import platform
 import select
 import signal
 import socket
-import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,56 +23,16 @@ from typing import Any
 LINE_LIMIT = 1 << 20
 TIMEOUT = 120.0
 READ_SECONDS = 10.0
-_X32 = 0x40000000
-# AUDIT_ARCH_*, the numbers of socket(2) and io_uring_setup(2), whether there are x32 calls beside the native ones
-_MACHINES = {"x86_64": (0xC000003E, 41, 425, True), "aarch64": (0xC00000B7, 198, 425, False)}
-_LOAD, _EQUAL, _LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 
 
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-
-def network_filter(machine: str) -> bytes:
-    """The BPF program that lets everything pass but sockets beyond AF_UNIX: by socket(2), by io_uring, or by another ABI's calls.
-
-    Offsets are those of `struct seccomp_data`: 0 the call's number, 4 the architecture, 16 the low half of the first argument.
-    Raises SystemExit on a machine whose numbers are not known here.
-    """
-    if machine not in _MACHINES:
-        msg = f"the detector worker cannot lock the network on {machine!r}; known are {', '.join(_MACHINES)}"
-        raise SystemExit(msg)
-    architecture, make_socket, make_ring, x32 = _MACHINES[machine]
-    program = [
-        (_LOAD, 0, 0, 4),
-        (_EQUAL, 0, 6, architecture),
-        (_LOAD, 0, 0, 0),
-        (_LEAST if x32 else _EQUAL, 4, 0, _X32 if x32 else make_ring),
-        (_EQUAL, 3, 0, make_ring),
-        (_EQUAL, 0, 3, make_socket),
-        (_LOAD, 0, 0, 16),
-        (_EQUAL, 1, 0, socket.AF_UNIX),
-        (_RETURN, 0, 0, _REFUSE),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-    return b"".join(struct.pack("HBBI", *step) for step in program)
-
-
-def lock_network() -> None:
-    """Give the right to the network away, for this process and all that it starts; raises SystemExit where the kernel refuses."""
-    code = network_filter(platform.machine())
-    program = _Program(len(code) // 8, code)
-    libc = ctypes.CDLL(None, use_errno=True)
-    nothing = ctypes.c_ulong(0)
-    for call in (
-        (_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), nothing, nothing, nothing),
-        (_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), ctypes.byref(program), nothing, nothing),
-    ):
-        if libc.prctl(*call):
-            msg = f"the detector worker cannot lock the network: {os.strerror(ctypes.get_errno())}"
-            raise SystemExit(msg)
+def without_network() -> None:
+    """Raises SystemExit where this process has the network: it was not started by `locked.py`."""
+    try:
+        socket.socket().close()
+    except PermissionError:
+        return
+    msg = "the detector worker has the right to the network: start it by locked.py"
+    raise SystemExit(msg)
 
 
 def columns(path: str) -> dict[str, Any]:
@@ -170,12 +127,12 @@ def _line(connection: socket.socket) -> bytes:
 
 
 def main() -> None:
-    """Lock the network, then answer requests; whatever libraries print goes to standard error."""
+    """Answer requests; whatever libraries print goes to standard error."""
     parser = argparse.ArgumentParser(description="Test windows for drift.")
     parser.add_argument("--listen", type=Path, help="a Unix socket's path; without it, standard input and output")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds that a test over the socket may take")
     given = parser.parse_args()
-    lock_network()
+    without_network()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

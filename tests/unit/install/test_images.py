@@ -66,7 +66,8 @@ def test_the_charts_mlflow_finds_in_its_image_what_its_database_and_artifacts_ne
 @pytest.mark.parametrize(
     ("image", "touched", "again"),
     [
-        pytest.param("detectors", "trimtab/monitoring/worker.py", True, id="the worker is all of ours that the detectors' image has"),
+        pytest.param("detectors", "trimtab/monitoring/worker.py", True, id="the worker is of ours in the detectors' image"),
+        pytest.param("detectors", "trimtab/locked.py", True, id="and what takes the network from it"),
         pytest.param("detectors", "trimtab/spec.py", False, id="nothing else of Trimtab is in it"),
         pytest.param("predictor", "trimtab/errors.py", True, id="the nouns are in the predictor's image"),
         pytest.param("predictor", "trimtab/platforms/kubernetes/api.py", False, id="the controller is not"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimtab.cage import Cage
 from trimtab.events import CloudEvent
-from trimtab.monitoring.detectors.cage import Cage
 from trimtab.monitoring.detectors.tabular import TabularDrift, caged
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import Watched, WatchedVersion

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trimtab.errors import Unavailable
+from trimtab.cage import Cage
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.monitoring.columns import Column, Table
-from trimtab.monitoring.detectors.cage import Cage
 from trimtab.monitoring.detectors.tabular import TabularDrift, caged
 
 from .folders import DETECTORS, ScipyDetector
@@ -80,7 +80,7 @@ def test_the_worker_says_what_failed(detector: TabularDrift, generator: np.rando
     ],
 )
 def test_a_child_that_misbehaves_is_a_sentence_and_gone(code: str, words: str) -> None:
-    cage = Cage([sys.executable, "-c", code], timeout=1.0)
+    cage = Cage("the worker", [sys.executable, "-c", code], timeout=1.0)
     with pytest.raises(Unavailable, match=words):
         cage.ask({})
     assert cage.pid is None
@@ -88,8 +88,9 @@ def test_a_child_that_misbehaves_is_a_sentence_and_gone(code: str, words: str) -
 
 def test_the_worker_ends_with_its_parent_even_after_kill_9() -> None:
     code = (
-        "import sys; from pathlib import Path; from trimtab.monitoring.detectors.cage import Cage; from trimtab.monitoring import worker\n"
-        "cage = Cage([sys.argv[1], '-I', worker.__file__], 60.0)\n"
+        "import sys; from trimtab import locked\n"
+        "from trimtab.cage import Cage; from trimtab.monitoring import worker\n"
+        "cage = Cage('the worker', [sys.argv[1], '-I', locked.__file__, worker.__file__], 60.0)\n"
         "try: cage.ask({'reference': 'none', 'window': 'none', 'categories': []})\n"
         "except Exception: print(cage.pid, flush=True)\n"
         "input()"
@@ -105,14 +106,48 @@ def test_the_worker_ends_with_its_parent_even_after_kill_9() -> None:
     assert time.monotonic() < deadline
 
 
+ASKS = """
+import json
+for line in iter(input, ""):
+    total, request = 0, json.loads(line)
+    for number in range(request["times"]):
+        print(json.dumps({"ask": [number] * request["size"]}), flush=True)
+        told = json.loads(input())["told"]
+        if told is None:
+            print(json.dumps({"error": "it was told nothing"}), flush=True)
+            break
+        total += sum(told)
+    else:
+        print(json.dumps({"total": total}), flush=True)
+"""
+
+
+def test_a_child_may_ask_back_and_outlives_that_it_is_told_nothing() -> None:
+    cage = Cage("the worker", [sys.executable, "-c", ASKS], timeout=10.0)
+    assert cage.ask({"times": 4, "size": 100_000}, lambda asked: [2 * value for value in asked]) == {"total": 1_200_000}
+    pid = cage.pid
+
+    def refuse(_: object) -> object:
+        msg = "no more than this"
+        raise InvalidInput(msg)
+
+    with pytest.raises(InvalidInput, match="no more than this"):
+        cage.ask({"times": 2, "size": 1}, refuse)
+    with pytest.raises(Unavailable, match="the worker failed: it was told nothing"):
+        cage.ask({"times": 2, "size": 1})
+    assert cage.ask({"times": 0, "size": 1}) == {"total": 0}
+    assert cage.pid == pid
+    cage.close()
+
+
 def test_a_child_that_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be started"):
-        Cage([str(tmp_path / "python")], timeout=1.0).ask({})
+        Cage("the worker", [str(tmp_path / "python")], timeout=1.0).ask({})
 
 
 def test_the_child_sees_almost_no_environment() -> None:
     code = "import json, os; input(); print(json.dumps({'names': sorted(os.environ)}))"
-    cage = Cage([sys.executable, "-c", code], timeout=10.0)
+    cage = Cage("the worker", [sys.executable, "-c", code], timeout=10.0)
     names = set(cage.ask({})["names"])
     cage.close()
     assert names - {"LC_CTYPE"} <= {"LANG", "OMP_NUM_THREADS", "TRIMTAB_STATE"}

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimtab import locked
+from trimtab.cage import Cage
 from trimtab.errors import Unavailable
 from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
-from trimtab.monitoring.detectors.cage import Cage
 from trimtab.monitoring.detectors.neighbour import Neighbour
 from trimtab.monitoring.detectors.tabular import TabularDrift, beside
 
@@ -31,7 +32,7 @@ def table(generator: np.random.Generator, rows: int) -> Table:
 
 @contextmanager
 def listening(path: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [str(DETECTORS), "-I", worker.__file__, "--listen", str(path), *options]
+    command = [str(DETECTORS), "-I", locked.__file__, worker.__file__, "--listen", str(path), *options]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -151,9 +152,9 @@ def test_closing_ends_a_request_that_is_under_way(tmp_path: Path, there: bool) -
 
 PROBE = """
 import ctypes, importlib.util, os, socket, sys
-spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
+spec = importlib.util.spec_from_file_location("locked", sys.argv[1])
+locked = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(locked)
 def tried(make):
     try:
         make().close()
@@ -165,7 +166,7 @@ def all_of_it():
         print(family.name, tried(lambda: socket.socket(family, socket.SOCK_RAW if family == socket.AF_NETLINK else socket.SOCK_STREAM)))
 libc = ctypes.CDLL(None, use_errno=True)
 all_of_it()
-worker.lock_network()
+locked.lock_network()
 all_of_it()
 ring = libc.syscall(425, 8, ctypes.create_string_buffer(256))
 print("io_uring", ring, ctypes.get_errno())
@@ -180,7 +181,7 @@ AFTER = "import socket\ntry: socket.socket()\nexcept OSError as error: print('af
 
 
 def test_the_locked_process_its_children_and_what_they_start_have_no_network() -> None:
-    done = subprocess.run([sys.executable, "-I", "-c", PROBE, worker.__file__, AFTER], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-I", "-c", PROBE, locked.__file__, AFTER], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     refused = [f"{family} Operation not permitted" for family in ("AF_INET", "AF_INET6", "AF_NETLINK")]
     before, after, child = lines[:4], lines[4:8], lines[9:13]
@@ -190,7 +191,7 @@ def test_the_locked_process_its_children_and_what_they_start_have_no_network() -
     assert lines[13] == "after exec Operation not permitted"
 
 
-def locked(pid: int) -> bool:
+def is_locked(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     return "Seccomp:\t2\n" in status and "NoNewPrivs:\t1\n" in status
 
@@ -200,10 +201,10 @@ def test_the_real_worker_is_locked_in_the_container_and_on_the_laptop(
 ) -> None:
     assert detector.test(COLUMNS, table(generator, 100), table(generator, 50))
     assert cage.pid is not None
-    assert locked(cage.pid)
+    assert is_locked(cage.pid)
     with listening(tmp_path / "w.sock") as process:
         assert TabularDrift(beside(tmp_path / "w.sock"), tmp_path).test(COLUMNS, table(generator, 100), table(generator, 50))
-        assert locked(process.pid)
+        assert is_locked(process.pid)
 
 
 def evaluate(program: bytes, number: int, architecture: int, argument: int) -> int:
@@ -242,9 +243,9 @@ REFUSED, ALLOWED = 0x00050001, 0x7FFF0000
     ],
 )
 def test_the_filter_of_each_machine(machine: str, number: int, architecture: int, argument: int, expected: int) -> None:
-    assert evaluate(worker.network_filter(machine), number, architecture, argument) == expected
+    assert evaluate(locked.network_filter(machine), number, architecture, argument) == expected
 
 
 def test_a_machine_whose_calls_are_not_known_does_not_start() -> None:
     with pytest.raises(SystemExit, match="cannot lock the network on 'riscv64'; known are x86_64, aarch64"):
-        worker.network_filter("riscv64")
+        locked.network_filter("riscv64")

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import ipc
 
+from trimtab import locked
+from trimtab.cage import Cage
 from trimtab.errors import Unavailable
 from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
-from trimtab.monitoring.detectors.cage import Cage
 from trimtab.monitoring.detectors.neighbour import Neighbour
 
 TIMEOUT = 120.0
@@ -63,7 +64,7 @@ class TabularDrift:
 
 def caged(python: Path, timeout: float = TIMEOUT) -> Cage:
     """The worker as a child process in the environment of `python`."""
-    return Cage([str(python), "-I", str(Path(worker.__file__))], timeout)
+    return Cage("the detector worker", [str(python), "-I", locked.__file__, worker.__file__], timeout)
 
 
 def beside(path: Path, timeout: float = TIMEOUT + _GRACE) -> Neighbour:
