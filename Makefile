@@ -28,6 +28,10 @@ $(STAMPS)/detectors: $(UV) pyproject.toml uv.lock
 	UV_PROJECT_ENVIRONMENT=.venv-detectors $(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra detectors --no-dev
 	@mkdir -p $(@D) && touch $@
 
+$(STAMPS)/explainer: $(UV) pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=.venv-explainer $(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON) --extra explainer --no-dev
+	@mkdir -p $(@D) && touch $@
+
 demo: $(STAMPS)/local $(STAMPS)/detectors ## train, serve, drift, retrain, canary, promote, and roll a bad candidate back
 	$(BIN)/python examples/bike-demand/demo.py
 
@@ -36,7 +40,7 @@ demo-control: $(STAMPS)/local $(STAMPS)/detectors ## the same without any change
 
 test: lint test-unit test-local ## everything that needs no cluster
 
-test-unit: $(STAMPS)/local $(STAMPS)/detectors ## unit and property tests, and a short run of each simulation
+test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and property tests, and a short run of each simulation
 	$(BIN)/pytest -n 3 --dist worksteal tests/unit tests/simulation
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
@@ -98,4 +102,4 @@ bench-capture: $(STAMPS)/local ## a million requests while the monitor is dead: 
 	$(BIN)/python -m tests.bench.capture
 
 clean: ## everything that was built or installed here
-	rm -rf .venv .venv-detectors .tools build demo
+	rm -rf .venv .venv-detectors .venv-explainer .tools build demo

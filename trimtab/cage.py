@@ -39,14 +39,16 @@ class Cage:
         """The child's process id while it lives."""
         return self._child.pid if self._child and self._child.poll() is None else None
 
-    def ask(self, request: dict[str, Any], told: Asked | None = None) -> dict[str, Any]:
-        """The child's answer; raises Unavailable where it dies, answers an error, or takes longer than `timeout` seconds.
+    def ask(self, request: dict[str, Any], told: Asked | None = None, within: float | None = None) -> dict[str, Any]:
+        """The child's answer; raises Unavailable where it dies, answers an error, or takes longer than `timeout` (or
+        `within`) seconds.
 
         `told` answers what the child asks back. Where it raises a TrimtabError the child learns that there is no answer, may
         finish without, and the error is raised here.
         """
         child = self._child if self.pid and self._child else self._start()
-        deadline = time.monotonic() + self._timeout
+        seconds = self._timeout if within is None else within
+        deadline = time.monotonic() + seconds
         refused: TrimtabError | None = None
         try:
             answer = self._exchange(child, request, deadline)
@@ -58,7 +60,8 @@ class Cage:
                 answer = self._exchange(child, reply, deadline)
         except (OSError, ValueError) as error:
             self.close()
-            msg = f"{self._name} broke off: {error}"
+            why = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else error
+            msg = f"{self._name} broke off: {why}"
             raise Unavailable(msg) from error
         if refused:
             raise refused
@@ -101,12 +104,12 @@ class Cage:
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdin, selectors.EVENT_WRITE)
             while unsent:
-                self._wait(selector, deadline)
+                _wait(selector, deadline)
                 unsent = unsent[os.write(child.stdin.fileno(), unsent) :]
             selector.unregister(child.stdin)
             selector.register(child.stdout, selectors.EVENT_READ)
             while not received.endswith(b"\n"):
-                self._wait(selector, deadline)
+                _wait(selector, deadline)
                 part = os.read(child.stdout.fileno(), 65_536)
                 if not part:
                     msg = f"it ended with exit code {child.wait()}"
@@ -118,7 +121,7 @@ class Cage:
             raise ValueError(msg)  # noqa: TRY004 - a line that means nothing, as one that is no JSON
         return found
 
-    def _wait(self, selector: selectors.BaseSelector, deadline: float) -> None:
-        if not selector.select(max(0.0, deadline - time.monotonic())):
-            msg = f"no answer within {self._timeout:g} s"
-            raise TimeoutError(msg)
+
+def _wait(selector: selectors.BaseSelector, deadline: float) -> None:
+    if not selector.select(max(0.0, deadline - time.monotonic())):
+        raise TimeoutError

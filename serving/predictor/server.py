@@ -39,7 +39,7 @@ def serve(
     With `drain_seconds` SIGTERM first fails readiness and goes on answering for that long. With `listen_fd` on that socket, which
     whoever started us holds open: callers wait in its queue while we are started anew.
     """
-    _quiet()
+    quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     kserve_server = lean.kserve("model_server")
@@ -81,7 +81,7 @@ def _model(name: str, schema: Schema) -> Any:
     return model
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Warnings only, on stderr; no access log and no timing line a request."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):

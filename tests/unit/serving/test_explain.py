@@ -168,9 +168,9 @@ def test_under_more_explanations_than_may_wait_some_are_refused_and_predictions_
     process, port = start(tmp_path / "v", digest, tmp_path / "log")
     try:
         until(lambda: answers(port, "/v2/models/bike/ready"), 60)
-        body = {"instances": records(table(100))}
+        body = {"instances": records(table(32))}
         found = []
-        threads = [threading.Thread(target=lambda: found.append(call(port, "POST", V1, body))) for _ in range(MOST_WAITING + 4)]
+        threads = [threading.Thread(target=lambda: found.append(call(port, "POST", V1, body, timeout=60))) for _ in range(MOST_WAITING + 4)]
         for thread in threads:
             thread.start()
         during = 0
