@@ -27,7 +27,7 @@ GRACE_SECONDS = 15.0
 class Allowed(Struct, frozen=True):
     """What a request may cost."""
 
-    calls: int = 400
+    calls: int = 1000
     seconds: float = 30.0
 
 
