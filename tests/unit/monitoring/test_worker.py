@@ -207,6 +207,12 @@ def test_the_real_worker_is_locked_in_the_container_and_on_the_laptop(
         assert is_locked(process.pid)
 
 
+def test_the_worker_does_not_work_where_it_has_the_network() -> None:
+    done = subprocess.run([str(DETECTORS), "-I", worker.__file__], input=b"", capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"start it by locked.py" in done.stderr
+
+
 def evaluate(program: bytes, number: int, architecture: int, argument: int) -> int:
     """What a kernel makes of the program: just the instructions that it uses."""
     steps = [struct.unpack("HBBI", program[place : place + 8]) for place in range(0, len(program), 8)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from serving.explainer.predictor import Budget, Predictor
+from serving.explaining import TooLarge
 from tests.unit.serving.test_predictor import start, tensors
 from tests.unit.serving.test_scorer import skops_model
 from tests.unit.serving.tiny import ROW, SCHEMA, answers, call, records, table, tiny_model, until
@@ -116,6 +117,16 @@ def test_a_predictor_of_another_version_is_not_explained(pair):
     asked = Predictor(f"127.0.0.1:{pair.predictor_port}", "bike", "4", lambda: None)
     with pytest.raises(Unavailable, match="serves version '3', this explainer knows version '4'"):
         asked.predict([ROW], Budget(1, 10))
+
+
+BUDGETS = [("no call is left", 0, 60.0), ("no time is left", 5, 0.0)]
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [case[1:] for case in BUDGETS], ids=[case[0] for case in BUDGETS])
+def test_a_budget_that_is_spent_asks_nothing(calls, seconds):
+    nobody = Predictor("127.0.0.1:1", "bike", "3", lambda: pytest.fail("the predictor was asked"))
+    with pytest.raises(TooLarge, match=f"a request's budget of {calls} calls of the predictor and {seconds:g} s"):
+        nobody.predict([ROW], Budget(calls, seconds))
 
 
 # --- any model, and what goes wrong
