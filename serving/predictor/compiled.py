@@ -98,6 +98,7 @@ def compiled(forest: Forest) -> "Callable[[Matrix], Matrix]":
         add(*fixed, matrix.ctypes.data, len(matrix), out.ctypes.data)
         return out
 
+    # What the addresses in `fixed` are of has to live as long as they are used.
     margins.kept = kept  # type: ignore[attr-defined]
     return {"reg:squarederror": _first, "binary:logistic": _sigmoid, "multi:softprob": _softmax}[forest.objective](margins)
 
@@ -158,7 +159,7 @@ def faster(path: Path, features: Sequence[Feature], native: "Callable[[Matrix], 
         found = compiled(forest)
         rows = trial(forest, features)
         told, expected = found(rows), native(rows)
-        if told.shape != expected.shape or not np.allclose(told, expected, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(expected).max()))):
+        if told.shape != expected.shape or not np.allclose(told, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()):
             msg = "its predictions are not XGBoost's own"
             raise Unavailable(msg)
     except Unavailable as error:
