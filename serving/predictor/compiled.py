@@ -4,8 +4,8 @@ The trees of the verified model.json become one array of nodes, and `trees.c` wa
 compiled from its own source (`trees.so`), elsewhere it is compiled when a predictor starts, if there is a C compiler (`cc`). No
 compiler ever sees a model, and nothing compiled is ever fetched.
 
-Measured on 2 cores with 30 numbers and 200 trees of depth 6, microseconds a call of 1 / 32 / 512 rows, the best of seven: this 7 / 40 / 560
-(17 a single row where no two are alike); C generated from the trees by tl2cgen 20 / 61 / 4,300, after 29 s of compiling; treelite's GTIL
+Measured on 2 cores with 30 numbers and 200 trees of depth 6, microseconds a call of 1 / 32 / 512 rows, the best of seven: this 7 / 48 / 690
+(15 a single row where no two are alike); C generated from the trees by tl2cgen 20 / 61 / 4,300, after 29 s of compiling; treelite's GTIL
 45 / 490 / 7,600; `XGBoosterPredictFromDense` called directly 83 / 150 / 1,030; `inplace_predict` 126 / 178 / 900.
 """
 
