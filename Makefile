@@ -8,10 +8,11 @@ BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
 EXISTS ?= docker image inspect {tag}
 TESTS ?= tests/cluster
 BUDGET ?= 60s
+CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
+	fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -76,6 +77,9 @@ check-diff: generate ## generated files are fresh
 
 simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 	$(BIN)/python tests/simulation/judge.py
+
+fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 in one process, a fifth of them to a real one
+	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/serving/test_fuzz.py
 
 bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: seconds and peak memory
 	$(BIN)/python -m tests.bench.ingest

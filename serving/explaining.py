@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from serving.predictor.front import BINARY_HEADER, MAX_BODY_BYTES, VERSION_HEADER, App, Message, Receive, Send, error_body, read_body
+from serving.predictor.asgi import App, Message, Receive, Send
+from serving.predictor.front import MAX_BODY_BYTES, VERSION_HEADER, Gone, error_body, read_body, unsupported
 from serving.predictor.protocol import Call, Predictions, Row, parse_v1, parse_v2
 from serving.predictor.scorer import ModelFailed
 from trimtab.errors import InvalidInput, Unavailable
@@ -70,8 +71,9 @@ class Explaining:
             await self._behind(scope, receive, send)
             return
         began = time.monotonic()
-        body = await read_body(receive)
-        if body is None:
+        try:
+            body = await read_body(receive)
+        except Gone:
             return
         status, content = await self._answer(scope["path"] == self._v2, dict(scope["headers"]), body)
         self._report(status, time.monotonic() - began)
@@ -88,21 +90,20 @@ class Explaining:
     async def _answer(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
         if len(body) > MAX_BODY_BYTES:
             return 413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
+        if refused := unsupported(headers):
+            return 415, error_body(refused)
         if self._inside > MOST_WAITING:
             return 429, error_body(
                 f"{self._inside} explanations are under way or wait already, at most {MOST_WAITING} wait: ask again later"
             )
         self._inside += 1
         try:
-            return await self._explained(v2, headers, body)
+            return await self._explained(v2, body)
         finally:
             self._inside -= 1
 
-    async def _explained(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
+    async def _explained(self, v2: bool, body: bytes) -> tuple[int, bytes]:
         try:
-            if BINARY_HEADER in headers:
-                msg = "binary tensors are not taken: send the tensors' data as JSON"
-                raise InvalidInput(msg)
             call = parse_v2(body, OUTPUT) if v2 else parse_v1(body)
             rows, most = len(call.instances), self._explainer.most_rows
             if rows > most:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from serving.predictor.front import App, Message, Receive, Send
+from serving.predictor.asgi import App, Message, Receive, Send
 
 log = logging.getLogger("trimtab.predictor")
 
@@ -27,7 +27,8 @@ class Draining:
     def __init__(self, front: App, name: str, version: str) -> None:
         self.leaving = False
         self._front = front
-        self._ready = ("/v2/health/ready", f"/v2/models/{name}/ready", f"/v1/models/{name}")
+        model = f"/v2/models/{name}"
+        self._ready = ("/v2/health/ready", f"{model}/ready", f"{model}/versions/{version}/ready", f"/v1/models/{name}")
         self._body = msgspec.json.encode({"error": f"version {version!r} of {name!r} is stopping"})
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:

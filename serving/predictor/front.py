@@ -6,14 +6,19 @@ limit for a body and no place for capture. Health, readiness, metadata and metri
 
 import asyncio
 import logging
+import os
+import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from serving.predictor.asgi import App, Message, Receive, Send
 from serving.predictor.capture import Capture
+from serving.predictor.limits import AHEAD, ARRIVED, WHOLE, Limits
+from serving.predictor.metrics import Answers
 from serving.predictor.protocol import Call, Predictions, answer_v1, answer_v2, parse_v1, parse_v2
 from serving.predictor.scorer import ModelFailed, Scorer
 from trimtab.errors import InvalidInput
@@ -21,25 +26,37 @@ from trimtab.errors import InvalidInput
 log = logging.getLogger("trimtab.predictor")
 
 MAX_BODY_BYTES = 8 << 20
+# What the requests that wait for a thread may hold in all.
+MAX_WAITING_BYTES = 64 << 20
+RETRY_SECONDS = b"1"
 VERSION_HEADER = b"x-trimtab-version"
 CAPTURE_HEADER = b"x-trimtab-capture"
 ID_HEADER = b"ce-id"
 BINARY_HEADER = b"inference-header-content-length"
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+TYPES = ("application/json", "application/octet-stream")
 
 
 class Served(Struct, frozen=True):
-    """What the front serves, and who hears of it: `count` gets each answer's status code."""
+    """What the front serves, within which limits, and who hears of it."""
 
     name: str
     version: str
     scorer: Scorer
     capture: Capture | None
-    count: Callable[[int], None]
+    answers: Answers
+    limits: Limits = Limits()
+
+
+class Answer(NamedTuple):
+    """An HTTP answer; its body is JSON."""
+
+    status: int
+    content: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Gone(Exception):
+    """The caller went away: nobody waits for the answer."""
 
 
 class Front:
@@ -49,71 +66,152 @@ class Front:
         self._served = served
         self._behind = behind
         self._v1 = f"/v1/models/{served.name}:predict"
-        self._v2 = f"/v2/models/{served.name}/infer"
+        self._v2 = (f"/v2/models/{served.name}/infer", f"/v2/models/{served.name}/versions/{served.version}/infer")
+        self._calls = frozenset((self._v1, *self._v2))
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "score")
+        self._waiting_bytes = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI 3.0."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in (self._v1, self._v2):
+        if scope["type"] != "http" or scope["path"] not in self._calls:
             await self._behind(scope, receive, send)
             return
-        body = await read_body(receive)
-        if body is None:
+        arrived = scope.get(ARRIVED) or time.monotonic()
+        try:
+            answer = await self._answer(scope, receive, arrived)
+        except Gone:
+            self._served.answers.gone()
             return
-        status, content = await self._answer(scope["path"] == self._v2, dict(scope["headers"]), body)
-        self._served.count(status)
+        self._served.answers.answered(answer.status, time.monotonic() - arrived)
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
+            (b"content-length", str(len(answer.content)).encode()),
             (VERSION_HEADER, self._served.version.encode()),
+            *answer.headers,
         ]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.content})
 
-    async def _answer(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
-        if len(body) > MAX_BODY_BYTES:
-            return 413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
-        served = self._served
+    def close(self) -> None:
+        """Wait for the calls that threads have begun; nothing else may begin."""
+        self._threads.shutdown(cancel_futures=True)
+
+    async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Answer:
+        if scope["method"] != "POST":
+            return Answer(405, error_body(f"found the method {scope['method']}, POST is allowed here"), ((b"allow", b"POST"),))
+        limits = self._served.limits
+        if scope.get(AHEAD, 0) >= limits.in_flight:
+            return _overload(f"{limits.in_flight} requests are being answered already")
+        headers = dict(scope["headers"])
+        seconds = limits.allowed(headers)
+        until = arrived + seconds
         try:
-            if BINARY_HEADER in headers:
-                msg = "binary tensors are not taken: send the tensors' data as JSON"
-                raise InvalidInput(msg)
-            call = parse_v2(body) if v2 else parse_v1(body)
-        except InvalidInput as error:
-            return 400, error_body(str(error))
+            left = _left(until)
+            body = await (read_body(receive) if WHOLE in scope else asyncio.wait_for(read_body(receive), left))
+            return await self._infer(scope["path"] != self._v1, headers, body, receive, until)
+        except TimeoutError:
+            return Answer(
+                504, error_body(f"no answer within {seconds:g} s: send fewer rows a request, or ask again when there is less to do")
+            )
+
+    async def _infer(self, v2: bool, headers: dict[bytes, bytes], body: bytes, receive: Receive, until: float) -> Answer:
+        if len(body) > MAX_BODY_BYTES:
+            return Answer(413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request"))
+        refused = unsupported(headers)
+        if refused:
+            return Answer(415, error_body(refused))
+        served = self._served
         predictions: Predictions | None = None
         try:
-            predictions = await self._predict(call)
-            content = answer_v2(predictions, served.name, served.version, call.id or uuid.uuid4().hex) if v2 else answer_v1(predictions)
-            status = 200
+            call = parse_v2(body) if v2 else parse_v1(body)
+            if len(call.instances) > served.scorer.inline_rows and self._waiting_bytes + len(body) > MAX_WAITING_BYTES:
+                return _overload(f"the requests that wait hold {MAX_WAITING_BYTES >> 20} MiB already")
+            predictions = await self._predict(call, len(body), receive, until)
+            if v2:
+                content = answer_v2(predictions, served.name, served.version, call.id or uuid.uuid4().hex, call.parameters)
+            else:
+                content = answer_v1(predictions)
+            answer = Answer(200, content)
         except InvalidInput as error:
-            return 400, error_body(str(error))
+            return Answer(400, error_body(str(error)))
         except ModelFailed as error:
             log.warning("a request failed: %s", error)
-            status, content = 500, error_body(f"version {served.version!r} of {served.name!r}: {error}")
+            answer = Answer(500, error_body(f"version {served.version!r} of {served.name!r}: {error}"))
+        if predictions is not None:
+            served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
             served.capture.take(call.instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
-        return status, content
+        return answer
 
-    async def _predict(self, call: Call) -> Predictions:
+    async def _predict(self, call: Call, size: int, receive: Receive, until: float) -> Predictions:
+        """Small calls at once; others in a thread, and not begun if the time is up or the caller has gone before their turn."""
         scorer = self._served.scorer
+        left = _left(until)
         if len(call.instances) <= scorer.inline_rows:
             return scorer.predict(call.instances)
-        return await asyncio.to_thread(scorer.predict, call.instances)
+        job = self._threads.submit(scorer.predict, call.instances)
+        work = asyncio.wrap_future(job)
+        gone = asyncio.ensure_future(_gone(receive))
+        self._waiting_bytes += size
+        try:
+            await asyncio.wait((work, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise Gone
+            if not work.done():
+                raise TimeoutError
+            return work.result()
+        finally:
+            self._waiting_bytes -= size
+            job.cancel()
+            work.cancel()
+            gone.cancel()
 
 
-async def read_body(receive: Receive) -> bytes | None:
-    """The request's body, cut one byte after the limit (the rest is read and forgotten); None where the caller went away."""
+def _left(until: float) -> float:
+    """The seconds until then; raises TimeoutError where there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The request's body, cut one byte after the limit (the rest is read and forgotten); raises Gone."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise Gone
         if size <= MAX_BODY_BYTES:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
         if not message.get("more_body", False):
             return b"".join(chunks)[: MAX_BODY_BYTES + 1]
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the caller has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def unsupported(headers: dict[bytes, bytes]) -> str:
+    """The sentence on a body that is no plain JSON by its own headers; empty where it is. No content type at all is taken as JSON."""
+    if BINARY_HEADER in headers:
+        return "binary tensors are not taken: send the tensors' data as JSON"
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        return f"found the content encoding {encoding.decode('latin-1')!r:.60}, none is allowed"
+    given = headers.get(b"content-type", b"application/json").decode("latin-1")
+    media = given.partition(";")[0].strip().lower()
+    if media not in TYPES and not media.endswith("+json"):
+        return f"found the content type {given!r:.60}, application/json is allowed"
+    return ""
+
+
+def _overload(found: str) -> Answer:
+    return Answer(429, error_body(f"{found}: ask again in {RETRY_SECONDS.decode()} s"), ((b"retry-after", RETRY_SECONDS),))
 
 
 def error_body(sentence: str) -> bytes:

@@ -8,13 +8,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from serving.predictor import repeated
 from trimtab.errors import InvalidInput
 
 Row = dict[str, Any]
 Predictions = list[float] | list[list[float]]
 
 OUTPUT = "predict"
-_NUMBERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"})
+_WHOLE: dict[str, tuple[float, float]] = {f"INT{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64)}
+_WHOLE |= {f"UINT{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)}
+_REAL = {name: (-most, most) for name, most in (("FP16", 65504.0), ("FP32", 3.4028234663852886e38), ("FP64", 1.7976931348623157e308))}
+_RANGES = _WHOLE | _REAL
+_TYPES: dict[str, set[type]] = {"BOOL": {bool}, "BYTES": {str}, **{name: {int, float} for name in _RANGES}}
 _V1_SHAPE = 'allowed is {"instances": [{column: value, ...}, ...]}: one object a row, by column names'
 _V2_SHAPE = 'allowed is {"inputs": [{"name", "shape", "datatype", "data"}, ...]}: one tensor a column'
 
@@ -28,23 +33,27 @@ class _Tensor(Struct):
     shape: list[Annotated[int, Meta(ge=0)]]
     datatype: str
     data: list[Any]
+    parameters: dict[str, Any] | None = None
 
 
 class _Output(Struct):
     name: str
+    parameters: dict[str, Any] | None = None
 
 
 class _V2(Struct):
     inputs: list[_Tensor]
     id: str | None = None
+    parameters: dict[str, Any] | None = None
     outputs: list[_Output] = []
 
 
 class Call(Struct, frozen=True):
-    """The rows of a request, and the id that a V2 caller gave it."""
+    """The rows of a request, and the id and parameters that a V2 caller gave it."""
 
     instances: list[Row]
     id: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 _v1 = msgspec.json.Decoder(_V1)
@@ -54,6 +63,7 @@ _v2 = msgspec.json.Decoder(_V2)
 def parse_v1(body: bytes) -> Call:
     """The rows of a V1 body; any column is kept, whether the model knows it or not."""
     found = _decode(_v1, body, _V1_SHAPE)
+    repeated.refuse(body, 1 + sum(map(len, found.instances)))
     if not found.instances:
         msg = f'"instances" has no row; {_V1_SHAPE}'
         raise InvalidInput(msg)
@@ -66,6 +76,7 @@ def parse_v2(body: bytes, answered: str = OUTPUT) -> Call:
     `answered` is the only output that may be asked for.
     """
     found = _decode(_v2, body, _V2_SHAPE)
+    repeated.refuse(body, 1 + (found.id is not None) + 4 * len(found.inputs))
     if not found.inputs:
         msg = f'"inputs" has no tensor; {_V2_SHAPE}'
         raise InvalidInput(msg)
@@ -88,7 +99,8 @@ def parse_v2(body: bytes, answered: str = OUTPUT) -> Call:
         msg = "the inputs have no row; at least one is needed"
         raise InvalidInput(msg)
     names = list(columns)
-    return Call([dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)], found.id)
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return Call(rows, found.id, found.parameters)
 
 
 def answer_v1(predictions: Predictions) -> bytes:
@@ -96,12 +108,13 @@ def answer_v1(predictions: Predictions) -> bytes:
     return msgspec.json.encode({"predictions": predictions})
 
 
-def answer_v2(predictions: Predictions, name: str, version: str, request_id: str) -> bytes:
-    """The V2 body of an answer: one FP64 tensor `predict` of shape [n], or [n, classes]."""
+def answer_v2(predictions: Predictions, name: str, version: str, request_id: str, parameters: dict[str, Any] | None = None) -> bytes:
+    """The V2 body of an answer: one FP64 tensor `predict` of shape [n], or [n, classes]; id and parameters are the caller's own."""
     rows = [value for row in predictions for value in row] if isinstance(predictions[0], list) else predictions
     shape = [len(predictions), len(predictions[0])] if isinstance(predictions[0], list) else [len(predictions)]
     output = {"name": OUTPUT, "shape": shape, "datatype": "FP64", "data": rows}
-    return msgspec.json.encode({"model_name": name, "model_version": version, "id": request_id, "outputs": [output]})
+    answer = {"model_name": name, "model_version": version, "id": request_id, "outputs": [output]}
+    return msgspec.json.encode(answer if parameters is None else {**answer, "parameters": parameters})
 
 
 def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes, allowed: str) -> Any:
@@ -120,20 +133,35 @@ def _column(tensor: _Tensor) -> list[Any]:
     if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
         msg = f"{where}: found shape {str(tensor.shape)[:60]}, [n] or [n, 1] is allowed"
         raise InvalidInput(msg)
-    values = [item for value in tensor.data for item in (value if isinstance(value, list) else [value])]
+    values = tensor.data
+    if len(tensor.shape) == 2 and any(isinstance(value, list) for value in values):
+        if not all(isinstance(value, list) and len(value) == 1 for value in values):
+            msg = f"{where}: shape {tensor.shape} asks for data like [[1], [2]] or [1, 2]"
+            raise InvalidInput(msg)
+        values = [value[0] for value in values]
     if len(values) != tensor.shape[0]:
         msg = f"{where}: shape {tensor.shape} asks for {tensor.shape[0]} values, found {len(values)}"
         raise InvalidInput(msg)
-    if tensor.datatype in _NUMBERS:
-        bad = next((value for value in values if isinstance(value, bool) or not isinstance(value, int | float | None)), None)
-    elif tensor.datatype == "BOOL":
-        bad = next((value for value in values if not isinstance(value, bool | None)), None)
-    elif tensor.datatype == "BYTES":
-        bad = next((value for value in values if not isinstance(value, str | None)), None)
-    else:
-        msg = f"{where}: found datatype {tensor.datatype!r:.60}, allowed are BOOL, BYTES, {', '.join(sorted(_NUMBERS))}"
+    types = _TYPES.get(tensor.datatype)
+    if types is None:
+        msg = f"{where}: found datatype {tensor.datatype!r:.60}, allowed are {', '.join(sorted(_TYPES))}"
         raise InvalidInput(msg)
-    if bad is not None:
+    found = values if None not in values else [value for value in values if value is not None]
+    if not _fit(found, tensor.datatype, types):
+        bad = next(value for value in found if not _fit([value], tensor.datatype, types))
         msg = f"{where}: found {bad!r:.60} in a tensor of datatype {tensor.datatype}"
         raise InvalidInput(msg)
     return values
+
+
+def _fit(values: list[Any], datatype: str, types: set[type]) -> bool:
+    """Whether the datatype can hold each value; a whole number may be written with a point."""
+    kinds = {*map(type, values)}
+    if not kinds <= types:
+        return False
+    if datatype not in _RANGES or not values:
+        return True
+    lowest, highest = _RANGES[datatype]
+    if min(values) < lowest or max(values) > highest:
+        return False
+    return datatype not in _WHOLE or float not in kinds or all(float(value).is_integer() for value in values)

@@ -12,6 +12,9 @@ from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import verify
 from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, encode, number, read_schema
 
+# The largest 32-bit float, which scikit-learn's trees take numbers as.
+LARGEST = 3.4028234663852886e38
+
 
 class ModelFailed(TrimtabError):
     """The model itself failed on a well-formed request (HTTP 500)."""
@@ -45,13 +48,24 @@ class Scorer:
         except InvalidInput:
             raise
         except Exception as error:
+            self._refuse_too_large(rows)
             msg = f"the model raised {type(error).__name__} on this request"
             raise ModelFailed(msg) from error
         if not math.isfinite(float(found.sum())):
+            self._refuse_too_large(rows)
             msg = "the model's answer holds a value that is no finite number"
             raise ModelFailed(msg)
         predictions: Predictions = found.tolist()
         return predictions
+
+    def _refuse_too_large(self, rows: Sequence[Row]) -> None:
+        """Raises InvalidInput where the rows, which the model could not score, hold a number that 32 bits do not."""
+        names = [feature.name for feature in self.schema.features if feature.kind == "number"]
+        for index, row in enumerate(rows):
+            for name in names:
+                if row[name] is not None and abs(row[name]) > LARGEST:
+                    msg = f"row {index}, feature {name!r}: {float(row[name]):g} is too large, up to {LARGEST:g} is allowed"
+                    raise InvalidInput(msg)
 
 
 def load(folder: Path, digest: str) -> Scorer:

@@ -5,16 +5,22 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from serving.explaining import Explainer, Explaining, counted
 from serving.predictor import lean
+from serving.predictor.asgi import App
 from serving.predictor.capture import Capture
 from serving.predictor.drain import Draining, exit_after
 from serving.predictor.front import Front, Served
+from serving.predictor.limits import Arrivals, Limits
+from serving.predictor.metrics import Answers, expose
+from serving.predictor.peers import Peers
 from serving.predictor.scorer import Scorer
+from serving.predictor.versions import Versioned
 from trimtab.schema import Schema
 
 GRACE_SECONDS = 2
@@ -32,19 +38,24 @@ def serve(
     port: int,
     listen_fd: int | None,
     explainer: Explainer,
-    drain_seconds: float = 0.0,
+    drain_seconds: float,
+    limits: Limits,
+    workers: Path | None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
 
     With `drain_seconds` SIGTERM first fails readiness and goes on answering for that long. With `listen_fd` on that socket, which
-    whoever started us holds open: callers wait in its queue while we are started anew.
+    whoever started us holds open: callers wait in its queue while we are started anew. `workers` is the folder that several workers of
+    this version have in common.
     """
     quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     kserve_server = lean.kserve("model_server")
+    answers = Answers(version, scorer.schema)
+    expose(answers)
     report = counted(version)
-    served = Served(name, version, scorer, capture, _count(version))
+    served = Served(name, version, scorer, capture, answers, limits)
     if capture is not None:
         _expose(capture)
 
@@ -54,14 +65,24 @@ def serve(
         def setup_event_loop(self) -> None:
             """Nothing: KServe sets handlers on a loop that `asyncio.run` then does not use."""
 
+        def register_signal_handler(self) -> None:
+            """Nothing: until uvicorn listens, SIGTERM ends the process; KServe's handler would forget it and serve."""
+
         async def _serve(self) -> None:
             config = self._rest_server.config
             config.host = host
             config.fd = listen_fd
-            behind = Explaining(name, version, explainer, kserve_server.app, report)
-            config.app = draining = Draining(Front(served, behind), name, version)
+            config.http = Arrivals
             config.interface = "asgi3"
             rest = self._rest_server._server
+            # The scrape that asks is one of the tasks.
+            answers.in_flight = lambda: max(len(rest.server_state.tasks) - 1, 0)
+            behind: App = Explaining(name, version, explainer, Versioned(kserve_server.app, name, version), report)
+            if workers is not None:
+                peers = Peers(behind, workers)
+                await peers.listen()
+                behind = peers
+            config.app = draining = Draining(Front(served, behind), name, version)
             rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
             await super()._serve()
 
@@ -88,17 +109,11 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").propagate = False
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-
-
-def _count(version: str) -> Any:
-    from prometheus_client import Counter
-
-    requests = Counter("trimtab_requests", "Answers to inference requests, by status code", ["code", "version"])
-    return lambda status: requests.labels(str(status), version).inc()
+    # A number beyond the model's 32 bits is as good as the largest one to a tree.
+    warnings.filterwarnings("ignore", message="overflow encountered in cast")
 
 
 def _expose(capture: Capture) -> None:
-    from prometheus_client import REGISTRY
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
@@ -118,4 +133,4 @@ def _expose(capture: Capture) -> None:
             yield CounterMetricFamily("trimtab_capture_failures", "Sendings that the monitor did not take", counts.failures)
             yield GaugeMetricFamily("trimtab_capture_queued", "Events that wait to be sent, in memory or in the spool", counts.queued)
 
-    REGISTRY.register(Captured())
+    expose(Captured())

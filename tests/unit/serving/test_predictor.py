@@ -28,13 +28,13 @@ def launch(log_path, *arguments, **environment):
 class Running:
     """A predictor that captures into a tiny monitor."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *more):
         (folder / "secret").write_text(SECRET)
         self.monitor = TinyMonitor()
         self.log_path = folder / "log"
         digest = tiny_model(folder / "v")
         self.process, self.port = start(
-            folder / "v", digest, self.log_path, "--capture-url", self.monitor.url, "--secret-file", folder / "secret"
+            folder / "v", digest, self.log_path, "--capture-url", self.monitor.url, "--secret-file", folder / "secret", *more
         )
         until(lambda: answers(self.port, "/v2/models/bike/ready"), 60)
 
@@ -108,7 +108,7 @@ def test_a_bad_request_is_a_sentence_and_is_not_captured(running, path, body, st
 
 def test_binary_tensors_are_refused(running):
     status, _, answer = call(running.port, "POST", V2, b"\0\0", {"Inference-Header-Content-Length": "1"})
-    assert (status, answer["error"]) == (400, "binary tensors are not taken: send the tensors' data as JSON")
+    assert (status, answer["error"]) == (415, "binary tensors are not taken: send the tensors' data as JSON")
 
 
 def test_another_model_is_not_found(running):

@@ -82,6 +82,12 @@ def test_a_model_that_raises_is_a_failure_without_values(tmp_path):
     assert "monsoon" not in str(caught.value)
 
 
+def test_a_number_that_a_forest_cannot_take_is_a_sentence_and_no_failure(tmp_path):
+    _, digest = skops_model(tmp_path / "v", "regression")
+    with pytest.raises(InvalidInput, match=r"row 1, feature 'temp': 1e\+39 is too large, up to 3.40282e\+38 is allowed"):
+        load(tmp_path / "v", digest).predict([ROW, {**ROW, "temp": 1e39}])
+
+
 def test_types_outside_the_trusted_packages_are_not_loaded(tmp_path):
     folder = tmp_path / "v"
     folder.mkdir()
