@@ -109,7 +109,7 @@ class Explaining:
             if rows > most:
                 msg = f"the request has {rows} rows, at most {most} are explained at once: send fewer rows a request"
                 raise TooLarge(msg)
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._explainer.explain, call.instances)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._explainer.explain, list(call.instances))
         except InvalidInput as error:
             return 413 if isinstance(error, TooLarge) else 400, error_body(str(error))
         except Unavailable as error:

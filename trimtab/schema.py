@@ -144,5 +144,36 @@ def encode(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> list[list[float
     return matrix
 
 
+def encode_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> list[list[float]]:
+    """The same rows that came by column: one list a feature, in the schema's order; a column that is missing is an error."""
+    found = []
+    for feature in schema.features:
+        try:
+            values = columns[feature.name]
+        except KeyError as error:
+            msg = f"the feature {feature.name!r} is missing; required are {', '.join(schema.names)}"
+            raise InvalidInput(msg) from error
+        if feature.kind == "category":
+            found.append(_codes(feature, values))
+        elif {*map(type, values)} == {float}:
+            found.append(list(values))
+        else:
+            found.append([number(feature.name, value, f"row {index}") for index, value in enumerate(values)])
+    return found
+
+
+def _codes(feature: Feature, values: Sequence[Any]) -> list[float]:
+    known: dict[str, float] = {}
+    codes = []
+    for value in values:
+        if type(value) is not str:
+            codes.append(code(feature, value))
+            continue
+        if value not in known:
+            known[value] = code(feature, value)
+        codes.append(known[value])
+    return codes
+
+
 def _encoded(feature: Feature, value: Any, index: int) -> float:
     return number(feature.name, value, f"row {index}") if feature.kind == "number" else code(feature, value)

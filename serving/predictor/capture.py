@@ -77,7 +77,7 @@ class Capture:
         for thread in self._threads:
             thread.start()
 
-    def take(self, rows: list[Row], predictions: Predictions | None, size: int, given: str = "") -> None:
+    def take(self, rows: Sequence[Row], predictions: Predictions | None, size: int, given: str = "") -> None:
         """Queue one exchange (`size`: the request's bytes). Never waits for the monitor or the disk.
 
         `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.

@@ -5,6 +5,7 @@ each stands for where only a sample is told.
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,7 +44,7 @@ class Exchange(Struct, frozen=True):
 
     id: str
     time: datetime
-    rows: list[Row]
+    rows: Sequence[Row]
     predictions: Predictions | None
     size: int
 
@@ -80,7 +81,7 @@ def events_of(exchange: Exchange, who: Identity, told: Told) -> list[dict[str, A
         "trimtabversion": who.version,
         **({"trimtabweight": f"{1 / told.sample:g}"} if told.sample < 1 else {}),
     }
-    rows = exchange.rows
+    rows = list(exchange.rows)
     if told.redact:
         rows = [{name: value for name, value in row.items() if name not in told.redact} for row in rows]
     request = {**common, "type": REQUEST, "data": {"instances": rows}}

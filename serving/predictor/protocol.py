@@ -3,7 +3,8 @@
 Each error is an `InvalidInput` whose sentence names the field, what was found and what is allowed.
 """
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, overload
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,10 +49,34 @@ class _V2(Struct):
     outputs: list[_Output] = []
 
 
+class Table(Sequence[Row]):
+    """Rows that came by column: a row is made only for who asks for one. All columns have the same number of values."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns = columns
+        self._rows = len(next(iter(columns.values()), ()))
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._rows))]
+        return {name: column[index] for name, column in self.columns.items()}
+
+    def __iter__(self) -> Iterator[Row]:
+        names = list(self.columns)
+        return (dict(zip(names, values, strict=True)) for values in zip(*self.columns.values(), strict=True))
+
+
 class Call(Struct, frozen=True):
     """The rows of a request, and the id and parameters that a V2 caller gave it."""
 
-    instances: list[Row]
+    instances: Sequence[Row]
     id: str | None = None
     parameters: dict[str, Any] | None = None
 
@@ -98,9 +123,7 @@ def parse_v2(body: bytes, answered: str = OUTPUT) -> Call:
     if not first[1]:
         msg = "the inputs have no row; at least one is needed"
         raise InvalidInput(msg)
-    names = list(columns)
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Call(rows, found.id, found.parameters)
+    return Call(Table(columns), found.id, found.parameters)
 
 
 def answer_v1(predictions: Predictions) -> bytes:
@@ -129,29 +152,32 @@ def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes, allowed: str) -> 
 
 
 def _column(tensor: _Tensor) -> list[Any]:
-    where = f"input {tensor.name!r:.60}"
     if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-        msg = f"{where}: found shape {str(tensor.shape)[:60]}, [n] or [n, 1] is allowed"
+        msg = f"{_where(tensor)}: found shape {str(tensor.shape)[:60]}, [n] or [n, 1] is allowed"
         raise InvalidInput(msg)
     values = tensor.data
     if len(tensor.shape) == 2 and any(isinstance(value, list) for value in values):
         if not all(isinstance(value, list) and len(value) == 1 for value in values):
-            msg = f"{where}: shape {tensor.shape} asks for data like [[1], [2]] or [1, 2]"
+            msg = f"{_where(tensor)}: shape {tensor.shape} asks for data like [[1], [2]] or [1, 2]"
             raise InvalidInput(msg)
         values = [value[0] for value in values]
     if len(values) != tensor.shape[0]:
-        msg = f"{where}: shape {tensor.shape} asks for {tensor.shape[0]} values, found {len(values)}"
+        msg = f"{_where(tensor)}: shape {tensor.shape} asks for {tensor.shape[0]} values, found {len(values)}"
         raise InvalidInput(msg)
     types = _TYPES.get(tensor.datatype)
     if types is None:
-        msg = f"{where}: found datatype {tensor.datatype!r:.60}, allowed are {', '.join(sorted(_TYPES))}"
+        msg = f"{_where(tensor)}: found datatype {tensor.datatype!r:.60}, allowed are {', '.join(sorted(_TYPES))}"
         raise InvalidInput(msg)
     found = values if None not in values else [value for value in values if value is not None]
     if not _fit(found, tensor.datatype, types):
         bad = next(value for value in found if not _fit([value], tensor.datatype, types))
-        msg = f"{where}: found {bad!r:.60} in a tensor of datatype {tensor.datatype}"
+        msg = f"{_where(tensor)}: found {bad!r:.60} in a tensor of datatype {tensor.datatype}"
         raise InvalidInput(msg)
     return values
+
+
+def _where(tensor: _Tensor) -> str:
+    return f"input {tensor.name!r:.60}"
 
 
 def _fit(values: list[Any], datatype: str, types: set[type]) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 from serving.predictor import lean
 from serving.predictor.compiled import faster
-from serving.predictor.protocol import Predictions, Row
+from serving.predictor.protocol import Predictions, Row, Table
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import verify
-from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, encode, number, read_schema
+from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, encode, encode_columns, number, read_schema
 
 # The largest 32-bit float, which scikit-learn's trees take numbers as.
 LARGEST = 3.4028234663852886e38
@@ -38,11 +38,8 @@ class Scorer:
 
         Raises InvalidInput where a row is not as the schema asks, ModelFailed where the model gives no answer.
         """
-        for index, row in enumerate(rows):
-            for name in self._categories:
-                if isinstance(row.get(name), list | dict):
-                    msg = f"row {index}, feature {name!r}: found {type(row[name]).__name__}, a category (a string) or null is allowed"
-                    raise InvalidInput(msg)
+        if not isinstance(rows, Table):
+            self._refuse_nested(rows)
         try:
             found = calibrated(self.schema.calibration, self._call(rows))
         except InvalidInput:
@@ -57,6 +54,13 @@ class Scorer:
             raise ModelFailed(msg)
         predictions: Predictions = found.tolist()
         return predictions
+
+    def _refuse_nested(self, rows: Sequence[Row]) -> None:
+        for index, row in enumerate(rows):
+            for name in self._categories:
+                if isinstance(row.get(name), list | dict):
+                    msg = f"row {index}, feature {name!r}: found {type(row[name]).__name__}, a category (a string) or null is allowed"
+                    raise InvalidInput(msg)
 
     def _refuse_too_large(self, rows: Sequence[Row]) -> None:
         """Raises InvalidInput where the rows, which the model could not score, hold a number that 32 bits do not."""
@@ -98,6 +102,8 @@ def _xgboost(schema: Schema, path: Path) -> Scorer:
     predict = faster(path, schema.features, native)
 
     def call(rows: Sequence[Row]) -> Any:
+        if isinstance(rows, Table):
+            return predict(np.ascontiguousarray(np.array(encode_columns(schema, rows.columns), dtype=np.float32).T))
         return predict(np.array(encode(schema, rows), dtype=np.float32))
 
     return Scorer(schema, call, inline_rows=256)
@@ -115,6 +121,7 @@ def _skops(schema: Schema, path: Path) -> Scorer:
     pipeline = load(path, trusted=untrusted)
 
     def call(rows: Sequence[Row]) -> Any:
+        rows = list(rows)
         encode(schema, rows)
         columns = {
             feature.name: [number(feature.name, row[feature.name], f"row {index}") for index, row in enumerate(rows)]

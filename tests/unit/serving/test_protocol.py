@@ -64,7 +64,7 @@ def test_both_protocols_mean_the_same_rows():
         {"name": "when", "shape": [2], "datatype": "BYTES", "data": ["x", "y"]},
     ]
     v2 = parse_v2(msgspec.json.encode({"id": "mine", "inputs": inputs}))
-    assert v1.instances == v2.instances
+    assert v1.instances == list(v2.instances) == [v2.instances[0], *v2.instances[1:]]
     assert v2.id == "mine"
 
 
