@@ -7,7 +7,6 @@ budget in `--trials` for the same numbers on any machine; they go to build/bench
 """
 
 import argparse
-import importlib.util
 import multiprocessing
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import xgboost as xgb
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tests.simulation.examples import EXAMPLES, loaded
 from trimtab.documents import read_model
 from trimtab.spec import Budget, ModelSpec
 from trimtab.training.estimators.booster import feature_types
@@ -83,19 +83,14 @@ class Result(Struct, frozen=True):
 def bike(seeds: int, folder: Path) -> Iterator[World]:
     """The bike's months; each seed is another cut."""
     del folder
-    spec = read_model(ROOT / "examples" / "bike-demand" / "model.yaml").spec
+    spec = read_model(EXAMPLES / "bike-demand" / "model.yaml").spec
     for seed, cut in enumerate(BIKE_CUTS[:seeds]):
         yield World("bike-demand", seed, spec, cut, cut + BIKE_LATER)
 
 
 def generated(name: str, seeds: int, folder: Path) -> Iterator[World]:
     """The example's generator, a world for each seed: cut in the middle, and scored on the quarter that follows."""
-    found = importlib.util.spec_from_file_location(f"generate_{name}", ROOT / "examples" / name / "generate.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    spec = read_model(ROOT / "examples" / name / "model.yaml").spec
+    module, spec = loaded(name), read_model(EXAMPLES / name / "model.yaml").spec
     for seed in range(seeds):
         file = folder / f"{name}-{seed}.parquet"
         pq.write_table(module.generate(ROWS, seed), file)
@@ -159,9 +154,8 @@ def summary(results: list[Result]) -> dict[str, dict[str, float]]:
 
 
 def examples() -> dict[str, Callable[[int, Path], Iterator[World]]]:
-    """The examples that are there, each as what makes its worlds."""
-    others = [name for name in ("fraud", "recommendation") if (ROOT / "examples" / name / "generate.py").exists()]
-    return {"bike-demand": bike, **{name: partial(generated, name) for name in others}}
+    """The examples, each as what makes its worlds."""
+    return {"bike-demand": bike, **{name: partial(generated, name) for name in ("fraud", "recommendation")}}
 
 
 def main(arguments: list[str]) -> int:

@@ -57,16 +57,24 @@ class Identities:
         """Whether the Model's ServiceAccount was applied lately, as it shall be."""
         if model.spec.serving.service_account:
             return True
-        key = (model.metadata.namespace, model.name)
-        at, applied = self._applied.get(key, (float("-inf"), {}))
-        return self._clock() - at < KEEP_SECONDS and applied == documents(model, self._reader.get(INFERENCE_SERVICES, *key))[1]
+        key, (_, binding) = self._wanted(model)
+        return self._lately(key, binding)
 
     def ensure(self, model: Model) -> None:
         """Make the Model's ServiceAccount be there and be owned by its InferenceService."""
-        if self.kept(model):
+        if model.spec.serving.service_account:
             return
-        key = (model.metadata.namespace, model.name)
-        account_document, binding = documents(model, self._reader.get(INFERENCE_SERVICES, *key))
+        key, (account_document, binding) = self._wanted(model)
+        if self._lately(key, binding):
+            return
         self._api.apply(SERVICE_ACCOUNTS, account_document)
         self._api.apply(ROLE_BINDINGS, binding)
         self._applied[key] = (self._clock(), binding)
+
+    def _wanted(self, model: Model) -> tuple[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]]:
+        key = (model.metadata.namespace, model.name)
+        return key, documents(model, self._reader.get(INFERENCE_SERVICES, *key))
+
+    def _lately(self, key: tuple[str, str], binding: dict[str, Any]) -> bool:
+        at, applied = self._applied.get(key, (float("-inf"), {}))
+        return self._clock() - at < KEEP_SECONDS and applied == binding
