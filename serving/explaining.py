@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from serving.predictor.asgi import App, Message, Receive, Send
-from serving.predictor.front import MAX_BODY_BYTES, VERSION_HEADER, Gone, error_body, read_body, unsupported
+from serving.predictor.asgi import Answer, App, Message, Receive, Send, refusal, respond
+from serving.predictor.front import VERSION_HEADER, Gone, not_taken, read_body
 from serving.predictor.protocol import Call, Predictions, Row, parse_v1, parse_v2
 from serving.predictor.scorer import ModelFailed
 from trimtab.errors import InvalidInput, Unavailable
@@ -24,7 +24,7 @@ from trimtab.errors import InvalidInput, Unavailable
 log = logging.getLogger("trimtab.explain")
 
 MOST_WAITING = 4
-RETRY_AFTER_SECONDS = 1
+RETRY_AFTER = (b"retry-after", b"1")
 OUTPUT = "explanation"
 
 Reported = Callable[[int, float], None]
@@ -75,34 +75,23 @@ class Explaining:
             body = await read_body(receive)
         except Gone:
             return
-        status, content = await self._answer(scope["path"] == self._v2, dict(scope["headers"]), body)
-        self._report(status, time.monotonic() - began)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-            (VERSION_HEADER, self._version.encode()),
-        ]
-        if status in (429, 503):
-            headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        answer = await self._answer(scope["path"] == self._v2, dict(scope["headers"]), body)
+        self._report(answer.status, time.monotonic() - began)
+        await respond(send, answer, (VERSION_HEADER, self._version.encode()))
 
-    async def _answer(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
-        if len(body) > MAX_BODY_BYTES:
-            return 413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
-        if refused := unsupported(headers):
-            return 415, error_body(refused)
+    async def _answer(self, v2: bool, headers: dict[bytes, bytes], body: bytes) -> Answer:
+        if refused := not_taken(headers, body):
+            return refused
         if self._inside > MOST_WAITING:
-            return 429, error_body(
-                f"{self._inside} explanations are under way or wait already, at most {MOST_WAITING} wait: ask again later"
-            )
+            said = f"{self._inside} explanations are under way or wait already, at most {MOST_WAITING} wait: ask again later"
+            return refusal(429, said, RETRY_AFTER)
         self._inside += 1
         try:
             return await self._explained(v2, body)
         finally:
             self._inside -= 1
 
-    async def _explained(self, v2: bool, body: bytes) -> tuple[int, bytes]:
+    async def _explained(self, v2: bool, body: bytes) -> Answer:
         try:
             call = parse_v2(body, OUTPUT) if v2 else parse_v1(body)
             rows, most = len(call.instances), self._explainer.most_rows
@@ -111,13 +100,13 @@ class Explaining:
                 raise TooLarge(msg)
             found = await asyncio.get_running_loop().run_in_executor(self._thread, self._explainer.explain, list(call.instances))
         except InvalidInput as error:
-            return 413 if isinstance(error, TooLarge) else 400, error_body(str(error))
+            return refusal(413 if isinstance(error, TooLarge) else 400, str(error))
         except Unavailable as error:
-            return 503, error_body(str(error))
+            return refusal(503, str(error), RETRY_AFTER)
         except ModelFailed as error:
             log.warning("an explanation failed: %s", error)
-            return 500, error_body(f"version {self._version!r} of {self._name!r}: {error}")
-        return 200, self._as_v2(call, found) if v2 else msgspec.json.encode(found)
+            return refusal(500, f"version {self._version!r} of {self._name!r}: {error}")
+        return Answer(200, self._as_v2(call, found) if v2 else msgspec.json.encode(found))
 
     def _as_v2(self, call: Call, found: Explained) -> bytes:
         """As MLServer's alibi-explain runtime answers: one output `explanation`, a JSON text a row."""

@@ -12,9 +12,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-import msgspec
-
-from serving.predictor.asgi import App, Message, Receive, Send
+from serving.predictor.asgi import App, Message, Receive, Send, refusal, respond
 
 log = logging.getLogger("trimtab.predictor")
 
@@ -29,7 +27,7 @@ class Draining:
         self._front = front
         model = f"/v2/models/{name}"
         self._ready = ("/v2/health/ready", f"{model}/ready", f"{model}/versions/{version}/ready", f"/v1/models/{name}")
-        self._body = msgspec.json.encode({"error": f"version {version!r} of {name!r} is stopping"})
+        self._stopping = refusal(503, f"version {version!r} of {name!r} is stopping")
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """ASGI 3.0."""
@@ -42,9 +40,7 @@ class Draining:
             await send(message)
 
         if scope["type"] == "http" and scope["path"] in self._ready:
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(self._body)).encode())]
-            await closing({"type": "http.response.start", "status": 503, "headers": headers})
-            await closing({"type": "http.response.body", "body": self._body})
+            await respond(closing, self._stopping)
         else:
             await self._front(scope, receive, closing)
 

@@ -10,12 +10,10 @@ import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from serving.predictor.asgi import App, Message, Receive, Send
+from serving.predictor.asgi import JSON, Answer, App, Message, Receive, Send, refusal, respond
 from serving.predictor.capture import Capture
 from serving.predictor.limits import AHEAD, ARRIVED, WHOLE, Limits
 from serving.predictor.metrics import Answers
@@ -47,14 +45,6 @@ class Served(Struct, frozen=True):
     limits: Limits = Limits()
 
 
-class Answer(NamedTuple):
-    """An HTTP answer; its body is JSON."""
-
-    status: int
-    content: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 class Gone(Exception):
     """The caller went away: nobody waits for the answer."""
 
@@ -83,14 +73,7 @@ class Front:
             self._served.answers.gone()
             return
         self._served.answers.answered(answer.status, time.monotonic() - arrived)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(answer.content)).encode()),
-            (VERSION_HEADER, self._served.version.encode()),
-            *answer.headers,
-        ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.content})
+        await respond(send, answer, (VERSION_HEADER, self._served.version.encode()))
 
     def close(self) -> None:
         """Wait for the calls that threads have begun; nothing else may begin."""
@@ -98,7 +81,7 @@ class Front:
 
     async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Answer:
         if scope["method"] != "POST":
-            return Answer(405, error_body(f"found the method {scope['method']}, POST is allowed here"), ((b"allow", b"POST"),))
+            return refusal(405, f"found the method {scope['method']}, POST is allowed here", (b"allow", b"POST"))
         limits = self._served.limits
         if scope.get(AHEAD, 0) >= limits.in_flight:
             return _overload(f"{limits.in_flight} requests are being answered already")
@@ -110,16 +93,11 @@ class Front:
             body = await (read_body(receive) if WHOLE in scope else asyncio.wait_for(read_body(receive), left))
             return await self._infer(scope["path"] != self._v1, headers, body, receive, until)
         except TimeoutError:
-            return Answer(
-                504, error_body(f"no answer within {seconds:g} s: send fewer rows a request, or ask again when there is less to do")
-            )
+            return refusal(504, f"no answer within {seconds:g} s: send fewer rows a request, or ask again when there is less to do")
 
     async def _infer(self, v2: bool, headers: dict[bytes, bytes], body: bytes, receive: Receive, until: float) -> Answer:
-        if len(body) > MAX_BODY_BYTES:
-            return Answer(413, error_body(f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request"))
-        refused = unsupported(headers)
-        if refused:
-            return Answer(415, error_body(refused))
+        if refused := not_taken(headers, body):
+            return refused
         served = self._served
         predictions: Predictions | None = None
         try:
@@ -133,10 +111,10 @@ class Front:
                 content = answer_v1(predictions)
             answer = Answer(200, content)
         except InvalidInput as error:
-            return Answer(400, error_body(str(error)))
+            return refusal(400, str(error))
         except ModelFailed as error:
             log.warning("a request failed: %s", error)
-            answer = Answer(500, error_body(f"version {served.version!r} of {served.name!r}: {error}"))
+            answer = refusal(500, f"version {served.version!r} of {served.name!r}: {error}")
         if predictions is not None:
             served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
@@ -196,14 +174,22 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def unsupported(headers: dict[bytes, bytes]) -> str:
+def not_taken(headers: dict[bytes, bytes], body: bytes) -> Answer | None:
+    """The refusal of a body that is too large (413) or of another kind than JSON (415); None where it is neither."""
+    if len(body) > MAX_BODY_BYTES:
+        return refusal(413, f"the request's body is larger than {MAX_BODY_BYTES >> 20} MiB: send fewer rows a request")
+    unsupported = _unsupported(headers)
+    return refusal(415, unsupported) if unsupported else None
+
+
+def _unsupported(headers: dict[bytes, bytes]) -> str:
     """The sentence on a body that is no plain JSON by its own headers; empty where it is. No content type at all is taken as JSON."""
     if BINARY_HEADER in headers:
         return "binary tensors are not taken: send the tensors' data as JSON"
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding != b"identity":
         return f"found the content encoding {encoding.decode('latin-1')!r:.60}, none is allowed"
-    given = headers.get(b"content-type", b"application/json").decode("latin-1")
+    given = headers.get(b"content-type", JSON).decode("latin-1")
     media = given.partition(";")[0].strip().lower()
     if media not in TYPES and not media.endswith("+json"):
         return f"found the content type {given!r:.60}, application/json is allowed"
@@ -211,9 +197,4 @@ def unsupported(headers: dict[bytes, bytes]) -> str:
 
 
 def _overload(found: str) -> Answer:
-    return Answer(429, error_body(f"{found}: ask again in {RETRY_SECONDS.decode()} s"), ((b"retry-after", RETRY_SECONDS),))
-
-
-def error_body(sentence: str) -> bytes:
-    """The body of an answer that is no success."""
-    return msgspec.json.encode({"error": sentence})
+    return refusal(429, f"{found}: ask again in {RETRY_SECONDS.decode()} s", (b"retry-after", RETRY_SECONDS))

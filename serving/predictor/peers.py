@@ -15,7 +15,7 @@ from msgspec import Struct
 from prometheus_client import REGISTRY, exposition
 from prometheus_client.metrics_core import Metric
 
-from serving.predictor.asgi import App, Message, Receive, Send
+from serving.predictor.asgi import Answer, App, Message, Receive, Send, respond
 
 PATIENCE_SECONDS = 3.0
 # A process's own facts, which have no sum; the worker that was scraped tells its own.
@@ -73,10 +73,7 @@ class Peers:
         self._keep(self._own, msgspec.msgpack.encode(own))
         registry = _Added(added(own, told))
         encoder, content_type = exposition.choose_encoder(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
-        content = encoder(registry)
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(content)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await respond(send, Answer(200, encoder(registry), kind=content_type.encode()))
 
     async def listen(self) -> None:
         """Begin to tell the other workers what is counted here."""

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -50,8 +51,6 @@ def serve(
     """
     quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    kserve_server = lean.kserve("model_server")
     answers = Answers(version, scorer.schema)
     expose(answers)
     report = counted(version)
@@ -59,8 +58,37 @@ def serve(
     if capture is not None:
         _expose(capture)
 
+    async def before(kserve_app: App, rest: Any) -> Draining:
+        # The scrape that asks is one of the tasks.
+        answers.in_flight = lambda: max(len(rest.server_state.tasks) - 1, 0)
+        behind: App = Explaining(name, version, explainer, Versioned(kserve_app, name, version), report)
+        if workers is not None:
+            peers = Peers(behind, workers)
+            await peers.listen()
+            behind = peers
+        return Draining(Front(served, behind), name, version)
+
+    run(_model(name, scorer.schema), before, host, port, drain_seconds, GRACE_SECONDS, {"fd": listen_fd, "http": Arrivals})
+
+
+def run(
+    model: Any,
+    before: Callable[[App, Any], Awaitable[Draining]],
+    host: str,
+    port: int,
+    drain_seconds: float,
+    grace_seconds: int,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """KServe's ModelServer with one model until SIGTERM or SIGINT; requests in flight then have `grace_seconds` to end.
+
+    `before` makes the application that stands before KServe's own, given that and uvicorn's server; `options` are uvicorn's.
+    """
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    kserve_server = lean.kserve("model_server")
+
     class Server(kserve_server.ModelServer):  # type: ignore[name-defined,misc]
-        """KServe listens on every address; this one listens where it is told, with the front before KServe's application."""
+        """KServe listens on every address; this one listens where it is told, with an application of ours before KServe's."""
 
         def setup_event_loop(self) -> None:
             """Nothing: KServe sets handlers on a loop that `asyncio.run` then does not use."""
@@ -69,25 +97,14 @@ def serve(
             """Nothing: until uvicorn listens, SIGTERM ends the process; KServe's handler would forget it and serve."""
 
         async def _serve(self) -> None:
-            config = self._rest_server.config
-            config.host = host
-            config.fd = listen_fd
-            config.http = Arrivals
-            config.interface = "asgi3"
-            rest = self._rest_server._server
-            # The scrape that asks is one of the tasks.
-            answers.in_flight = lambda: max(len(rest.server_state.tasks) - 1, 0)
-            behind: App = Explaining(name, version, explainer, Versioned(kserve_server.app, name, version), report)
-            if workers is not None:
-                peers = Peers(behind, workers)
-                await peers.listen()
-                behind = peers
-            config.app = draining = Draining(Front(served, behind), name, version)
+            config, rest = self._rest_server.config, self._rest_server._server
+            for option, value in {**options, "host": host, "interface": "asgi3"}.items():
+                setattr(config, option, value)
+            config.app = draining = await before(kserve_server.app, rest)
             rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
             await super()._serve()
 
-    server = Server(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=GRACE_SECONDS)
-    server.start([_model(name, scorer.schema)])
+    Server(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds).start([model])
 
 
 def _model(name: str, schema: Schema) -> Any:

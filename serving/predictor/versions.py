@@ -3,9 +3,7 @@
 KServe answers 501 to each path with a version, and lets anybody who can ask for a prediction unload the model.
 """
 
-import msgspec
-
-from serving.predictor.asgi import App, Message, Receive, Send
+from serving.predictor.asgi import App, Message, Receive, Send, refusal, respond
 
 _REPOSITORY = "/v2/repository/"
 
@@ -36,7 +34,4 @@ class Versioned:
 
 
 async def _not_found(send: Send, sentence: str) -> None:
-    content = msgspec.json.encode({"error": sentence})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await respond(send, refusal(404, sentence))
