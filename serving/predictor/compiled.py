@@ -1,8 +1,6 @@
 """An XGBoost model walked by our own C instead of XGBoost's: the same predictions in a small part of the time for few rows.
 
-The trees of the verified model.json become one array of nodes, and `trees.c` walks it. The C is the same for every model: an image holds it
-compiled from its own source (`trees.so`), elsewhere it is compiled when a predictor starts, if there is a C compiler (`cc`). No
-compiler ever sees a model, and nothing compiled is ever fetched.
+The trees of the verified model.json become one array of nodes, and `native/trees.c` walks it.
 
 Measured on 2 cores with 30 numbers and 200 trees of depth 6, microseconds a call of 1 / 32 / 512 rows, the best of seven: this 7 / 48 / 690
 (15 a single row where no two are alike); C generated from the trees by tl2cgen 20 / 61 / 4,300, after 29 s of compiling; treelite's GTIL
@@ -10,16 +8,13 @@ Measured on 2 cores with 30 numbers and 200 trees of depth 6, microseconds a cal
 """
 
 import ctypes
-import functools
 import logging
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.predictor.compiled_forest import Forest, read_forest
+from serving.predictor.native import library
 from trimtab.errors import Unavailable
 from trimtab.schema import Feature
 
@@ -30,40 +25,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trimtab.predictor")
 
-SOURCE = Path(__file__).with_name("trees.c")
-LIBRARY = Path(__file__).with_name("trees.so")
-COMPILER = ("cc", "-O3", "-shared", "-fPIC")
 # Above so many rows the interpreter is given to others during the walk; below, giving it away costs more than the walk.
 FEW_ROWS = 256
 TRIAL_ROWS = 512
 
 
-@functools.cache
-def library() -> Callable[..., None]:
-    """`trees_add` of trees.c: the image's own, else compiled now; raises Unavailable where there is no C compiler, or it fails.
-
-    Called with `rows <= FEW_ROWS` it keeps the interpreter.
-    """
-    if LIBRARY.exists():
-        return _loaded(LIBRARY)
-    if shutil.which(COMPILER[0]) is None:
-        msg = f"there is no C compiler ({COMPILER[0]!r}) here"
-        raise Unavailable(msg)
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / LIBRARY.name
-        done = subprocess.run([*COMPILER, "-o", built, SOURCE], check=False, capture_output=True, text=True)
-        if done.returncode:
-            msg = f"{COMPILER[0]!r} does not compile {SOURCE.name}: {done.stderr.strip()[:200]}"
-            raise Unavailable(msg)
-        return _loaded(built)
-
-
-def _loaded(path: Path) -> Callable[..., None]:
-    try:
-        keeping, giving = (kind(str(path)).trees_add for kind in (ctypes.PyDLL, ctypes.CDLL))
-    except (OSError, AttributeError) as error:
-        msg = f"{path.name} cannot be loaded: {error}"
-        raise Unavailable(msg) from error
+def _trees_add() -> Callable[..., None]:
+    """`trees_add` of trees.c; called with `rows <= FEW_ROWS` it keeps the interpreter. Raises Unavailable where there is none."""
+    found = library()
+    keeping, giving = found.keeping.trees_add, found.giving.trees_add
     for function in (keeping, giving):
         pointer, number = ctypes.c_void_p, ctypes.c_uint32
         function.argtypes = [pointer, pointer, number, pointer, pointer, pointer, number, number, number, pointer, number, pointer]
@@ -82,7 +52,7 @@ def compiled(forest: Forest) -> "Callable[[Matrix], Matrix]":
     """
     import numpy as np
 
-    add = library()
+    add = _trees_add()
     outputs, base = len(forest.base), forest.base
     kept = [np.ascontiguousarray(part) for part in (forest.nodes, forest.sets, forest.roots, forest.depths, forest.groups)]
     nodes, sets, *rest = (part.ctypes.data for part in kept)

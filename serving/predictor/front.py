@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec import Struct
 
 from serving.predictor.asgi import JSON, Answer, App, Message, Receive, Send, refusal, respond
+from serving.predictor.bodies import Read
 from serving.predictor.capture import Capture
 from serving.predictor.limits import AHEAD, ARRIVED, WHOLE, Limits
 from serving.predictor.metrics import Answers
@@ -101,7 +102,7 @@ class Front:
         served = self._served
         predictions: Predictions | None = None
         try:
-            call = parse_v2(body) if v2 else parse_v1(body)
+            call = served.scorer.read(v2, body)
             if len(call.instances) > served.scorer.inline_rows and self._waiting_bytes + len(body) > MAX_WAITING_BYTES:
                 return _overload(f"the requests that wait hold {MAX_WAITING_BYTES >> 20} MiB already")
             predictions = await self._predict(call, len(body), receive, until)
@@ -118,10 +119,10 @@ class Front:
         if predictions is not None:
             served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
-            served.capture.take(call.instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
+            served.capture.take((parse_v2(body) if v2 else parse_v1(body)).instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
         return answer
 
-    async def _predict(self, call: Call, size: int, receive: Receive, until: float) -> Predictions:
+    async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:
         """Small calls at once; others in a thread, and not begun if the time is up or the caller has gone before their turn."""
         scorer = self._served.scorer
         left = _left(until)

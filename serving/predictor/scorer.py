@@ -1,19 +1,26 @@
 """A version's model: loaded once from verified files, then rows in and predictions out. No pickle is ever opened."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from serving.predictor import lean
+from serving.predictor.bodies import Encoded, Read, Reader, reader
 from serving.predictor.compiled import faster
-from serving.predictor.protocol import Predictions, Row, Table
-from trimtab.errors import InvalidInput, TrimtabError
+from serving.predictor.protocol import Call, Predictions, Row, Table, parse_v1, parse_v2
+from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.manifest import verify
 from trimtab.schema import MODEL_FILES, TRUSTED, TRUSTED_NAMES, Schema, calibrated, encode, encode_columns, number, read_schema
 
+log = logging.getLogger("trimtab.predictor")
+
 # The largest 32-bit float, which scikit-learn's trees take numbers as.
 LARGEST = 3.4028234663852886e38
+
+
+Rows = Sequence[Row] | Encoded
 
 
 class ModelFailed(TrimtabError):
@@ -26,19 +33,25 @@ class Scorer:
     `inline_rows` is up to how many rows a call is short enough (about a millisecond) for the server's own event loop.
     """
 
-    def __init__(self, schema: Schema, call: Callable[[Sequence[Row]], Any], inline_rows: int) -> None:
+    def __init__(self, schema: Schema, call: Callable[[Rows], Any], inline_rows: int, read: Reader | None = None) -> None:
         self.schema = schema
         self.inline_rows = inline_rows
         self._call = call
+        self._read = read
         self._categories = [feature.name for feature in schema.features if feature.kind == "category"]
 
-    def predict(self, rows: Sequence[Row]) -> Predictions:
+    def read(self, v2: bool, body: bytes) -> Call | Read:
+        """The rows of a request's body, for `predict`; raises InvalidInput where it has none that the protocol allows. For one thread."""
+        found = self._read(v2, body) if self._read is not None else None
+        return found or (parse_v2(body) if v2 else parse_v1(body))
+
+    def predict(self, rows: Rows) -> Predictions:
         """One prediction a row: a float (regression: the label's unit; binary: probability of the second class), or
         a list of probabilities in the order of the schema's classes.
 
         Raises InvalidInput where a row is not as the schema asks, ModelFailed where the model gives no answer.
         """
-        if not isinstance(rows, Table):
+        if not isinstance(rows, Table | Encoded):
             self._refuse_nested(rows)
         try:
             found = calibrated(self.schema.calibration, self._call(rows))
@@ -62,8 +75,10 @@ class Scorer:
                     msg = f"row {index}, feature {name!r}: found {type(row[name]).__name__}, a category (a string) or null is allowed"
                     raise InvalidInput(msg)
 
-    def _refuse_too_large(self, rows: Sequence[Row]) -> None:
+    def _refuse_too_large(self, rows: Rows) -> None:
         """Raises InvalidInput where the rows, which the model could not score, hold a number that 32 bits do not."""
+        if isinstance(rows, Encoded):
+            return
         names = [feature.name for feature in self.schema.features if feature.kind == "number"]
         for index, row in enumerate(rows):
             for name in names:
@@ -101,12 +116,22 @@ def _xgboost(schema: Schema, path: Path) -> Scorer:
 
     predict = faster(path, schema.features, native)
 
-    def call(rows: Sequence[Row]) -> Any:
+    def call(rows: Rows) -> Any:
+        if isinstance(rows, Encoded):
+            return predict(rows.matrix)
         if isinstance(rows, Table):
             return predict(np.ascontiguousarray(np.array(encode_columns(schema, rows.columns), dtype=np.float32).T))
         return predict(np.array(encode(schema, rows), dtype=np.float32))
 
-    return Scorer(schema, call, inline_rows=256)
+    return Scorer(schema, call, inline_rows=256, read=_reader(schema))
+
+
+def _reader(schema: Schema) -> Reader | None:
+    try:
+        return reader(schema.features)
+    except Unavailable as error:
+        log.warning("requests are read by Python, which is slower: %s", error)
+        return None
 
 
 def _skops(schema: Schema, path: Path) -> Scorer:
@@ -120,8 +145,9 @@ def _skops(schema: Schema, path: Path) -> Scorer:
         raise InvalidInput(msg)
     pipeline = load(path, trusted=untrusted)
 
-    def call(rows: Sequence[Row]) -> Any:
-        rows = list(rows)
+    def call(given: Rows) -> Any:
+        # Nothing reads such a model's requests into a matrix.
+        rows = list(cast("Sequence[Row]", given))
         encode(schema, rows)
         columns = {
             feature.name: [number(feature.name, row[feature.name], f"row {index}") for index, row in enumerate(rows)]

@@ -8,8 +8,9 @@ import xgboost as xgb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.predictor.compiled import compiled, faster, library, trial
+from serving.predictor.compiled import compiled, faster, trial
 from serving.predictor.compiled_forest import read_forest
+from serving.predictor.native import library
 from trimtab.errors import Unavailable
 from trimtab.schema import Feature
 
