@@ -127,7 +127,7 @@ def _laid_out(trees: list[_Tree]) -> tuple[Any, Any, Any, Any]:
     what = joined("split_indices", np.uint32)
     what = np.where(leaf, _LEAF, what | np.where(joined("default_left", bool), 0, _MISSING_RIGHT)).astype(np.uint32)
     sets = _sets(trees, starts, value, what)
-    nodes = np.zeros(len(leaf), dtype=[("value", np.float32), ("what", np.uint32), ("left", np.uint32)])
+    nodes = np.zeros(len(leaf), dtype=[("value", np.float32), ("what", np.uint32), ("left", np.uint32), ("leaf", np.float32)])
     depths = np.zeros(len(trees), dtype=np.uint32)
     level, owner, place = starts, np.arange(len(trees)), 0
     while level.size:
@@ -137,7 +137,8 @@ def _laid_out(trees: list[_Tree]) -> tuple[Any, Any, Any, Any]:
         mine = np.arange(place, place + level.size, dtype=np.uint32)
         place += level.size
         inner = ~leaf[level]
-        nodes["value"][mine], nodes["what"][mine] = value[level], what[level]
+        nodes["value"][mine], nodes["what"][mine] = np.where(inner, value[level], np.inf), what[level]
+        nodes["leaf"][mine] = np.where(inner, 0, value[level])
         nodes["left"][mine] = np.where(inner, place + 2 * (np.cumsum(inner) - 1), mine)
         level, owner = level[inner], owner[inner]
         depths[owner] += 1

@@ -119,7 +119,9 @@ class Front:
         if predictions is not None:
             served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
-            served.capture.take((parse_v2(body) if v2 else parse_v1(body)).instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1"))
+            served.capture.take(
+                (parse_v2(body) if v2 else parse_v1(body)).instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1")
+            )
         return answer
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:

@@ -68,16 +68,20 @@ def test_compiled_and_native_predictions_are_the_same(tmp_path, kinds, objective
     booster = model(tmp_path / "model.json", kinds, seed=seed, rounds=rounds, **parameters)
     forest = read_forest(tmp_path / "model.json")
     predict = compiled(forest)
-    for matrix in (table(np.random.default_rng(seed + 1), rows, kinds), trial(forest, features(kinds), rows, seed)):
+    asked = [trial(forest, features(kinds), rows, seed, missing) for missing in (0, 0.2)]
+    for matrix in (table(np.random.default_rng(seed + 1), rows, kinds), *asked):
         np.testing.assert_allclose(predict(matrix), native(booster)(matrix), rtol=2e-5, atol=1e-6)
+        np.testing.assert_array_equal(np.concatenate([predict(matrix[[row]]) for row in range(rows)]), predict(matrix))
 
 
-def test_what_no_number_of_the_training_was_goes_where_xgboost_sends_it(tmp_path):
-    kinds = [0, 33]
+@pytest.mark.parametrize("kinds", [[0, 33], [0, 0]], ids=["with categories", "numbers alone"])
+def test_what_no_number_of_the_training_was_goes_where_xgboost_sends_it(tmp_path, kinds):
     booster = model(tmp_path / "model.json", kinds, max_depth=6, rounds=10)
     strange = np.array([np.nan, np.inf, -np.inf, 3e38, -0.0, 1e-45, -1.0, 33.0, 64.0, 2.0**24, 2.5], dtype=np.float32)
     matrix = np.stack([np.repeat(strange, len(strange)), np.tile(strange, len(strange))], axis=1)
-    np.testing.assert_allclose(compiled(read_forest(tmp_path / "model.json"))(matrix), native(booster)(matrix), rtol=2e-5)
+    predict = compiled(read_forest(tmp_path / "model.json"))
+    np.testing.assert_allclose(predict(matrix), native(booster)(matrix), rtol=2e-5)
+    np.testing.assert_array_equal([predict(row[None])[0] for row in matrix], predict(matrix))
 
 
 def test_a_model_without_a_split_gives_its_base_and_leaves(tmp_path):
