@@ -51,6 +51,7 @@ def _served(given: argparse.Namespace) -> int:
             drain_seconds=given.drain,
             limits=Limits(given.max_in_flight, given.deadline),
             workers=workers,
+            grpc_port=given.grpc_port or None,
         )
     finally:
         if capture is not None:

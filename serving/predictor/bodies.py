@@ -3,8 +3,8 @@
 Parsing and encoding were most of what a request cost. With 30 numbers, microseconds for 1 / 32 / 512 rows: V1 2 / 13 / 250 in the place of
 5 / 110 / 1,840; V2 3 / 9 / 170 in the place of 35 / 120 / 1,410.
 
-What is usual is said in `native/bodies.c`. A usual body gives the very matrix that `protocol` and `schema.encode` give, or is left to them: what a
-request means is written once, and a refusal has its sentence from there.
+What is usual is said in `native/bodies.c`. A usual body gives the very matrix that `protocol` and `schema.encode` give, or is left to
+them: what a request means is written once, and a refusal has its sentence from there.
 """
 
 import ctypes

@@ -40,6 +40,7 @@ def parsed() -> argparse.Namespace:
     add("deadline", "30", "seconds until a request that is not answered is answered 504", float)
     add("workers", "1", "how many processes share the port", int)
     add("drain", "0", "seconds to go on answering, not ready, after SIGTERM", float)
+    add("grpc-port", "0", "the port of KServe's gRPC server, on every address; none without", int)
     # No variable: Kubernetes sets TRIMTAB_PORT to a URL wherever a Service is named trimtab.
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on")
     secret = os.environ.get("TRIMTAB_SECRET_FILE")

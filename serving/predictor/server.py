@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from serving.explaining import Explainer, Explaining, counted
-from serving.predictor import lean
+from serving.predictor import lean, rpc
 from serving.predictor.asgi import App
 from serving.predictor.capture import Capture
 from serving.predictor.drain import Draining, exit_after
@@ -42,12 +42,13 @@ def serve(
     drain_seconds: float,
     limits: Limits,
     workers: Path | None,
+    grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
 
     With `drain_seconds` SIGTERM first fails readiness and goes on answering for that long. With `listen_fd` on that socket, which
     whoever started us holds open: callers wait in its queue while we are started anew. `workers` is the folder that several workers of
-    this version have in common.
+    this version have in common. With `grpc_port` KServe's gRPC server listens there, on every address, as KServe does.
     """
     quiet()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -66,9 +67,12 @@ def serve(
             peers = Peers(behind, workers)
             await peers.listen()
             behind = peers
-        return Draining(Front(served, behind), name, version)
+        whole = Draining(Front(served, behind), name, version)
+        model.predict = rpc.over(whole, name)
+        return whole
 
-    run(_model(name, scorer.schema), before, host, port, drain_seconds, GRACE_SECONDS, {"fd": listen_fd, "http": Arrivals})
+    model = _model(name, scorer.schema)
+    run(model, before, host, port, drain_seconds, GRACE_SECONDS, {"fd": listen_fd, "http": Arrivals}, grpc_port)
 
 
 def run(
@@ -79,6 +83,7 @@ def run(
     drain_seconds: float,
     grace_seconds: int,
     options: Mapping[str, Any] = MappingProxyType({}),
+    grpc_port: int | None = None,
 ) -> None:
     """KServe's ModelServer with one model until SIGTERM or SIGINT; requests in flight then have `grace_seconds` to end.
 
@@ -102,9 +107,17 @@ def run(
                 setattr(config, option, value)
             config.app = draining = await before(kserve_server.app, rest)
             rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
+            self.servers[0] = self._first(self.servers[0])
             await super()._serve()
 
-    Server(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds).start([model])
+        async def _first(self, rest: Awaitable[None]) -> None:
+            """REST, and gRPC for as long."""
+            await rest
+            if self._grpc_server is not None:
+                await self._grpc_server.stop()
+
+    grpc = {"enable_grpc": grpc_port is not None, "grpc_port": grpc_port}
+    Server(http_port=port, workers=1, enable_latency_logging=False, grace_period=grace_seconds, **grpc).start([model])
 
 
 def _model(name: str, schema: Schema) -> Any:

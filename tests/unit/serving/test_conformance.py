@@ -6,11 +6,14 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from tritonclient.utils import InferenceServerException
 
 from tests.unit.serving.test_predictor import Running, table_predictions
 from tests.unit.serving.tiny import call, records, table
+from trimtab.platforms.local.processes import free_port
 
 TYPES = {"hour": ("INT64", np.int64), "temp": ("FP64", np.float64), "season": ("BYTES", np.object_)}
 COMPLETE = [row for row in records(table()) if None not in row.values()]
@@ -18,9 +21,12 @@ COMPLETE = [row for row in records(table()) if None not in row.values()]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("conformance"))
+    port = free_port()
+    running = Running(tmp_path_factory.mktemp("conformance"), "--grpc-port", port)
+    running.grpc_port = port
     yield running
     running.close()
+    assert running.process.returncode == 0, "SIGTERM ends both servers"
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +137,63 @@ def test_the_other_paths_have_the_right_codes(running, method, path, status):
     found, headers, _ = call(running.port, method, path, {"inputs": []} if method == "POST" else None, {"content-type": "application/json"})
     assert found == status
     assert status != 405 or headers["allow"] == "POST"
+
+
+def grpc(running, ask):
+    async def run():
+        async with InferenceGRPCClient(f"127.0.0.1:{running.grpc_port}", retries=0) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+def columns(rows, binary):
+    inputs = []
+    for name, (datatype, kind) in TYPES.items():
+        column = InferInput(name, [len(rows)], datatype)
+        column.set_data_from_numpy(np.array([row[name] for row in rows], dtype=kind), binary_data=binary)
+        inputs.append(column)
+    return inputs
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["contents", "raw contents"])
+def test_kserves_client_speaks_grpc(running, expected, binary):
+    before = running.metrics()["trimtab_capture_captured_total"]
+    request = InferRequest("bike", columns(COMPLETE, binary), request_id="mine", parameters={"trace": "t4"})
+    found = grpc(running, lambda client: client.infer(request))
+    assert found.outputs[0].as_numpy().tolist() == pytest.approx(expected, rel=1e-5)
+    assert (found.id, found.model_name, found.model_version, found.parameters["trace"].string_param) == ("mine", "bike", "3", "t4")
+    assert running.metrics()["trimtab_capture_captured_total"] == before + 2
+    for asked in ("is_server_ready", "is_server_live"):
+        assert grpc(running, lambda client, asked=asked: getattr(client, asked)())
+    assert grpc(running, lambda client: client.is_model_ready("bike"))
+
+
+def test_a_missing_number_is_nan_by_grpc(running):
+    row = {**COMPLETE[0], "temp": None}
+    by_rest = call(running.port, "POST", "/v1/models/bike:predict", {"instances": [row]})[2]["predictions"]
+    by_grpc = grpc(running, lambda client: client.infer(InferRequest("bike", columns([{**row, "temp": np.nan}], True))))
+    assert by_grpc.outputs[0].as_numpy().tolist() == by_rest
+
+
+def reshaped(column, shape):
+    column.shape = shape
+    return column
+
+
+BAD_CALLS = [
+    ("a feature that is missing", lambda inputs: InferRequest("bike", inputs[1:]), StatusCode.INVALID_ARGUMENT, "'hour' is missing"),
+    ("another model", lambda inputs: InferRequest("car", inputs), StatusCode.NOT_FOUND, "car"),
+    ("another version", lambda inputs: InferRequest("bike", inputs, model_version="4"), StatusCode.NOT_FOUND, "only '3' is served here"),
+    ("an infinite number", lambda inputs: InferRequest("bike", [*inputs[:1], *columns([{**COMPLETE[0], "temp": np.inf}], True)[1:]]),
+     StatusCode.INVALID_ARGUMENT, "'temp': found an infinite number"),
+    ("a shape that is not the data's", lambda inputs: InferRequest("bike", [reshaped(inputs[0], [3]), *inputs[1:]]),
+     StatusCode.INVALID_ARGUMENT, "its data is not INT64 of shape [3]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "code", "sentence"), [case[1:] for case in BAD_CALLS], ids=[case[0] for case in BAD_CALLS])
+def test_a_bad_call_by_grpc_is_a_status_and_a_sentence(running, made, code, sentence):
+    with pytest.raises(AioRpcError) as caught:
+        grpc(running, lambda client: client.infer(made(columns(COMPLETE[:1], binary=True))))
+    assert (caught.value.code(), sentence in caught.value.details()) == (code, True), caught.value.details()
