@@ -50,7 +50,7 @@ test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
 	$(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
 
-images: $(STAMPS)/local ## the six images, only those that changed; BUILD and EXISTS name another builder than docker
+images: $(STAMPS)/local ## the seven images, only those that changed; BUILD and EXISTS name another builder than docker
 	$(BIN)/python images/build.py --builder "$(BUILD)" --exists "$(EXISTS)"
 
 kind-up: ## a kind cluster with KServe, the images, Trimtab and the example (needs Docker)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "images" / "Dockerfile"
-IMAGES = ("fetch", "controller", "monitor", "training", "predictor", "detectors")
+IMAGES = ("fetch", "controller", "monitor", "training", "predictor", "detectors", "explainer")
 STAGE = re.compile(r"^FROM +(\S+) +AS +(\S+) *$", re.MULTILINE)
 FROM_STAGE = re.compile(r"(?:--from|from)=([a-z]+)")
 COPIED = re.compile(r"^COPY +(?!--from)(.+) \S+$", re.MULTILINE)

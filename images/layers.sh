@@ -6,7 +6,7 @@
 set -eu
 lock=$1 out=$2
 mkdir -p "$out"
-for extra in controller training monitor serving detectors fetch; do
+for extra in controller training monitor serving detectors explainer fetch; do
     uv export --quiet --project "$lock" --frozen --no-dev --no-emit-project --no-annotate --no-header --extra "$extra" |
         sed -e ':join' -e '/\\$/{N;s/ *\\\n */ /;b join' -e '}' | LC_ALL=C sort >"$out/$extra.txt"
 done

@@ -1,12 +1,17 @@
-"""The rules of `spec.serving`: what is Trimtab's own in the InferenceService, what is still to come, and what capture needs."""
+"""The rules of `spec.serving`: what is Trimtab's own in the InferenceService, how long an explanation may take, and what capture needs."""
+
+import re
 
 from trimtab.rule import Rule
 from trimtab.spec import ModelSpec, Serving
 from trimtab.template import OWNED, Owned, given
 
+_EXPLAINED_WITHIN = "^0*([1-5]m|([1-9][0-9]?|[12][0-9][0-9]|300)s|([1-9][0-9]{3,4}|[12][0-9]{5}|300000)ms)$"
+"""The durations from 1 s to 5 min, as CEL can tell them too."""
 
-def _explained(serving: Serving) -> bool:
-    return serving.explainer is not None
+
+def _explained_for_ever(serving: Serving) -> bool:
+    return serving.explainer is not None and not re.match(_EXPLAINED_WITHIN, serving.explainer.budget.time)
 
 
 def _needed_redacted(spec: ModelSpec) -> bool:
@@ -31,16 +36,17 @@ def _left_to_trimtab(owned: Owned) -> Rule:
     )
 
 
-_COMING = "allowed is nothing yet: this is coming; leave it out"
-
 SERVING_RULES = (
     Rule(
-        name="explainer-coming",
+        name="explainer-time",
         on="spec.serving",
-        at="explainer",
-        cel="!has(self.explainer)",
-        message=_COMING,
-        broken=_explained,
+        at="explainer.budget.time",
+        cel=(
+            "!has(self.explainer) || !has(self.explainer.budget) || !has(self.explainer.budget.time) || "
+            f"self.explainer.budget.time.matches('{_EXPLAINED_WITHIN}')"
+        ),
+        message="allowed is 1s to 5m: one request is explained at a time, and others wait for it",
+        broken=_explained_for_ever,
     ),
     Rule(
         name="redact-needed",

@@ -25,6 +25,7 @@ from trimtab.making import Task as Task
 from trimtab.making import Training as Training
 from trimtab.status import Champion as Champion
 from trimtab.status import Condition as Condition
+from trimtab.status import ExplainerSummary as ExplainerSummary
 from trimtab.status import LastRelease as LastRelease
 from trimtab.status import Metadata as Metadata
 from trimtab.status import MonitoringSummary as MonitoringSummary
@@ -40,11 +41,23 @@ BucketMs = Literal["50ms", "100ms", "250ms", "500ms", "1s", "1000ms", "2500ms"]
 ObjectName = Annotated[str, Meta(min_length=1, max_length=253)]
 
 
-class Explainer(Closed, frozen=True):
-    """Which explainer is deployed beside the predictor. Coming."""
+class ExplainerBudget(Closed, frozen=True):
+    """What one request for explanations may cost; what costs more is refused."""
 
-    method: Literal["anchor", "kernel_shap", "tree_shap"] = "anchor"
-    """How a prediction is explained. Coming."""
+    calls: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    """How often the predictor may be asked."""
+    time: Duration = "30s"
+    """How long it may take: 1s to 5m."""
+
+
+class Explainer(Closed, frozen=True):
+    """What explains single predictions of the champion as a black box, on a host of its own; trees are explained without it."""
+
+    method: Literal["anchor", "kernel_shap"] = "anchor"
+    """How: by a rule under which the prediction stays the same, or by each feature's share of it."""
+    budget: ExplainerBudget = ExplainerBudget()
+    resources: dict[str, Any] = {}
+    """Requests and limits of the explainer's container, as in a Pod."""
 
 
 class Capture(Closed, frozen=True):
@@ -57,7 +70,7 @@ class Capture(Closed, frozen=True):
 
 
 class Serving(Closed, frozen=True):
-    """How a version is served on a cluster; on a laptop only `capture` changes anything."""
+    """How a version is served on a cluster; on a laptop only `capture` and `explainer` change anything."""
 
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     """How many pods serve the champion."""
@@ -223,6 +236,7 @@ class ModelStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     breaker_reset_at: datetime | None = None
     """When, in data time, the breaker was reset; failures before it count no more."""
     monitoring: MonitoringSummary | None = None
+    explainer: ExplainerSummary | None = None
     last_release: LastRelease | None = None
     observed_generation: int = 0
     """The metadata.generation that this status speaks of."""

@@ -112,6 +112,19 @@ class MonitoringSummary(Struct, frozen=True, rename="camel", omit_defaults=True)
     """The greatest event time that was accepted: how far data time has come."""
 
 
+class ExplainerSummary(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The explainer of the version that serves, where the Model asks for one."""
+
+    url: str = ""
+    """Where it is asked: a host of its own."""
+    version: str = ""
+    """The version that it explains, or is about to."""
+    ready: bool = False
+    """Whether it explains that version."""
+    sentence: str = ""
+    """The same as a sentence."""
+
+
 class LastRelease(Struct, frozen=True, rename="camel"):
     """The newest Release of a Model."""
 

@@ -46,7 +46,7 @@ helm upgrade --install kserve-resources oci://ghcr.io/kserve/charts/kserve-resou
 echo "== Trimtab"
 "$PYTHON" images/build.py --exists "docker image inspect {tag}"
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' trimtab/__init__.py)
-for image in controller training predictor monitor detectors fetch; do
+for image in controller training predictor monitor detectors explainer fetch; do
     kind load docker-image "trimtab/$image:$version" --name "$CLUSTER"
 done
 kubectl create namespace "$SYSTEM" --dry-run=client -o yaml | kubectl apply -f -

@@ -4,6 +4,7 @@ An option that is not given is taken from the environment, as of the predictor.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def main() -> int:
     predictor = Predictor(given.predictor_host, given.model_name, given.version, calls.inc)
     explainer = BlackBox(who, schema, cage, predictor, Allowed(given.calls, given.seconds), cached.inc)
     try:
-        serve(given.model_name, given.version, explainer, counted(given.version), given.host, given.http_port, given.drain)
+        report, grace = counted(given.version), math.ceil(given.seconds)
+        serve(given.model_name, given.version, explainer, report, given.host, given.http_port, given.drain, grace)
     finally:
         cage.close()
     return 0

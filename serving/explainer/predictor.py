@@ -29,7 +29,7 @@ class Budget:
         if self._left <= 0 or time.monotonic() >= self._end:
             msg = (
                 f"the explanations need more than a request's budget of {self._calls} calls of the predictor and {self._seconds:g} s: "
-                "send fewer rows, or raise --calls or --seconds of the explainer"
+                "send fewer rows, or raise the explainer's budget"
             )
             raise TooLarge(msg)
         self._left -= 1

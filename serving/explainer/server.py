@@ -8,11 +8,11 @@ from serving.predictor.asgi import App
 from serving.predictor.drain import Draining
 from serving.predictor.server import quiet, run
 
-GRACE_SECONDS = 30
 
-
-def serve(name: str, version: str, explainer: Explainer, report: Reported, host: str, port: int, drain_seconds: float) -> None:
-    """Serve until SIGTERM or SIGINT; explanations under way then have 30 seconds to end."""
+def serve(
+    name: str, version: str, explainer: Explainer, report: Reported, host: str, port: int, drain_seconds: float, grace_seconds: int
+) -> None:
+    """Serve until SIGTERM or SIGINT; explanations under way then have `grace_seconds` to end."""
     quiet()
     model: Any = lean.kserve("model").Model(name)
     model.ready = True
@@ -20,4 +20,4 @@ def serve(name: str, version: str, explainer: Explainer, report: Reported, host:
     async def before(kserve_app: App, _: Any) -> Draining:
         return Draining(Explaining(name, version, explainer, kserve_app, report), name, version)
 
-    run(model, before, host, port, drain_seconds, GRACE_SECONDS)
+    run(model, before, host, port, drain_seconds, grace_seconds)

@@ -143,7 +143,11 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
         "spec.serving.capture.redact",
         changed(changed(MINIMAL, "spec.data.key", "id"), "spec.serving.capture.redact", ["id"]),
     ),
-    ("explainer-coming", "spec.serving.explainer", changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})),
+    (
+        "explainer-time",
+        "spec.serving.explainer.budget.time",
+        changed(MINIMAL, "spec.serving.explainer", {"method": "anchor", "budget": {"time": "6m"}}),
+    ),
     *((f"template-{owned.path}", place, changed(MINIMAL, place, SOME[owned.kind])) for owned, place in TEMPLATED),
     ("template-most", "spec.serving.template.maxReplicas", changed(MINIMAL, "spec.serving.template.maxReplicas", 0)),
     (
@@ -182,6 +186,7 @@ def test_every_rule_has_a_document_that_breaks_it() -> None:
     assert elsewhere == {
         "name",
         "uri-whole",
+        "explainer-name",
         "champion-grows",
         "release-fixed",
         "ended-stays",
@@ -228,6 +233,15 @@ def test_a_field_that_both_refuse(cluster: Cluster, body: dict[str, Any], messag
     assert message in said.words
     with pytest.raises(InvalidInput):
         parse_model(json.dumps(body))
+
+
+def test_an_explainer_needs_a_name_that_its_own_fits_beside(cluster: Cluster) -> None:
+    asking = changed(MINIMAL, "spec.serving.explainer", {"method": "anchor"})
+    assert cluster.tried(changed(asking, "metadata.name", "b" * 38)).code == 0
+    assert cluster.tried(changed(MINIMAL, "metadata.name", "b" * 39)).code == 0
+    said = cluster.tried(changed(asking, "metadata.name", "b" * 39))
+    assert said.code != 0
+    assert "spec.serving.explainer: allowed where metadata.name has at most 38 characters" in said.words
 
 
 def test_a_relative_path_has_no_folder_on_a_cluster(cluster: Cluster) -> None:

@@ -4,7 +4,21 @@ import pytest
 
 from trimtab.measures import FAIRNESS, METRICS, measured
 from trimtab.rules import RULES, impossible
-from trimtab.spec import API_VERSION, Data, Expectation, Explainer, Gate, Metadata, Model, ModelSpec, Rollout, Serving, Task, Training
+from trimtab.spec import (
+    API_VERSION,
+    Data,
+    Expectation,
+    Explainer,
+    ExplainerBudget,
+    Gate,
+    Metadata,
+    Model,
+    ModelSpec,
+    Rollout,
+    Serving,
+    Task,
+    Training,
+)
 from trimtab.template import OWNED
 
 E = Expectation
@@ -82,13 +96,26 @@ def test_a_sensitive_attribute_is_enough_for_a_fairness_gate() -> None:
 
 
 def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
-    serving = Serving(explainer=Explainer(), template={"minReplicas": 2})
+    serving = Serving(explainer=Explainer(budget=ExplainerBudget(time="6m")), template={"minReplicas": 2})
     said = impossible(model(serving=serving, rollout=Rollout(strategy="ab", steps=())))
     assert [sentence.split(":")[0] for sentence in said] == [
-        "spec.serving.explainer",
+        "spec.serving.explainer.budget.time",
         "spec.serving.template.minReplicas",
         "spec.rollout.strategy",
     ]
+
+
+TIMES = [("1s", True), ("1000ms", True), ("030s", True), ("300s", True), ("5m", True), ("300000ms", True)]
+TIMES += [("0s", False), ("999ms", False), ("301s", False), ("6m", False), ("300001ms", False), ("1h", False), ("10m", False)]
+
+
+@pytest.mark.parametrize(("time", "allowed"), TIMES)
+def test_how_long_an_explanation_may_take(time: str, allowed: bool) -> None:
+    said = impossible(model(serving=Serving(explainer=Explainer(budget=ExplainerBudget(time=time)))))
+    assert said == ([] if allowed else [f'spec.serving.explainer.budget.time: found "{time}", {TOO_LONG}'])
+
+
+TOO_LONG = "allowed is 1s to 5m: one request is explained at a time, and others wait for it"
 
 
 TEMPLATES = [

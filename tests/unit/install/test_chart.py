@@ -207,10 +207,11 @@ def test_the_certificate_that_is_believed_is_the_keys_own(generate):
 def test_kserves_objects_get_this_installations_images_and_addresses(generate):
     given = {"images": {"registry": "registry.example/x", "tag": "7"}, "fullnameOverride": "tt"}
     bodies = generate.render(given)["serving"]
-    runtime = next(body for body in bodies if body["kind"] == "ClusterServingRuntime")
+    runtimes = {body["metadata"]["name"]: body["spec"] for body in bodies if body["kind"] == "ClusterServingRuntime"}
     storage = next(body for body in bodies if body["kind"] == "ClusterStorageContainer")["spec"]["container"]
-    (predictor,) = runtime["spec"]["containers"]
+    (predictor,), (explainer,) = (runtimes[name]["containers"] for name in ("trimtab", "trimtab-explainer"))
     assert predictor["image"] == "registry.example/x/trimtab/predictor:7"
+    assert explainer["image"] == "registry.example/x/trimtab/explainer:7"
     assert storage["image"] == "registry.example/x/trimtab/fetch:7"
     environment = {one["name"]: one.get("value") for one in [*predictor["env"], *storage["env"]]}
     assert environment["TRIMTAB_MONITOR_URL"] == "http://tt-monitor.trimtab-system.svc:8090"

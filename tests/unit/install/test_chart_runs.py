@@ -61,15 +61,23 @@ def test_another_way_of_making_runs_restarts_the_controller(generate):
     assert kept == {**first, "a": "b"}
 
 
-def test_predictors_get_the_pull_secrets_and_their_fetch_container_alone_the_credentials(generate):
-    bodies = {body["kind"]: body["spec"] for body in generate.render({"imagePullSecrets": [{"name": "registry"}]})["serving"]}
-    assert bodies["ClusterServingRuntime"]["imagePullSecrets"] == [{"name": "registry"}]
-    assert "envFrom" not in bodies["ClusterStorageContainer"]["container"]
-    bodies = {body["kind"]: body["spec"] for body in generate.render({"serving": {"existingSecret": "reader"}})["serving"]}
-    assert bodies["ClusterStorageContainer"]["container"]["envFrom"] == [{"secretRef": {"name": "reader", "optional": True}}]
-    (predictor,) = bodies["ClusterServingRuntime"]["containers"]
-    assert "envFrom" not in predictor
-    assert "imagePullSecrets" not in bodies["ClusterServingRuntime"]
+def test_predictors_and_explainers_get_the_pull_secrets_and_their_fetch_container_alone_the_credentials(generate):
+    def bodies(given):
+        found = {}
+        for body in generate.render(given)["serving"]:
+            found.setdefault(body["kind"], []).append(body["spec"])
+        assert len(found["ClusterServingRuntime"]) == 2
+        return found["ClusterServingRuntime"], found["ClusterStorageContainer"][0]["container"]
+
+    runtimes, fetch = bodies({"imagePullSecrets": [{"name": "registry"}]})
+    assert [one["imagePullSecrets"] for one in runtimes] == [[{"name": "registry"}]] * 2
+    assert "envFrom" not in fetch
+    runtimes, fetch = bodies({"serving": {"existingSecret": "reader"}})
+    assert fetch["envFrom"] == [{"secretRef": {"name": "reader", "optional": True}}]
+    for runtime in runtimes:
+        (container,) = runtime["containers"]
+        assert "envFrom" not in container
+        assert "imagePullSecrets" not in runtime
 
 
 def test_the_controller_has_a_token_for_kubeflow_pipelines_where_there_is_one(generate):

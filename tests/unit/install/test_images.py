@@ -23,7 +23,7 @@ def test_every_image_has_its_stage_and_its_extra(builder):
     for image in builder.IMAGES:
         cut = builder.cut(text, image)
         extra = {"predictor": "serving"}.get(image, image)
-        assert f"/opt/layers/{extra}.txt\n" in cut
+        assert f"/layers/{extra}.txt /opt/layers/\n" in cut
         assert builder.stages(cut).keys() >= {"base", image}
         assert not set(builder.stages(cut)) & (set(builder.IMAGES) - {image}), "one image is not built on another"
 
@@ -69,6 +69,9 @@ def test_the_charts_mlflow_finds_in_its_image_what_its_database_and_artifacts_ne
         pytest.param("detectors", "trimtab/monitoring/worker.py", True, id="the worker is of ours in the detectors' image"),
         pytest.param("detectors", "trimtab/locked.py", True, id="and what takes the network from it"),
         pytest.param("detectors", "trimtab/spec.py", False, id="nothing else of Trimtab is in it"),
+        pytest.param("explainer", "serving/explainer/worker.py", True, id="Alibi's worker is in the explainer's image"),
+        pytest.param("explainer", "trimtab/locked.py", True, id="with the same"),
+        pytest.param("explainer", "trimtab/control/loop.py", False, id="it knows the nouns alone"),
         pytest.param("predictor", "trimtab/errors.py", True, id="the nouns are in the predictor's image"),
         pytest.param("predictor", "trimtab/platforms/kubernetes/api.py", False, id="the controller is not"),
         pytest.param("controller", "trimtab/platforms/kubernetes/api.py", True, id="but in its own"),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from trimtab.release import Phase, Release, ReleaseStatus
 from trimtab.rollout.rules.common import leaving
-from trimtab.spec import Condition, LastRelease, Model, ModelStatus, MonitoringSummary
+from trimtab.spec import Condition, ExplainerSummary, LastRelease, Model, ModelStatus, MonitoringSummary
 
 _REASON = re.compile(r"^(?P<reason>[A-Z][A-Za-z]{2,60}): ")
 _MESSAGE = 1024
@@ -70,6 +70,16 @@ def of_model(
         last_release=LastRelease(newest.name, newest.status.phase) if newest else model.status.last_release,
         monitoring=monitoring or model.status.monitoring,
     )
+
+
+def with_explainer(status: ModelStatus, explainer: ExplainerSummary | None, generation: int, now: datetime) -> ModelStatus:
+    """The status with what is known of the explainer and its condition Explaining; without both where the Model asks for none."""
+    others = tuple(one for one in status.conditions if one.type != "Explaining")
+    if explainer is None:
+        return replace(status, explainer=None, conditions=others)
+    state, reason = ("True", "Explaining") if explainer.ready else ("False", reason_of(explainer.sentence, "NotExplaining"))
+    conditions = put(status.conditions, "Explaining", state, reason, explainer.sentence, generation, now)
+    return replace(status, explainer=explainer, conditions=conditions)
 
 
 def put(

@@ -59,6 +59,12 @@ WHOLE_URI = Rule(
     cel="self.uri.contains('://') || self.uri.startsWith('/')",
     message="allowed on a cluster is a whole address such as s3://bucket/rows/*.parquet; there is no folder that a relative path starts in",
 )
+EXPLAINER_NAME = Rule(
+    name="explainer-name",
+    on="",
+    cel="!has(self.spec.serving) || !has(self.spec.serving.explainer) || self.metadata.name.size() <= 38",
+    message="spec.serving.explainer: allowed where metadata.name has at most 38 characters, for the explainer's own name is longer",
+)
 CHAMPION_GROWS = Rule(
     name="champion-grows",
     on="status.champion",
@@ -118,7 +124,7 @@ KINDS = (
             Column("Message", _READY + ".message", priority=1),
             AGE,
         ),
-        (*RULES, NAME, WHOLE_URI, CHAMPION_GROWS),
+        (*RULES, NAME, WHOLE_URI, EXPLAINER_NAME, CHAMPION_GROWS),
     ),
     Kind(
         RELEASES,

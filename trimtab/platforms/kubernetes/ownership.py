@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trimtab.platforms.kubernetes.isvc import MODEL_UID_LABEL, made_for
-from trimtab.platforms.kubernetes.resources import MANAGER
+from trimtab.platforms.kubernetes.resources import MANAGED_BY, MANAGER, MODEL_LABEL
 from trimtab.spec import Model
 
 _OURS = (
@@ -35,11 +35,25 @@ def stranger(isvc: Mapping[str, Any], model: Model) -> bool:
     return predecessor(isvc, model) and model.metadata.uid not in made
 
 
+def explainer_name(model: str) -> str:
+    """The name of the InferenceService that explains a Model's champion (`explainer.py`)."""
+    return f"{model}-explainer"
+
+
+def explained(isvc: Mapping[str, Any]) -> str:
+    """The name of the Model whose explainer an InferenceService is; empty where it is none of Trimtab's."""
+    labels = isvc["metadata"].get("labels", {})
+    model = str(labels.get(MODEL_LABEL, ""))
+    return model if MANAGED_BY.items() <= labels.items() and isvc["metadata"]["name"] == explainer_name(model) else ""
+
+
 def refusal(isvc: Mapping[str, Any], model: Model) -> str:
     """Why the InferenceService of the Model's name is not this Model's and will not be; empty where it is, or may be taken over."""
     if not stranger(isvc, model):
         return ""
     name = f"InferenceService {model.metadata.namespace}/{model.name}"
+    if other := explained(isvc):
+        return f"{name} is the explainer of Model {other!r}; give this Model another name"
     if not model.spec.serving.adopt:
         orphan = _label(isvc) or made_for(_predictor(isvc))
         origin = "outlived the Model that it was made for" if orphan else "is there already and was not made by Trimtab"

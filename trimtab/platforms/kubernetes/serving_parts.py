@@ -24,9 +24,10 @@ class Writer(Reader, Protocol):
 
 
 class Settings(Struct, frozen=True):
-    """What an installation may choose: the (Cluster)ServingRuntime, and how a Service in the cluster is reached."""
+    """What an installation may choose: the (Cluster)ServingRuntimes, and how a Service in the cluster is reached."""
 
     runtime: str = "trimtab"
+    explainer_runtime: str = "trimtab-explainer"
     service_url: str = "http://{service}.{namespace}.svc:80"
 
 

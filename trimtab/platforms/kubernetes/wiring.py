@@ -11,6 +11,7 @@ from trimtab.control.gather import Ports
 from trimtab.errors import TrimtabError
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
+from trimtab.platforms.kubernetes.explainer import Explainers
 from trimtab.platforms.kubernetes.identity import Identities, account
 from trimtab.platforms.kubernetes.job import job_name
 from trimtab.platforms.kubernetes.job_runner import Find, JobRunner
@@ -25,7 +26,7 @@ from trimtab.platforms.kubernetes.serving import KubernetesServing
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.release import Release, ServingPlan
-from trimtab.spec import Model, MonitoringSummary, Version
+from trimtab.spec import ExplainerSummary, Model, MonitoringSummary, Version
 from trimtab.status import RunLink
 
 
@@ -43,31 +44,35 @@ class Settings(Struct, frozen=True):
 
 
 class Wired(Struct, frozen=True):
-    """The ports, and what is told beside them: a Model's monitoring, a Release's run, and what a gateway cannot tell."""
+    """The ports, and what is told beside them: of a Model its monitoring, explainer and gateway, of a Release its run."""
 
     ports: Ports
     summary: Callable[[Model], MonitoringSummary | None]
     link: Callable[[Release], RunLink | None]
     traffic_problem: Callable[[Model], str]
+    explainer: Callable[[Model], ExplainerSummary | None]
 
 
 class Serving(KubernetesServing):
-    """KServe, with a ServiceAccount for the predictors before they start."""
+    """KServe, with a ServiceAccount for the predictors before they start, and an explainer beside them where one is asked for."""
 
     def __init__(self, api: Api, fetch: Callable[[str, Version], Path], cache: Cache) -> None:
         """`fetch` is the registry's."""
         super().__init__(api, fetch, reader=cache)
         self._identities = Identities(api, cache)
+        self.explainers = Explainers(api, cache)
 
     def apply(self, plan: ServingPlan) -> None:
         """One step towards the plan."""
         if plan.arms:
             self._identities.ensure(plan.model)
         super().apply(_named(plan))
+        self.explainers.ensure(plan.model)
 
     def settled(self, plan: ServingPlan) -> bool:
         """Whether nothing is left to do for the plan."""
-        return super().settled(_named(plan)) and (not plan.arms or self._identities.kept(plan.model))
+        named = super().settled(_named(plan)) and (not plan.arms or self._identities.kept(plan.model))
+        return named and self.explainers.kept(plan.model)
 
 
 def _named(plan: ServingPlan) -> ServingPlan:
@@ -117,4 +122,7 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
         name = run_id_of(release.metadata.uid, attempt) if kind != "Job" else job_name(release.name, attempt)
         return RunLink(kind, name, logs) if logs else None
 
-    return Wired(ports, monitor.summary, link, lambda model: traffic.problems.get(f"{model.metadata.namespace}/{model.name}", ""))
+    def traffic_problem(model: Model) -> str:
+        return traffic.problems.get(f"{model.metadata.namespace}/{model.name}", "")
+
+    return Wired(ports, monitor.summary, link, traffic_problem, serving.explainers.summary)

@@ -17,11 +17,12 @@ from msgspec.structs import replace
 from trimtab.control.loop import Loop, key_of
 from trimtab.errors import Conflict, InvalidInput, TrimtabError
 from trimtab.platforms.kubernetes.api import Reader
-from trimtab.platforms.kubernetes.conditions import of_model, reconciled
+from trimtab.platforms.kubernetes.conditions import of_model, reconciled, with_explainer
 from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
+from trimtab.platforms.kubernetes.ownership import explained
 from trimtab.platforms.kubernetes.queue import WorkQueue
 from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, RELEASES, Resource
 from trimtab.platforms.kubernetes.wiring import Wired
@@ -64,7 +65,9 @@ class Work:
     def woken(self, resource: Resource, item: dict[str, Any]) -> None:
         """An object changed: its Model is to be looked at."""
         namespace, name = item["metadata"].get("namespace", ""), item["metadata"]["name"]
-        if resource == RELEASES:
+        if resource == INFERENCE_SERVICES:
+            name = explained(item) or name
+        elif resource == RELEASES:
             name = item.get("spec", {}).get("model", name)
         elif resource == ACTIONS:
             release = self._reader.get(RELEASES, namespace, item.get("spec", {}).get("release", ""))
@@ -161,7 +164,8 @@ class Work:
                 wait = wait or self._loop.waits.get(key_of(release), "")
         wait = wait or self._wired.traffic_problem(model)
         serving = "" if leaving(model) or not model.status.champion else self._not_serving(unit)
-        status = of_model(model, releases, serving=serving, problem=problem, wait=wait, monitoring=self._monitoring(unit, model), now=now)
+        told = of_model(model, releases, serving=serving, problem=problem, wait=wait, monitoring=self._monitoring(unit, model), now=now)
+        status = with_explainer(told, self._wired.explainer(model), model.metadata.generation, now)
         if status != model.status:
             self._objects.write_status(replace(model, status=status))
         if problem and self._told.get(model.metadata.uid) != problem:

@@ -82,6 +82,15 @@ def test_what_is_refused(of, found, said):
     assert said in sentence
 
 
+def test_another_models_explainer_is_never_taken_over():
+    found = isvc()
+    found["metadata"] |= {"name": "bike", "labels": {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/model": "bik"}}
+    assert "is the explainer of" not in refusal(found, MODEL)
+    of = model("bike-explainer", adopt=True)
+    found["metadata"] |= {"name": "bike-explainer", "labels": {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/model": "bike"}}
+    assert refusal(found, of) == "InferenceService crm/bike-explainer is the explainer of Model 'bike'; give this Model another name"
+
+
 TAKEN = [
     ("its own, without being asked", MODEL, made(MODEL)),
     ("one that it is taking over", MODEL, made(EARLIER, True, MODEL)),

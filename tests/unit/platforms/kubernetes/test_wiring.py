@@ -1,4 +1,4 @@
-"""What an installation says of training runs arrives where they are made: in the Job, in the request to Kubeflow Pipelines, in the link."""
+"""What an installation says of training runs arrives where they are made, and what stands beside a predictor comes and goes with it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.platforms.kubernetes.api_server import ApiServer
 from tests.unit.platforms.kubernetes.fake_kfp import FakeKfp, serving
+from tests.unit.platforms.kubernetes.kserve_world import crowned, model, plan
 from tests.unit.training.data import last, spec
 from trimtab.control.intake import release_for
 from trimtab.control.ports import RunRequest
@@ -16,11 +17,11 @@ from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.kfp import run_id_of
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
-from trimtab.platforms.kubernetes.resources import JOBS, MODELS
+from trimtab.platforms.kubernetes.resources import CLUSTER_SERVING_RUNTIMES, INFERENCE_SERVICES, JOBS, MODELS
 from trimtab.platforms.kubernetes.runs import KfpSettings, Runs, TrainingSettings
 from trimtab.platforms.kubernetes.wiring import Settings, Wired, make_ports
 from trimtab.release import Release, Request
-from trimtab.spec import Model
+from trimtab.spec import Explainer, Model
 
 MLFLOW = "http://mlflow.mlops:5000"
 
@@ -93,3 +94,22 @@ def test_without_its_address_there_is_no_kubeflow_pipelines(installation: Instal
     release = installation.release("kfp")
     with pytest.raises(InvalidInput, match=r"asks for training\.runner 'kfp', which is not configured; configured are job"):
         installation.wired(Runs()).ports.runner.submit(installation.request(release))
+
+
+def test_an_explainer_comes_with_the_predictor_goes_with_the_field_and_fails_alone(installation: Installation) -> None:
+    server, wired = installation.server, installation.wired(Runs())
+    asking, plain = (crowned(of, "3") for of in (model(explainer=Explainer()), model()))
+    server.put(CLUSTER_SERVING_RUNTIMES, "", "trimtab")
+    wired.ports.serving.apply(plan(asking, v3=100))
+    assert server.get(INFERENCE_SERVICES, "crm", "bike")
+    assert not server.get(INFERENCE_SERVICES, "crm", "bike-explainer")
+    told = wired.explainer(asking)
+    assert told
+    assert "there is no ClusterServingRuntime 'trimtab-explainer'" in told.sentence
+    server.put(CLUSTER_SERVING_RUNTIMES, "", "trimtab-explainer")
+    assert not wired.ports.serving.settled(plan(asking, v3=100))
+    wired.ports.serving.apply(plan(asking, v3=100))
+    assert server.get(INFERENCE_SERVICES, "crm", "bike-explainer")
+    wired.ports.serving.apply(plan(plain, v3=100))
+    assert not server.get(INFERENCE_SERVICES, "crm", "bike-explainer")
+    assert wired.explainer(plain) is None

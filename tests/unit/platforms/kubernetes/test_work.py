@@ -23,7 +23,7 @@ from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Wired
 from trimtab.platforms.kubernetes.work import REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
 from trimtab.release import Phase, Release
-from trimtab.spec import Model, MonitoringSummary
+from trimtab.spec import ExplainerSummary, Model, MonitoringSummary
 from trimtab.status import RunLink
 
 WATCHED = (MODELS, RELEASES, ACTIONS, INFERENCE_SERVICES, HTTP_ROUTES)
@@ -67,6 +67,7 @@ class World:
         self.summary: Callable[[Model], MonitoringSummary | None] = lambda _: None
         self.traffic_problem = ""
         self.run_link: RunLink | None = None
+        self.explainer: ExplainerSummary | None = None
         api = Api(server.client())
         self.cache = Cache(api, WATCHED)
         server.put(LEASES, "trimtab-system", "trimtab-controller", spec={})
@@ -76,6 +77,7 @@ class World:
             lambda model: self.summary(model),
             lambda _: self.run_link,
             lambda _: self.traffic_problem,
+            lambda _: self.explainer,
         )
         objects, recorder = KubernetesObjects(api, self.cache), Recorder(api, "me")
         self.work = Work(self.loop, objects, self.cache, self.lease, recorder, self.numbers, wired)  # type: ignore[arg-type]
@@ -136,6 +138,11 @@ def body(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": namespace, "name": name}, "spec": spec}
 
 
+def labelled(namespace: str, name: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "trimtab", "trimtab.dev/model": "bike"}
+    return {"metadata": {"namespace": namespace, "name": name, "labels": labels}, "spec": {}}
+
+
 WAKES = [
     ("a Model", MODELS, body("crm", "bike"), ("crm", "bike")),
     ("a Release wakes its Model", RELEASES, body("crm", "bike-17", model="bike"), ("crm", "bike")),
@@ -143,6 +150,7 @@ WAKES = [
     ("a word of another namespace does not", ACTIONS, body("ads", "abort-1", release="bike-17"), ("ads", "abort-1")),
     ("a word on nothing wakes nobody else", ACTIONS, body("crm", "abort-2", release="nothing"), ("crm", "abort-2")),
     ("an InferenceService", INFERENCE_SERVICES, body("crm", "bike"), ("crm", "bike")),
+    ("an explainer wakes the Model that it is of", INFERENCE_SERVICES, labelled("crm", "bike-explainer"), ("crm", "bike")),
     ("an HTTPRoute", HTTP_ROUTES, body("crm", "bike"), ("crm", "bike")),
 ]
 
@@ -319,6 +327,22 @@ def test_a_model_at_rest_is_looked_at_once_a_minute_and_nothing_is_written_twice
 def test_a_model_that_serves_is_looked_at_as_often_as_its_monitoring_is_told(world: World) -> None:
     world.model(status={"champion": CHAMPION})
     assert world.look() == SUMMARY_SECONDS
+
+
+def test_the_explainer_is_told_beside_the_champion_and_no_more_once_there_is_none(world: World) -> None:
+    world.model(status={"champion": CHAMPION})
+    world.explainer = ExplainerSummary(version="1", sentence="OwnershipConflict: 'argo' keeps changing it")
+    world.look()
+    assert world.condition("Explaining") == ("False", "OwnershipConflict", "OwnershipConflict: 'argo' keeps changing it")
+    world.explainer = ExplainerSummary("http://e.example.com", "1", ready=True, sentence="version 1 is explained by anchor")
+    world.look()
+    assert world.condition("Explaining") == ("True", "Explaining", "version 1 is explained by anchor")
+    told = {"url": "http://e.example.com", "version": "1", "ready": True, "sentence": "version 1 is explained by anchor"}
+    assert world.status()["explainer"] == told
+    world.explainer = None
+    world.look()
+    assert "explainer" not in world.status()
+    assert "Explaining" not in {one["type"] for one in world.status()["conditions"]}
 
 
 def test_what_is_gone_is_not_looked_at_again_and_its_releases_until_they_have_ended(world: World) -> None:
