@@ -44,7 +44,7 @@ test: lint test-unit test-local ## everything that needs no cluster
 test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and property tests, and a short run of each simulation
 	$(BIN)/pytest -n 3 --dist worksteal tests/unit tests/simulation
 
-test-local: $(STAMPS)/local $(STAMPS)/detectors ## the loop with real processes
+test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop with real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/local
 
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)

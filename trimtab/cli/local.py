@@ -15,6 +15,7 @@ from trimtab.cli.releases import summary
 from trimtab.documents import read_model
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.platforms.local import lock
+from trimtab.platforms.local.explainers import EXPLAINERS, explainer_python, lacking
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.processes import port_taken
 from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, read_json
@@ -46,7 +47,7 @@ def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, i
     try:
         released = _wait(state, applied, supervisor, as_json=as_json)
         if foreground and supervisor:
-            _tell_up(state, released, as_json=as_json)
+            _tell_up(state, model, released, as_json=as_json)
             supervisor.wait()
             return
     except BaseException:
@@ -54,7 +55,7 @@ def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, i
             supervisor.terminate()
             supervisor.wait()
         raise
-    _tell_up(state, released, as_json=as_json)
+    _tell_up(state, model, released, as_json=as_json)
 
 
 def _apply(objects: SqliteObjects, model: Model, cut: datetime) -> Model:
@@ -67,7 +68,8 @@ def _apply(objects: SqliteObjects, model: Model, cut: datetime) -> Model:
 
 def _start(state: State, ports: dict[str, int]) -> "subprocess.Popen[bytes]":
     options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
-    (state.folder / PROBLEMS).unlink(missing_ok=True)
+    for name in (PROBLEMS, EXPLAINERS):
+        (state.folder / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "trimtab.platforms.local.supervisor", "--state", str(state.folder), *options]
     with (state.logs / "supervisor.log").open("ab") as output:
         return subprocess.Popen(
@@ -121,7 +123,7 @@ def _serving(state: State, model: Model) -> bool:
         return False
 
 
-def _tell_up(state: State, release: Release | None, *, as_json: bool) -> None:
+def _tell_up(state: State, model: Model, release: Release | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"state": str(state.folder), "endpoints": state.endpoints, "release": summary(release) if release else None})
         return
@@ -129,6 +131,8 @@ def _tell_up(state: State, release: Release | None, *, as_json: bool) -> None:
     print(f"version {version} serves")
     for name, url in state.endpoints.items():
         print(f"  {name:<10} {url}")
+    if model.spec.serving.explainer:
+        print(f"  explainer  {lacking(explainer_python()) or '`trimtab local status` says where, once it has started'}")
 
 
 def take_down(folder: Path, *, as_json: bool) -> None:
@@ -165,8 +169,9 @@ def show_processes(folder: Path, *, as_json: bool) -> None:
     running: dict[str, Any] = (read_json(state.folder / PROCESSES) or {}) if pid else {}
     endpoints = state.endpoints if pid else {}
     problems: dict[str, str] = (read_json(state.folder / PROBLEMS) or {}) if pid else {}
+    explainers: dict[str, dict[str, Any]] = (read_json(state.folder / EXPLAINERS) or {}) if pid else {}
     if as_json:
-        told = {"supervisor": pid, "processes": running, "endpoints": endpoints, "problems": problems}
+        told = {"supervisor": pid, "processes": running, "endpoints": endpoints, "explainers": explainers, "problems": problems}
         print_json({"state": str(state.folder), "running": pid is not None, **told})
         return
     if pid is None:
@@ -174,5 +179,7 @@ def show_processes(folder: Path, *, as_json: bool) -> None:
         return
     table("Processes", ("PROCESS", "PID"), [("supervisor", pid), *running.items()])
     table("End-points", ("END-POINT", "URL"), endpoints.items())
+    if explainers:
+        table("Explainers", ("MODEL", "URL", ""), [(name, one.get("url", ""), one["sentence"]) for name, one in explainers.items()])
     for name, problem in problems.items():
         print(f"{name}: {problem}")

@@ -7,7 +7,6 @@ Model document: `trimtab local up` writes Models into the state, the loop does t
 import argparse
 import logging
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +20,9 @@ from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.platforms.local import lock, processes
+from trimtab.platforms.local.child import Child
 from trimtab.platforms.local.envoy import Envoy
+from trimtab.platforms.local.explainers import EXPLAINERS, LocalExplainers
 from trimtab.platforms.local.fleet import ADDRESSES
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.runner import LocalRunner
@@ -38,36 +39,6 @@ log = logging.getLogger("trimtab")
 PASS_SECONDS = 0.25
 PAGE_WAITS_SECONDS = 60.0
 HOST = "127.0.0.1"
-
-
-class Child:
-    """A process that is started again whenever it ends; the pause grows to `MOST` seconds while it keeps ending at once."""
-
-    MOST = 10.0
-
-    def __init__(self, name: str, command: list[str], state: State) -> None:
-        self.name, self._command, self._state = name, command, state
-        self._pause = 0.25
-        self._not_before = 0.0
-        self._started = 0.0
-        self.process = self._start()
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        self._started = time.monotonic()
-        return processes.start(self._command, self._state.logs / f"{self.name}.log", self._state.environment)
-
-    def tend(self) -> None:
-        """Start it again if it has ended."""
-        if processes.alive(self.process):
-            return
-        now = time.monotonic()
-        if self._not_before == 0.0:
-            self._pause = 0.25 if now - self._started > self.MOST else min(2 * self._pause, self.MOST)
-            self._not_before = now + self._pause
-            log.warning("%s ended with %s and is started again", self.name, self.process.returncode)
-        if now >= self._not_before:
-            self._not_before = 0.0
-            self.process = self._start()
 
 
 class Supervisor:
@@ -117,6 +88,7 @@ class Supervisor:
         envoy = Envoy(state.folder, self._ports["gateway"])
         envoy.start()
         serving = LocalServing(envoy, Launch(state.folder, events, state.secret_file), registry.fetch)
+        explainers = LocalExplainers(state, serving.address)
         children = [Child("monitor", self._monitor(), state)]
         client = MonitorClient(urls["events"], lambda: state.secret)
         runner = LocalRunner(state.folder, state.tracking_uri)
@@ -130,14 +102,16 @@ class Supervisor:
                 for child in children:
                     child.tend()
                 due = self._pass(loop)
+                explainers.tend(objects.all_of(Model))
                 if len(children) == 1 and not warming.is_alive() and self._calm(objects):
                     children.append(Child("mlflow", self._mlflow(), state))
-                self._tell(serving, children, loop)
+                self._tell(serving, explainers, children, loop)
                 self._stopping.wait(min(due, PASS_SECONDS))
         finally:
             log.info("ending")
             for child in children:
                 child.process.terminate()
+            explainers.close()
             serving.close()
             runner.close()
             for child in children:
@@ -156,12 +130,13 @@ class Supervisor:
             log.warning("waiting: %s", error)
             return 1.0
 
-    def _tell(self, serving: LocalServing, children: list[Child], loop: Loop) -> None:
-        """Write down which processes there are, where each version can be asked and what has to be mended, when it has changed."""
-        pids = {**{child.name: child.process.pid for child in children}, **serving.pids()}
+    def _tell(self, serving: LocalServing, explainers: LocalExplainers, children: list[Child], loop: Loop) -> None:
+        """Write down, when it has changed, which processes there are, where versions and explainers are asked, what has to be mended."""
+        pids = {**{child.name: child.process.pid for child in children}, **serving.pids(), **explainers.pids()}
         files = {
             PROCESSES: pids,
             ADDRESSES: serving.addresses(),
+            EXPLAINERS: explainers.told(),
             PROBLEMS: {name.removeprefix("default/"): said for name, said in loop.problems.items()},
         }
         for name, content in files.items():
