@@ -96,15 +96,18 @@ def test_during_a_canary_every_explanation_is_of_the_champion_and_after_its_prom
     assert {answer["explanations"][0]["model_version"] for _, answer in found} == {"1"}, "none was asked of the canary"
     assert explained(world)["version"] == "1"
 
-    player = Player(world, tmp_path)
+    player, seen = Player(world, tmp_path), list[tuple[int, dict[str, Any]]]()
+
+    def of_the_new_champion() -> bool:
+        assert world.phase("person") in ("Rollout", "Baking", "Promoted")
+        assert not player.broken, player.broken
+        seen.append(explain(world, host))
+        return bool(seen[-1][1].get("explanations", [{}])[0].get("model_version") == "2")
+
     player.play(40)
     try:
-        seen = [explain(world, host)]
-        while seen[-1][1].get("explanations", [{}])[0].get("model_version") != "2":
-            phase = world.phase("person")
-            assert phase in ("Rollout", "Baking", "Promoted"), world.story()
-            assert not player.broken, player.broken
-            seen.append(explain(world, host))
+        with world.telling():
+            eventually("an explanation of the new champion", of_the_new_champion, 420, 0.5)
         wait(world, name, "Promoted")
     finally:
         player.stop()

@@ -162,9 +162,11 @@ class Explainers:
             msg = f"InferenceService {namespace}/{explainer_name(model.name)} is there already and is not the explainer of Model "
             msg += f"{model.name!r}: delete it, or give the Model another name"
             raise InvalidInput(msg)
-        self._check_runtime(reader, namespace)
         body = document(model, explainer, champion, predicts, self._settings)
-        return body if live is None or not self._stands(model, live, body) else None
+        if live is not None and self._stands(model, live, body):
+            return None
+        self._check_runtime(reader, namespace)
+        return body
 
     def _stands(self, model: Model, live: dict[str, Any], body: dict[str, Any]) -> bool:
         """Whether what is there is what is wanted; raises InvalidInput where somebody changes it again and again."""

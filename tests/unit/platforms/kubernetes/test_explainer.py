@@ -6,8 +6,9 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from serving.explaining import MOST_WAITING
 from tests.unit.platforms.kubernetes.kserve_world import World, crowned, model
-from trimtab.platforms.kubernetes.explainer import Explainers
+from trimtab.platforms.kubernetes.explainer import DRAIN_SECONDS, WAITING, Explainers
 from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY
 from trimtab.spec import Explainer, ExplainerBudget, ExplainerSummary
 
@@ -247,3 +248,5 @@ def test_the_runtime_starts_the_explainer_with_what_the_inference_service_gives_
     assert main["securityContext"] == beside["securityContext"]
     assert main["terminationMessagePolicy"] == beside["terminationMessagePolicy"]
     assert [mount["mountPath"] for mount in main["volumeMounts"]] == ["/tmp"], "no token"  # noqa: S108
+    assert f"--drain={DRAIN_SECONDS}" in main["args"]
+    assert WAITING == MOST_WAITING
