@@ -56,6 +56,13 @@ static inline const char *nearest(const char *start, const char *end, uint64_t d
 #endif
 }
 
+/* Another digit; 0 where it is the twentieth that counts, of which 64 bits may lose some. */
+static inline int more_digits(uint64_t *digits, int *count, char c) {
+    if ((*digits || c != '0') && ++*count > 19) return 0;
+    *digits = *digits * 10 + (uint64_t)(c - '0');
+    return 1;
+}
+
 static inline const char *number(const char *p, double *value) {
     const char *start = p;
     uint64_t digits = 0;
@@ -63,18 +70,13 @@ static inline const char *number(const char *p, double *value) {
     const int minus = *p == '-';
     p += minus;
     if (!digit(*p) || (*p == '0' && digit(p[1]))) return NULL;
-    for (; digit(*p); p++) {
-        digits = digits * 10 + (uint64_t)(*p - '0');
-        if (digits && ++count > 19) return NULL;
-    }
+    for (; digit(*p); p++)
+        if (!more_digits(&digits, &count, *p)) return NULL;
     if (*p == '.') {
         p++;
         if (!digit(*p)) return NULL;
-        for (; digit(*p); p++) {
-            digits = digits * 10 + (uint64_t)(*p - '0');
-            if (digits && ++count > 19) return NULL;
-            power--;
-        }
+        for (; digit(*p); p++, power--)
+            if (!more_digits(&digits, &count, *p)) return NULL;
     }
     if (*p == 'e' || *p == 'E') {
         int given = 0;

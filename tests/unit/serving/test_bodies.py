@@ -5,7 +5,7 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.predictor.bodies import reader
@@ -102,6 +102,8 @@ LEFT = [
     ("a boolean for a number", False, written(v1(hour=True))),
     ("a number beyond 32 bits", False, written(v1(hour=1e39))),
     ("a number beyond 64 bits", False, b'{"instances": [{"hour": 1e999, "ho": 1, "season": "sum"}]}'),
+    ("a number whose digits 64 bits lose", False, written(v1(hour=2**64))),
+    ("a fraction whose digits 64 bits lose", False, b'{"instances": [{"hour": 1.8446744073709551616, "ho": 1, "season": "sum"}]}'),
     ("a number that begins with zero", False, b'{"instances": [{"hour": 01, "ho": 1, "season": "sum"}]}'),
     ("a number that ends with a point", False, b'{"instances": [{"hour": 1., "ho": 1, "season": "sum"}]}'),
     ("NaN, which JSON does not have", False, written(v1(hour=float("nan")))),
@@ -188,6 +190,10 @@ def test_whatever_is_read_is_what_python_reads(request):
 
 
 @settings(max_examples=500, deadline=None)
+@example("18446744073709551616")
+@example("0.18446744073709551616")
+@example("00.0000000000000000000000001")
+@example("0.0000000000000000000000001")
 @given(st.from_regex(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,22})?([eE][-+]?[0-9]{1,3})?", fullmatch=True))
 def test_a_number_is_the_nearest_float(text):
     features = (Feature("x", "number"),)
