@@ -156,8 +156,11 @@ typedef struct {
 
 /* [n] or [n, 1]. */
 static const char *shape(const char *p, uint32_t *rows) {
-    double found;
-    if (!(p = past(p, '[')) || !digit(*p) || !(p = number(p, &found)) || found < 1 || found > UINT32_MAX - 1 || found != floor(found)) return NULL;
+    uint64_t found = 0;
+    if (!(p = past(p, '[')) || *p == '0') return NULL;
+    for (; digit(*p); p++)
+        if ((found = found * 10 + (uint64_t)(*p - '0')) >= UINT32_MAX) return NULL;
+    if (!found) return NULL;
     *rows = (uint32_t)found;
     p = space(p);
     if (*p == ',') {

@@ -118,6 +118,8 @@ LEFT = [
     ("a shape that is not the data's", True, written(v2(shape=[3]))),
     ("a shape of two columns", True, written(v2(shape=[2, 2]))),
     ("a size that is no whole number", True, written(v2(shape=[2.5]))),
+    ("a size with a point", True, written({"inputs": [{**TENSORS[0], "shape": [2.0]}, *TENSORS[1:]]})),
+    ("a size of many digits", True, b'{"inputs": [{"name": "hour", "shape": [18446744073709551617], "datatype": "INT8", "data": [1]}]}'),
     ("no row in a tensor", True, written(v2(shape=[0], data=[]))),
     ("a fraction in a whole number's tensor", True, written(v2(data=[1.5, 2]))),
     ("a number that the datatype cannot hold", True, written(v2(datatype="UINT8", data=[256, 1]))),
