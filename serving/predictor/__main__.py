@@ -12,7 +12,8 @@ from serving.predictor.drain import answer_sigterm_before_serving
 from serving.predictor.exchange import Identity
 from serving.predictor.options import parsed, told
 from serving.predictor.scorer import load
-from serving.predictor.spool import Spool
+from serving.predictor.shipper import Settings
+from serving.predictor.spool import claim
 from serving.predictor.workers import CANNOT_BE_SERVED, shared_folder, supervise
 from trimtab.errors import InvalidInput
 
@@ -55,16 +56,23 @@ def _served(given: argparse.Namespace) -> int:
         )
     finally:
         if capture is not None:
-            capture.close(DRAIN_SECONDS)
+            capture.close()
     return 0
 
 
 def _capture(given: argparse.Namespace) -> Capture | None:
     if not given.capture_url:
         return None
-    spool = Spool(Path(given.capture_spool), given.capture_spool_mib << 20) if given.capture_spool else None
-    who = Identity(given.name, given.namespace, given.version)
-    return Capture(given.capture_url, given.secret_file, who, given.capture_queue, told(given), spool)
+    settings = Settings(
+        url=given.capture_url,
+        secret_file=str(given.secret_file),
+        who=Identity(given.name, given.namespace, given.version),
+        told=told(given),
+        bound=given.capture_queue,
+        spool_bytes=given.capture_spool_mib << 20,
+        seconds=DRAIN_SECONDS,
+    )
+    return Capture(settings, claim(Path(given.capture_spool)) if given.capture_spool else None)
 
 
 if __name__ == "__main__":

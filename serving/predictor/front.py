@@ -18,7 +18,7 @@ from serving.predictor.bodies import Read
 from serving.predictor.capture import Capture
 from serving.predictor.limits import AHEAD, ARRIVED, WHOLE, Limits
 from serving.predictor.metrics import Answers
-from serving.predictor.protocol import Call, Predictions, answer_v1, answer_v2, parse_v1, parse_v2
+from serving.predictor.protocol import Call, Predictions, answer_v1, answer_v2
 from serving.predictor.scorer import ModelFailed, Scorer
 from trimtab.errors import InvalidInput
 
@@ -119,9 +119,7 @@ class Front:
         if predictions is not None:
             served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
-            served.capture.take(
-                (parse_v2(body) if v2 else parse_v1(body)).instances, predictions, len(body), headers.get(ID_HEADER, b"").decode("latin-1")
-            )
+            served.capture.take(v2, body, None if predictions is None else answer.content, headers.get(ID_HEADER, b""))
         return answer
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:

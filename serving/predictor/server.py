@@ -25,7 +25,7 @@ from serving.predictor.versions import Versioned
 from trimtab.schema import Schema
 
 GRACE_SECONDS = 2
-# How long the capture thread may hold the interpreter while a request waits; Python's own 5 ms is several requests long.
+# How long a thread that scores a large request may hold the interpreter; Python's own 5 ms is several small requests long.
 SWITCH_SECONDS = 0.0005
 
 

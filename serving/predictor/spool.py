@@ -2,7 +2,7 @@
 
 A segment is one file of encoded exchanges, a line each, and says in its name how many events it holds. It appears whole, by rename,
 and is gone once the monitor took it; one that was sent just before the process was killed is sent again, and the monitor knows events by
-id. Several processes may be given one folder: each locks a part of it, and takes over what an earlier one left there.
+id. Several predictors may be given one folder: each locks a part of it, and takes over what an earlier one left there.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -31,18 +30,20 @@ class Segment(Struct, frozen=True):
     size: int
 
 
+class Part(Struct, frozen=True):
+    """A folder that is one predictor's alone as long as the file descriptor `lock` is open, there or in a process that inherits it."""
+
+    folder: Path
+    lock: int
+
+
 class Spool:
-    """The segments of one process, oldest first. `add` and `remove` are each for one thread."""
+    """The segments in a part, oldest first. `add` and `remove` are each for one thread."""
 
     def __init__(self, folder: Path, limit: int) -> None:
-        """Lock a part of `folder`; raises InvalidInput where it cannot be written to. `limit` is in bytes, for the part."""
+        """`folder` is a part's; `limit` is in bytes."""
         self._limit = limit
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._folder, self._lock = _part(folder)
-        except OSError as error:
-            msg = f"--capture-spool: {str(folder)!r} cannot be written to: {error.strerror or error}"
-            raise InvalidInput(msg) from error
+        self._folder = folder
         for draft in self._folder.glob("*.draft"):
             draft.unlink(missing_ok=True)
         self._segments = deque(sorted(_segments(self._folder), key=lambda one: one.path.name))
@@ -87,9 +88,15 @@ class Spool:
         self._segments.popleft()
         self._removed += segment.size
 
-    def close(self) -> None:
-        """Leave the folder to the next process."""
-        self._lock.close()
+
+def claim(folder: Path) -> Part:
+    """Lock a part of the folder; raises InvalidInput where it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _part(folder)
+    except OSError as error:
+        msg = f"--capture-spool: {str(folder)!r} cannot be written to: {error.strerror or error}"
+        raise InvalidInput(msg) from error
 
 
 def read(segment: Segment) -> list[Encoded]:
@@ -106,17 +113,17 @@ def read(segment: Segment) -> list[Encoded]:
     return found
 
 
-def _part(folder: Path) -> tuple[Path, BinaryIO]:
+def _part(folder: Path) -> Part:
     for number in range(PARTS):
         part = folder / str(number)
         part.mkdir(exist_ok=True)
-        lock = (part / "lock").open("ab")
+        lock = os.open(part / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
             continue
-        return part, lock
+        return Part(part, lock)
     raise OSError(os.EX_UNAVAILABLE, f"{PARTS} processes use it already")
 
 

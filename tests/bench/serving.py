@@ -2,7 +2,8 @@
 
 Run it as `python -m tests.bench.serving` (make bench-serving). Every server runs from the start to the end; runs of the load alternate
 between them, a short one each, and a figure is the median over the rounds: what the machine does meanwhile hits all alike. What capture
-costs is measured in pairs of runs, with a distribution-free interval of the median. Nothing is counted unless every server
+costs is measured in pairs of runs, with a distribution-free interval of the median; the sink of the events gives way to the servers, for a
+monitor lives elsewhere. Nothing is counted unless every server
 gives the booster's own predictions and the load alone is several times faster than any of them.
 """
 
@@ -169,7 +170,9 @@ def _measure(scratch: Path, given: argparse.Namespace, cells: list[tuple[int, in
     (scratch / "secret").write_text(SECRET)
     sink = free_port()
     with ExitStack() as stack:
-        stack.enter_context(process([sys.executable, "-m", "tests.bench.serving_load", "answer", str(sink)], scratch / "sink.log"))
+        stack.enter_context(
+            process(["nice", "-n", "19", sys.executable, "-m", "tests.bench.serving_load", "answer", str(sink)], scratch / "sink.log")
+        )
         until(lambda: _accepts(sink), 20)
         bare = load(sink, "/", bodies / "named-1.json", PAIR[1], given.seconds)
         wanted = ours(scratch / "v", digest, scratch / "secret", sink)[: 2 if given.quick else None]
