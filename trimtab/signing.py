@@ -3,10 +3,15 @@
 A digest says that the files are the ones that somebody named; the signature says who named them. The OpenSSF `model-signing`
 bundle signs a folder, so the statement is one: a file `statement.json`, which anybody can write again and check with that
 project's own tool. Training pods hold no key, so what they put in the registry is not served before the controller signed it.
+
+A version may have several signatures of one statement, each by another key and under its id, so that a key can be replaced: whoever
+believes one of them takes the version. A key's id is the beginning of the SHA-256 of its public part in PEM:
+`openssl x509 -in tls.crt -noout -pubkey | sha256sum | cut -c1-12`.
 """
 
+import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +19,14 @@ import msgspec
 from msgspec import Struct
 
 from trimtab.errors import InvalidInput
+from trimtab.fetching import SIGNATURE_MISMATCH
 
-SIGNATURE_TAG = "trimtab.signature"
+SIGNATURE_TAGS = "trimtab.signature."
+"""Before a key's id: the tag that holds its signature of a version."""
 MODEL_UID_TAG = "trimtab.model-uid"
 RELEASE_UID_TAG = "trimtab.release-uid"
-MISMATCH = "SignatureMismatch"
 STATEMENT = "statement.json"
+ID_LENGTH = 12
 
 
 class Statement(Struct, frozen=True):
@@ -47,42 +54,62 @@ def sign(statement: Statement, key: Path) -> str:
         raise _unusable(key, error) from error
 
 
-def verify(statement: Statement, bundle: str, certificate_pem: str, scratch: Path | None = None) -> None:
-    """Check that the bundle is a signature of this statement by the key of one of the X.509 certificates in `certificate_pem`.
+def signatures(tags: Mapping[str, str]) -> list[str]:
+    """The bundles among a version's tags."""
+    return [tags[name] for name in sorted(tags) if name.startswith(SIGNATURE_TAGS)]
 
-    A certificate is a list of the keys that are believed: its dates and issuer say nothing about a signature made earlier, so a
-    key is withdrawn by taking its certificate away. Several, one after the other, let a new key come before the old one goes.
+
+def verify(statement: Statement, bundles: list[str], certificates: str, scratch: Path | None = None) -> str:
+    """Check that one of the bundles is a signature of this statement by a key that is believed; returns that key's id.
+
+    `certificates` (X.509, PEM, one after the other) is the list of the keys that are believed: their dates and issuers say nothing
+    about a signature made earlier, so a key is withdrawn by taking its certificate away.
     Small files are written to the folder `scratch` (the system's temporary one without) and removed.
-    Raises InvalidInput: `SignatureMismatch: …` where the signature is not one, is another key's or another statement's.
+    Raises InvalidInput: `SignatureMismatch: …` where none is one, or is another key's or another statement's.
     """
-    _verify(statement, bundle, _keys_of(certificate_pem), scratch)
+    keys = _keys_of(certificates)
+    refusals: list[InvalidInput] = []
+    strangers = []
+    for bundle in bundles:
+        try:
+            hint = _hint(bundle)
+            if hint in keys:
+                _verify(statement, bundle, hint[:ID_LENGTH], keys[hint], scratch)
+                return hint[:ID_LENGTH]
+            strangers.append(hint[:ID_LENGTH])
+        except InvalidInput as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    found = f"the signature is of the key {', '.join(map(repr, strangers))}" if strangers else "there is no signature"
+    msg = f"{SIGNATURE_MISMATCH}: {found}, believed are {', '.join(hint[:ID_LENGTH] for hint in keys)}"
+    raise InvalidInput(msg)
+
+
+def believed(certificates: str) -> list[str]:
+    """The ids of the keys of the X.509 certificates in `certificates` (PEM); raises InvalidInput where they are none."""
+    return [hint[:ID_LENGTH] for hint in _keys_of(certificates)]
+
+
+def key_id(key: Path) -> str:
+    """The id of the private key in the file `key`; raises InvalidInput where it cannot be used."""
+    return _fingerprint(_public(key))[:ID_LENGTH]
 
 
 def signed_by(statement: Statement, bundle: str, key: Path) -> bool:
     """Whether the bundle is a signature of this statement by the private key in the file `key`."""
-    from cryptography.hazmat.primitives import serialization
-
+    public = _public(key)
     try:
-        public = serialization.load_pem_private_key(key.read_bytes(), None).public_key()
-    except (OSError, ValueError, TypeError) as error:
-        raise _unusable(key, error) from error
-    try:
-        _verify(statement, bundle, [_pem(public)])
+        _verify(statement, bundle, _fingerprint(public)[:ID_LENGTH], public)
     except InvalidInput:
         return False
     return True
 
 
-def _verify(statement: Statement, bundle: str, keys: list[bytes], scratch: Path | None = None) -> None:
+def _verify(statement: Statement, bundle: str, called: str, key: bytes, scratch: Path | None = None) -> None:
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
-    hint = _hint(bundle)
-    key = next((key for key in keys if _fingerprint(key) == hint), None)
-    if key is None:
-        known = ", ".join(_fingerprint(key)[:12] for key in keys)
-        msg = f"{MISMATCH}: the signature is of the key {hint[:12]!r}, believed are {known}"
-        raise InvalidInput(msg)
     try:
         with _folder(statement, scratch) as (folder, path):
             public = path.with_name("public.pem")
@@ -91,13 +118,13 @@ def _verify(statement: Statement, bundle: str, keys: list[bytes], scratch: Path 
             config = verifying.Config().use_elliptic_key_verifier(public_key=public)  # type: ignore[no-untyped-call]
             config.verify(folder, path)
     except InvalidSignature as error:
-        msg = f"{MISMATCH}: the signature was changed: the key {hint[:12]!r} did not make it"
+        msg = f"{SIGNATURE_MISMATCH}: the signature was changed: the key {called!r} did not make it"
         raise InvalidInput(msg) from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         if str(error).startswith("Signature mismatch"):
-            msg = f"{MISMATCH}: the signature is of another statement than {_told(statement)}"
+            msg = f"{SIGNATURE_MISMATCH}: the signature is of another statement than {_told(statement)}"
         else:
-            msg = f"{MISMATCH}: the signature is no bundle of OpenSSF model-signing: {_first(error)}"
+            msg = f"{SIGNATURE_MISMATCH}: the signature is no bundle of OpenSSF model-signing: {_first(error)}"
         raise InvalidInput(msg) from error
 
 
@@ -122,16 +149,26 @@ def _hint(bundle: str) -> str:
         found = f"a key hint of type {type(hint).__name__}"
     except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, RecursionError) as error:
         found = _first(error)
-    msg = f"{MISMATCH}: the signature is no bundle of OpenSSF model-signing: {found}"
+    msg = f"{SIGNATURE_MISMATCH}: the signature is no bundle of OpenSSF model-signing: {found}"
     raise InvalidInput(msg)
 
 
-def _keys_of(certificate_pem: str) -> list[bytes]:
+def _public(key: Path) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        return _pem(serialization.load_pem_private_key(key.read_bytes(), None).public_key())
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(key, error) from error
+
+
+def _keys_of(certificates: str) -> dict[str, bytes]:
+    """The public keys (PEM) by their SHA-256."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        keys = [found.public_key() for found in x509.load_pem_x509_certificates(certificate_pem.encode())]
+        keys = [found.public_key() for found in x509.load_pem_x509_certificates(certificates.encode())]
     except ValueError as error:
         msg = f"the signing certificate cannot be read: {_first(error)}; one or more X.509 certificates in PEM are allowed"
         raise InvalidInput(msg) from error
@@ -139,7 +176,7 @@ def _keys_of(certificate_pem: str) -> list[bytes]:
         if not isinstance(key, ec.EllipticCurvePublicKey):
             msg = f"the signing certificate holds a key of type {type(key).__name__}, an elliptic curve key (P-256) is allowed"
             raise InvalidInput(msg)
-    return [_pem(key) for key in keys]
+    return {_fingerprint(pem): pem for pem in map(_pem, keys)}
 
 
 def _pem(public: object) -> bytes:
@@ -150,8 +187,6 @@ def _pem(public: object) -> bytes:
 
 
 def _fingerprint(pem: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(pem).hexdigest()
 
 

@@ -269,11 +269,6 @@ def registered_name(name: str, namespace: str) -> str:
     return name if namespace == "default" else f"{namespace}.{name}"
 
 
-def version_uri(registered: str, version: Version) -> str:
-    """Where a registered version's files come from, and what they must be; `registered` is the model's name in the registry."""
-    return f"mlflow://models/{registered}/{version.version}?sha256={version.digest}"
-
-
 def recipe(spec: ModelSpec) -> str:
     """What a version is made by: a hash of task, data, training and gates.
 

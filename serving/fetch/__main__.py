@@ -1,9 +1,9 @@
 """The fetch container's program: `python -m serving.fetch mlflow://models/NAME/7?sha256=… /mnt/models`, as KServe calls it.
 
 All else comes by the environment, MLflow's credentials by the variables that its own clients take. Without
-TRIMTAB_SIGNING_CERTIFICATE no signature is asked for, an empty one is an error. The last line on stderr is one sentence that starts with
-its reason: KServe has it as the init container's termination message, and no condition of the InferenceService repeats it. Exit
-code 2: somebody must mend something; 1: it may work the next time.
+TRIMTAB_SIGNING_CERTIFICATE no signature is asked for, an empty one is an error. The last line on stderr is one sentence, and the
+container's termination message: what was verified, or why not, starting with the reason that the exit code stands for
+(trimtab/fetching.py). No condition of the InferenceService repeats it.
 """
 
 import logging
@@ -12,9 +12,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.fetch.server import INVALID_CONFIGURATION, INVALID_URI, UNAVAILABLE, Access, Server, authorization
-from serving.fetch.version import fetch, parse
-from trimtab.errors import InvalidInput, Unavailable
+from serving.fetch.server import Access, Server, authorization, unwritable
+from serving.fetch.version import fetch
+from trimtab.errors import InvalidInput, TrimtabError
+from trimtab.fetching import INVALID_CONFIGURATION, INVALID_URI, exit_code
+from trimtab.last_words import leave
+from trimtab.version_uri import REGISTERED, parse
 
 DEFAULT_MAX_BYTES = 8 << 30
 PATIENCE_SECONDS = 60.0
@@ -24,34 +27,40 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Fetch; returns the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        if len(arguments) != 2:
-            msg = (
-                f"{INVALID_URI}: two arguments are needed, mlflow://models/NAME/VERSION?sha256=DIGEST and a folder; found {len(arguments)}"
-            )
-            raise InvalidInput(msg)
+        said, code = _fetched(arguments, environment), 0
+    except TrimtabError as error:
+        said = " ".join(str(error).split())
+        code = exit_code(said)
+    leave(said)
+    print(said, file=sys.stderr)
+    return code
+
+
+def _fetched(arguments: list[str], environment: Mapping[str, str]) -> str:
+    """Fetch; returns what was verified."""
+    if len(arguments) != 2:
+        msg = f"{INVALID_URI}: two arguments are needed, {REGISTERED} and a folder; found {len(arguments)}"
+        raise InvalidInput(msg)
+    try:
         target = parse(arguments[0])
-        patience = _number(environment, "TRIMTAB_FETCH_PATIENCE_SECONDS", PATIENCE_SECONDS)
-        limit = int(_number(environment, "TRIMTAB_FETCH_MAX_BYTES", DEFAULT_MAX_BYTES))
-        access = Access(
-            environment.get("TRIMTAB_TRACKING_URI", ""),
-            environment.get("TRIMTAB_TRACKING_CA_FILE", ""),
-            authorization(environment),
-            patience,
-        )
-        certificate = environment.get("TRIMTAB_SIGNING_CERTIFICATE")
-        size = fetch(target, Path(arguments[1]), Server(access), certificate, limit)
     except InvalidInput as error:
-        print(error, file=sys.stderr)
-        return 2
-    except Unavailable as error:
-        print(error, file=sys.stderr)
-        return 1
+        msg = f"{INVALID_URI}: {error}"
+        raise InvalidInput(msg) from error
+    patience = _number(environment, "TRIMTAB_FETCH_PATIENCE_SECONDS", PATIENCE_SECONDS)
+    limit = int(_number(environment, "TRIMTAB_FETCH_MAX_BYTES", DEFAULT_MAX_BYTES))
+    access = Access(
+        environment.get("TRIMTAB_TRACKING_URI", ""),
+        environment.get("TRIMTAB_TRACKING_CA_FILE", ""),
+        authorization(environment),
+        patience,
+    )
+    folder = Path(arguments[1])
+    try:
+        found = fetch(target, folder, Server(access), environment.get("TRIMTAB_SIGNING_CERTIFICATE"), limit)
     except OSError as error:
-        print(f"{UNAVAILABLE}: the files could not be written to {arguments[1]!r}: {error}", file=sys.stderr)
-        return 1
-    signed = "no signature was asked for" if certificate is None else "signature verified"
-    logging.getLogger("trimtab.fetch").info("%s is in %s: %d bytes came, digest verified, %s", target, arguments[1], size, signed)
-    return 0
+        raise unwritable(folder, error) from error
+    signed = "no signature was asked for" if found.signer is None else f"signature verified by the key {found.signer!r}"
+    return f"{target.told} is in {arguments[1]}: {found.size} bytes came, digest verified, {signed}"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

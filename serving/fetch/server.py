@@ -5,6 +5,7 @@ fault. Every error is a sentence that starts with its reason, for this is all th
 """
 
 import base64
+import errno
 import http.client
 import json
 import logging
@@ -17,15 +18,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from msgspec import Struct
 
-from trimtab.errors import InvalidInput, Unavailable
+from trimtab.errors import InvalidInput, TrimtabError, Unavailable
+from trimtab.fetching import INVALID_CONFIGURATION, NO_SPACE, TOO_LARGE, UNAVAILABLE
 
 log = logging.getLogger("trimtab.fetch")
-
-INVALID_URI = "InvalidUri"
-INVALID_CONFIGURATION = "InvalidConfiguration"
-INVALID_VERSION = "InvalidVersion"
-DIGEST_MISMATCH = "DigestMismatch"
-UNAVAILABLE = "Unavailable"
 
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """The environment variables that MLflow's own clients take credentials from."""
@@ -49,6 +45,9 @@ class Access(Struct, frozen=True):
 
 class _Passing(Exception):
     """A fault that may pass."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def authorization(environment: Mapping[str, str]) -> str:
@@ -98,13 +97,21 @@ class Server:
 
     def save(self, artifact: str, file: Path, limit: int) -> int:
         """Write an artifact (its path under the server's root) to `file`, of at most `limit` bytes; returns its size in bytes."""
-        with file.open("wb") as stream:
+        with file.open("wb", buffering=0) as stream:
+
+            def take(chunk: bytes) -> None:
+                left = memoryview(chunk)
+                try:
+                    while left:
+                        left = left[stream.write(left) :]
+                except OSError as error:
+                    raise unwritable(file.parent, error) from error
 
             def restart() -> None:
                 stream.seek(0)
                 stream.truncate()
 
-            self._get(f"/api/2.0/mlflow-artifacts/artifacts/{quote(artifact)}", stream.write, restart, limit)
+            self._get(f"/api/2.0/mlflow-artifacts/artifacts/{quote(artifact)}", take, restart, limit)
             return stream.tell()
 
     def _get(self, path: str, take: Any, restart: Any, limit: int) -> None:
@@ -144,9 +151,7 @@ class Server:
             while chunk := answer.read(_CHUNK):
                 size += len(chunk)
                 if size > limit:
-                    msg = (
-                        f"{INVALID_VERSION}: {path.split('?')[0].rsplit('/', 1)[-1]!r} is larger than the {limit} bytes that may still come"
-                    )
+                    msg = f"{TOO_LARGE}: {path.split('?')[0].rsplit('/', 1)[-1]!r} is larger than the {limit} bytes that may still come"
                     raise InvalidInput(msg)
                 take(chunk)
             if expected is not None and size != expected:
@@ -179,6 +184,12 @@ class Server:
     def shown(self) -> str:
         """The server for a sentence, without a user and password."""
         return f"{self._parts.scheme}://{self._parts.netloc.rsplit('@', 1)[-1]}{self._parts.path}"
+
+
+def unwritable(folder: Path, error: OSError) -> TrimtabError:
+    """The error of a folder that cannot be written to: `NoSpace: …` where it is full, else `Unavailable: …`."""
+    reason = NO_SPACE if error.errno in _FULL else UNAVAILABLE
+    return Unavailable(f"{reason}: the files cannot be written to {str(folder)!r}: {error.strerror or error}")
 
 
 def _said(body: bytes) -> str:

@@ -276,6 +276,9 @@ def test_the_api_server_accepts_the_kustomize_bases(tmp_path, serving, crds):
     storage = next(body for body in bodies if body["kind"] == "ClusterStorageContainer")
     believed = next(one["value"] for one in storage["spec"]["container"]["env"] if one["name"] == "TRIMTAB_SIGNING_CERTIFICATE")
     assert believed == (folder / "tls.crt").read_text()
+    deployment = next(body for body in bodies if body["kind"] == "Deployment" and body["metadata"]["name"] == "trimtab-controller")
+    (controller,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "TRIMTAB_SIGNING_CERTIFICATE", "value": believed} in controller["env"]
     assert [body["metadata"]["name"] for body in bodies if body["kind"] == "ConfigMap"] == ["trimtab-controller"], "no local one"
     if not there(["namespace/trimtab-system"]):
         text = text.replace("trimtab-system", "default")  # a dry run makes no namespace

@@ -1,12 +1,19 @@
-"""One first version is trained for all tests; each then goes on from a copy of that state."""
+"""One first version is trained for all tests; each then goes on from a copy of that state. And an MLflow server with versions to fetch."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.local.fetch_bench import Bench
 from tests.local.laptop import DOCUMENT, Laptop, write_rows
+from tests.local.mlflow_server import MlflowServer, Shop
+from tests.unit.test_signing import write_key
+from trimtab.platforms.registry import MlflowRegistry
+from trimtab.platforms.signer import Signer
+from trimtab.training import tracking
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +53,38 @@ def fresh(tmp_path: Path) -> Iterator[Callable[[str], Laptop]]:
 
     yield make
     made.end()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    made = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def shop(server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("shop"), server)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The controller's key and certificate, and a stranger's."""
+    folder = tmp_path_factory.mktemp("keys")
+    certificates = {name: write_key(folder / f"{name}.key") for name in ("ours", "theirs")}
+    return {"folder": folder, **certificates}
+
+
+@pytest.fixture(scope="session")
+def registry(server: MlflowServer, keys: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
+    return MlflowRegistry(server.uri, tmp_path_factory.mktemp("cache"), Signer(keys["folder"] / "ours.key"))
+
+
+@pytest.fixture(scope="session")
+def client(server: MlflowServer) -> Any:
+    return tracking.client(server.uri)
+
+
+@pytest.fixture
+def bench(shop: Shop, registry: MlflowRegistry, client: Any, keys: dict[str, Any], tmp_path: Path) -> Bench:
+    return Bench(shop, registry, client, keys["ours"], f"uid-{tmp_path.name}", tmp_path)

@@ -1,112 +1,50 @@
 """Versions through a real `mlflow server`: registered by the steps, signed by the registry, fetched by the container's program."""
 
-import os
+import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.local.fetch_bench import Bench
 from tests.local.mlflow_server import Line, MlflowServer, Shop
-from tests.unit.test_signing import write_key
 from tests.unit.training.data import model
 from trimtab.errors import InvalidInput, Unavailable
+from trimtab.fetching import EXIT_CODES
 from trimtab.manifest import verify
 from trimtab.platforms.registry import KEPT, MlflowRegistry
+from trimtab.platforms.signer import Signer
 from trimtab.release import CandidateOutcome
-from trimtab.signing import MODEL_UID_TAG, RELEASE_UID_TAG, SIGNATURE_TAG
+from trimtab.signing import MODEL_UID_TAG, RELEASE_UID_TAG, SIGNATURE_TAGS, key_id
 from trimtab.spec import Champion, Version
 from trimtab.training import tracking
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    made = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    yield made
-    made.end()
-
-
-@pytest.fixture(scope="module")
-def shop(server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return Shop(tmp_path_factory.mktemp("shop"), server)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The controller's key and certificate, and a stranger's."""
-    folder = tmp_path_factory.mktemp("keys")
-    certificates = {name: write_key(folder / f"{name}.key") for name in ("ours", "theirs")}
-    return {"folder": folder, **certificates}
-
-
-@pytest.fixture(scope="module")
-def registry(server: MlflowServer, keys: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
-    return MlflowRegistry(server.uri, tmp_path_factory.mktemp("cache"), keys["folder"] / "ours.key")
-
-
-@pytest.fixture(scope="module")
-def client(server: MlflowServer) -> Any:
-    return tracking.client(server.uri)
-
-
-class Bench:
-    """A signed version of its own for a test, and the program that fetches it."""
-
-    def __init__(self, shop: Shop, registry: MlflowRegistry, client: Any, certificate: str, uid: str, folder: Path) -> None:
-        self.shop, self.client, self.certificate, self.folder = shop, client, certificate, folder
-        self.version = shop.put(uid)
-        self.model = model(shop.spec)
-        registry.sign(self.model, self.version, uid)
-        self.run = client.get_model_version("toy", self.version.version).run_id
-        self.uri = f"mlflow://models/toy/{self.version.version}?sha256={self.version.digest}"
-        self.models = folder / "models"
-
-    def start(self, uri: str = "", server: str = "", certificate: str | None = None, **environment: str) -> "subprocess.Popen[str]":
-        """The program, started."""
-        known = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
-        known |= {"TRIMTAB_TRACKING_URI": server or self.shop.server.uri, "TRIMTAB_FETCH_PATIENCE_SECONDS": "30", **environment}
-        known["TRIMTAB_SIGNING_CERTIFICATE"] = self.certificate if certificate is None else certificate
-        command = [sys.executable, "-m", "serving.fetch", uri or self.uri, str(self.models)]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=known)
-
-    def fetch(self, *arguments: Any, **options: Any) -> tuple[int, str]:
-        """Exit code and last line on stderr."""
-        process = self.start(*arguments, **options)
-        said = process.communicate(timeout=120)[1]
-        return process.returncode, said.strip().splitlines()[-1]
-
-    def tag(self, name: str, value: str) -> None:
-        """Put a tag on the version, as anybody who reaches MLflow can."""
-        self.client.set_model_version_tag("toy", self.version.version, name, value)
-
-
-@pytest.fixture
-def bench(shop: Shop, registry: MlflowRegistry, client: Any, keys: dict[str, Any], tmp_path: Path) -> Bench:
-    return Bench(shop, registry, client, keys["ours"], f"uid-{tmp_path.name}", tmp_path)
 
 
 def test_a_signed_version_is_fetched_whole_and_not_twice(bench: Bench) -> None:
     code, said = bench.fetch()
     assert code == 0, said
-    assert "digest verified, signature verified" in said
+    assert f"digest verified, signature verified by the key {bench.key!r}" in said
     verify(bench.models, bench.version.digest)
     assert {path.name for path in bench.models.iterdir()} >= {"manifest.json", "schema.json", "model.json", "reference.parquet"}
     code, said = bench.fetch()
     assert (code, "0 bytes came" in said) == (0, True), said
 
 
-def test_a_fetch_that_was_killed_is_taken_up(bench: Bench) -> None:
-    assert bench.fetch()[0] == 0
-    (bench.models / "manifest.json").unlink()
-    (bench.models / "model.json").write_text("half")
-    (bench.models / ".trimtab-fetch-killed").mkdir()
-    (bench.models / ".trimtab-fetch-killed" / "model.json").write_text("half")
-    assert bench.fetch()[0] == 0
-    verify(bench.models, bench.version.digest)
+def test_while_a_key_is_replaced_servers_that_were_told_of_either_take_the_version(
+    bench: Bench, server: MlflowServer, keys: dict[str, Any], tmp_path: Path
+) -> None:
+    ours, theirs, later = keys["ours"], keys["theirs"], keys["folder"] / "theirs.key"
+    code, said = bench.fetch(certificate=theirs)
+    assert code == EXIT_CODES["SignatureMismatch"]
+    assert re.search(rf"the signature is of the key '{bench.key}', believed are {key_id(later)}$", said), said
+    with pytest.raises(Unavailable, match=f"the signing key is '{key_id(later)}', servers believe {bench.key}: nothing is signed until"):
+        MlflowRegistry(server.uri, tmp_path, Signer(later, ours)).renew(bench.model, bench.version)
+    MlflowRegistry(server.uri, tmp_path, Signer(later, ours + theirs)).renew(bench.model, bench.version)
+    for believed, key in ((ours, bench.key), (theirs, key_id(later))):
+        code, said = bench.fetch(certificate=believed)
+        assert (code, said.endswith(f"signature verified by the key '{key}'")) == (0, True), said
 
 
 def _change_file(bench: Bench) -> None:
@@ -126,39 +64,53 @@ def _lose_file(bench: Bench) -> None:
 def _copy_signature(bench: Bench) -> None:
     other = bench.shop.put(f"{bench.run}-other")
     tags = bench.client.get_model_version("toy", bench.version.version).tags
-    for name in (SIGNATURE_TAG, MODEL_UID_TAG, RELEASE_UID_TAG):
+    for name in (bench.signature, MODEL_UID_TAG, RELEASE_UID_TAG):
         bench.client.set_model_version_tag("toy", other.version, name, tags[name])
     bench.uri = f"mlflow://models/toy/{other.version}?sha256={other.digest}"
 
 
+def _change_signature(bench: Bench) -> None:
+    tags = bench.client.get_model_version("toy", bench.version.version).tags
+    bundle = json.loads(tags[bench.signature])
+    signature = bundle["dsseEnvelope"]["signatures"][0]
+    signature["sig"] = signature["sig"][:20] + ("A" if signature["sig"][20] != "A" else "B") + signature["sig"][21:]
+    bench.tag(bench.signature, json.dumps(bundle))
+
+
+def _change_digest(bench: Bench) -> None:
+    last = bench.uri[-1]
+    bench.uri = f"{bench.uri[:-1]}{'0' if last != '0' else '1'}"
+
+
 @pytest.mark.parametrize(
-    ("harm", "code", "sentence"),
+    ("harm", "sentence"),
     [
         pytest.param(
-            _change_file, 2, "DigestMismatch: version .*: 'model.json' of it has SHA-256 .*: the file was changed", id="a changed file"
+            _change_file, "DigestMismatch: version .*: 'model.json' of it has SHA-256 .*: the file was changed", id="a changed file"
         ),
+        pytest.param(_change_manifest, "DigestMismatch: manifest.json of version .* has digest .*: the version was changed", id="manifest"),
+        pytest.param(_change_digest, "SignatureMismatch: .* is of another statement than .* digest", id="a changed digest"),
         pytest.param(
-            _change_manifest, 2, "DigestMismatch: manifest.json of version .* has digest .*: the version was changed", id="manifest"
+            _change_signature, "SignatureMismatch: .*the signature was changed: the key '[0-9a-f]{12}' did not", id="a changed signature"
         ),
-        pytest.param(_lose_file, 2, "DigestMismatch: 'model.json' of version .* is missing from MLflow's artifacts", id="a lost file"),
+        pytest.param(_lose_file, "DigestMismatch: 'model.json' of version .* is missing from MLflow's artifacts", id="a lost file"),
         pytest.param(
-            lambda bench: bench.client.delete_model_version_tag("toy", bench.version.version, SIGNATURE_TAG),
-            2,
-            "SignatureMismatch: version .* is not signed: it has no tag 'trimtab.signature'",
+            lambda bench: bench.client.delete_model_version_tag("toy", bench.version.version, bench.signature),
+            "SignatureMismatch: version .* is not signed: it has no tag 'trimtab.signature.ID'",
             id="no signature",
         ),
-        pytest.param(lambda bench: bench.tag(SIGNATURE_TAG, "{}"), 2, "SignatureMismatch: .* is no bundle", id="a signature that is none"),
+        pytest.param(lambda bench: bench.tag(bench.signature, "{}"), "SignatureMismatch: .* is no bundle", id="a signature that is none"),
         pytest.param(
-            lambda bench: bench.tag(RELEASE_UID_TAG, "uid-of-another"), 2, "SignatureMismatch: .* another statement", id="another Release"
+            lambda bench: bench.tag(RELEASE_UID_TAG, "uid-of-another"), "SignatureMismatch: .* another statement", id="another Release"
         ),
-        pytest.param(_copy_signature, 2, "SignatureMismatch: .* of another statement", id="a signature copied from another version"),
+        pytest.param(_copy_signature, "SignatureMismatch: .* of another statement", id="a signature copied from another version"),
     ],
 )
-def test_what_was_changed_is_not_served(bench: Bench, harm: Any, code: int, sentence: str) -> None:
+def test_what_was_changed_is_not_served(bench: Bench, harm: Any, sentence: str) -> None:
     harm(bench)
-    found, said = bench.fetch()
-    assert found == code, said
+    code, said = bench.fetch()
     assert re.match(sentence, said), said
+    assert code == EXIT_CODES[said.split(":")[0]]
     assert list(bench.models.iterdir()) == []
 
 
@@ -167,30 +119,26 @@ def test_options_and_uris_that_cannot_be_used_are_sentences(bench: Bench, keys: 
     cases: list[tuple[dict[str, Any], str]] = [
         ({"certificate": keys["theirs"]}, "SignatureMismatch: version .* the signature is of the key"),
         ({"certificate": ""}, "InvalidConfiguration: .* the signing certificate cannot be read"),
-        ({"uri": uri.replace("toy/", "toy/99")}, r"InvalidUri: there is no version 99\d+ of 'toy' in MLflow at http"),
+        ({"uri": uri.replace("toy/", "toy/99")}, r"NotFound: there is no version 99\d+ of 'toy' in MLflow at http"),
         ({"uri": uri.replace("sha256", "md5")}, "InvalidUri: .* has no digest"),
         ({"uri": f"{uri[:-64]}{'0' * 64}"}, "SignatureMismatch: .* another statement"),
         ({"server": "ftp://somewhere"}, "InvalidConfiguration: TRIMTAB_TRACKING_URI is 'ftp://somewhere'"),
-        ({"TRIMTAB_FETCH_MAX_BYTES": "2000"}, "InvalidVersion: '.*' is larger than the .* bytes that may still come"),
+        ({"TRIMTAB_FETCH_MAX_BYTES": "2000"}, "TooLarge: '.*' is larger than the .* bytes that may still come"),
     ]
     for options, sentence in cases:
         code, said = bench.fetch(**options)
-        assert code == 2, (options, said)
-        assert re.match(sentence, said), said
+        assert re.match(sentence, said), (options, said)
+        assert code == EXIT_CODES[said.split(":")[0]]
         assert not bench.models.exists() or list(bench.models.iterdir()) == []
 
 
 def test_without_a_certificate_the_digest_alone_decides(bench: Bench) -> None:
-    bench.client.delete_model_version_tag("toy", bench.version.version, SIGNATURE_TAG)
-    environment = {name: value for name, value in os.environ.items() if name != "TRIMTAB_SIGNING_CERTIFICATE"}
-    command = [sys.executable, "-m", "serving.fetch", f"{bench.uri[:-64]}{'0' * 64}", str(bench.models)]
-    found = subprocess.run(
-        command, env={**environment, "TRIMTAB_TRACKING_URI": bench.shop.server.uri}, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].startswith("DigestMismatch: manifest.json of version")
-    command[3] = bench.uri
-    subprocess.run(command, env={**environment, "TRIMTAB_TRACKING_URI": bench.shop.server.uri}, check=True)
+    bench.client.delete_model_version_tag("toy", bench.version.version, bench.signature)
+    code, said = bench.fetch(f"{bench.uri[:-64]}{'0' * 64}", signed=False)
+    assert code == EXIT_CODES["DigestMismatch"]
+    assert said.startswith("DigestMismatch: manifest.json of version")
+    code, said = bench.fetch(signed=False)
+    assert (code, said[-26:]) == (0, "no signature was asked for")
     verify(bench.models, bench.version.digest)
 
 
@@ -212,7 +160,7 @@ def test_a_server_that_comes_later_and_answers_that_break_off_are_waited_for(ben
 
 def test_a_server_that_stays_away_is_unavailable(bench: Bench) -> None:
     code, said = bench.fetch(server=Line(0).uri, TRIMTAB_FETCH_PATIENCE_SECONDS="1")
-    assert code == 1
+    assert code == EXIT_CODES["Unavailable"]
     assert said.startswith("Unavailable: MLflow at http://127.0.0.1:"), said
     assert "gave no answer for 1 s: [Errno 111]" in said
 
@@ -220,14 +168,9 @@ def test_a_server_that_stays_away_is_unavailable(bench: Bench) -> None:
 def test_files_that_mlflow_does_not_hand_out_are_a_sentence(bench: Bench) -> None:
     made = bench.client.create_model_version("toy", "s3://bucket/model", bench.run, tags={})
     uri = bench.uri.replace(f"toy/{bench.version.version}?", f"toy/{made.version}?")
-    known = {**os.environ, "TRIMTAB_TRACKING_URI": bench.shop.server.uri}
-    known.pop("TRIMTAB_SIGNING_CERTIFICATE", None)
-    command = [sys.executable, "-m", "serving.fetch", uri, str(bench.models)]
-    found = subprocess.run(command, env=known, capture_output=True, text=True, check=False)
-    assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].startswith(
-        f"InvalidVersion: the files of version {made.version} of 'toy' are in 's3://bucket/model'"
-    )
+    code, said = bench.fetch(uri, signed=False)
+    assert code == EXIT_CODES["InvalidVersion"]
+    assert said.startswith(f"InvalidVersion: the files of version {made.version} of 'toy' are in 's3://bucket/model'")
 
 
 def test_the_registry_works_over_http(
@@ -245,10 +188,11 @@ def test_the_registry_works_over_http(
     first = dict(client.get_model_version("other", version.version).tags)
     registry.sign(given, version, "uid-of-a-later-release")
     assert dict(client.get_model_version("other", version.version).tags) == first
-    MlflowRegistry(server.uri, tmp_path, keys["folder"] / "theirs.key").sign(given, version, "uid-later")
-    after = client.get_model_version("other", version.version).tags
-    assert after[SIGNATURE_TAG] != first[SIGNATURE_TAG]
-    assert after[RELEASE_UID_TAG] == "uid-later"
+    theirs = keys["folder"] / "theirs.key"
+    MlflowRegistry(server.uri, tmp_path, Signer(theirs, keys["ours"] + keys["theirs"])).renew(given, version)
+    after = dict(client.get_model_version("other", version.version).tags)
+    assert after == {**first, f"{SIGNATURE_TAGS}{key_id(theirs)}": after[f"{SIGNATURE_TAGS}{key_id(theirs)}"]}
+    MlflowRegistry(server.uri, tmp_path, Signer(theirs)).renew(given, version)
     MlflowRegistry(server.uri, tmp_path).sign(given, version, "uid-nobody")
     assert client.get_model_version("other", version.version).tags == after
 

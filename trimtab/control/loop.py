@@ -50,6 +50,7 @@ class Loop:
         self.waits: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self._projected: dict[str, Champion] = {}
+        self._renewed: set[str] = set()
 
     def step(self) -> float:
         """One pass over everything; returns the seconds after which the next is due."""
@@ -107,14 +108,19 @@ class Loop:
     # --- Models ---
 
     def _tend(self, model: Model) -> float:
-        """Keep servers and alias as the champion says, and ask for a Release where the recipe is new; what is leaving is left alone."""
+        """Keep servers, alias and signatures as the champion says, ask for a Release where the recipe is new; what is leaving is left."""
         if leaving(model):
             return IDLE_SECONDS
         releases = [release for release in self._ports.objects.all_of(Release) if _of(model, release)]
-        self._converge(model, next((release for release in releases if not release.terminal and release.status.deployed), None))
+        active = next((release for release in releases if not release.terminal and release.status.deployed), None)
+        self._converge(model, active)
         champion = model.status.champion
         if champion and self._projected.get(model.metadata.uid) != champion:
             self._project(model, champion)
+        if champion and model.metadata.uid not in self._renewed:
+            for arm in serving_plan(model, active).arms:
+                self._ports.registry.renew(model, arm.version)
+            self._renewed.add(model.metadata.uid)
         asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
         if asked:
             self._ports.objects.create(asked)

@@ -113,6 +113,9 @@ class Registry(Protocol):
     def sign(self, model: Model, version: Version, release_uid: str) -> None:
         """Vouch for a version that passed its gates, so that servers may take it; nothing where the platform has no key, or it was done."""
 
+    def renew(self, model: Model, version: Version) -> None:
+        """Vouch for a version that serves and is vouched for by an older key also by the present one; nothing where there is no key."""
+
     def fetch(self, model: str, version: Version) -> Path:
         """A folder with the version's files, verified against its digest; raises InvalidInput where they differ."""
 

@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from trimtab.control.ports import RunRequest
-from trimtab.spec import ModelStatus, Version, version_uri
+from trimtab.spec import ModelStatus, Version
+from trimtab.version_uri import VersionUri
 
 OUTCOME = "outcome.json"
 SEARCHES = "searches"
@@ -50,8 +50,8 @@ def arguments(
             return ""
         folder = versions / request.model.name / version.version if versions else None
         if folder and folder.is_dir():
-            return f"file://{quote(str(folder))}?sha256={version.digest}"
-        return version_uri(request.model.registered, version)
+            return str(VersionUri(request.model.name, version.version, version.digest, str(folder)))
+        return str(VersionUri(request.model.registered, version.version, version.digest))
 
     return {
         "document": msgspec.json.encode(msgspec.structs.replace(request.model, status=ModelStatus())).decode(),

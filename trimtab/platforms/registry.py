@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from msgspec import Struct
 
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.manifest import verify
+from trimtab.platforms.signer import Signer
 from trimtab.release import Outcome
-from trimtab.signing import MODEL_UID_TAG, RELEASE_UID_TAG, SIGNATURE_TAG, Statement, sign, signed_by
 from trimtab.spec import Champion, Model, Version
 from trimtab.training import tracking
 
@@ -45,15 +46,15 @@ class Registered(Struct, frozen=True):
 class MlflowRegistry:
     """The port `Registry` over one MLflow tracking URI, sqlite:///… or http(s)://…."""
 
-    def __init__(self, tracking_uri: str, artifacts: Path, key: Path | None = None) -> None:
+    def __init__(self, tracking_uri: str, artifacts: Path, signer: Signer | None = None) -> None:
         """Nothing is imported or opened yet.
 
-        Files of versions that are not on this machine are kept in `artifacts`, the last few of each model; `key` is the private
-        key (PEM file) that versions are signed with, nothing is signed without.
+        Files of versions that are not on this machine are kept in `artifacts`, the last few of each model; without a `signer`
+        nothing is signed.
         """
         self._tracking_uri = tracking_uri
         self._artifacts = artifacts
-        self._key = key
+        self._signer = signer
         self._lock = threading.Lock()
         self._connected: Any = None
         self._signed: set[tuple[str, str, Version]] = set()
@@ -94,23 +95,30 @@ class MlflowRegistry:
     def sign(self, model: Model, version: Version, release_uid: str) -> None:
         """Sign the version as one that passed the gates of the Release; the signature and its statement become tags of the version.
 
-        Nothing is written without a key, or where this key signed this version of this Model before, for whatever Release.
-        Raises InvalidInput where the key cannot be used or there is no such version, Unavailable where MLflow does not answer.
+        Nothing is written without a signer, or where its key signed this version of this Model before, for whatever Release.
+        Raises InvalidInput where the key cannot be used or there is no such version, Unavailable where MLflow does not answer or
+        servers do not believe the key.
         """
-        if self._key is None or (model.registered, model.metadata.uid, version) in self._signed:
-            return
+        known = (model.registered, model.metadata.uid, version)
+        if self._signer is not None and known not in self._signed:
+            signer = self._signer
+            self._tag(model, version, lambda tags: signer.passed(tags, model.metadata.uid, version, release_uid))
+            self._signed.add(known)
+
+    def renew(self, model: Model, version: Version) -> None:
+        """Put the key's signature beside those that servers believe, so that another key can be withdrawn; raises as `sign` does."""
+        if self._signer is not None:
+            signer = self._signer
+            self._tag(model, version, lambda tags: signer.renewed(tags, model.metadata.uid, version))
+
+    def _tag(self, model: Model, version: Version, added: Callable[[dict[str, str]], dict[str, str]]) -> None:
         connected = self._client()
         with tracking.speaking(f"signing version {version.version} of {model.registered!r}"):
-            tags = connected.get_model_version(model.registered, version.version).tags
-            known = Statement(model.metadata.uid, version.version, version.digest, tags.get(RELEASE_UID_TAG, ""))
-            if tags.get(MODEL_UID_TAG) == known.model_uid and signed_by(known, tags.get(SIGNATURE_TAG, ""), self._key):
-                self._signed.add((model.registered, model.metadata.uid, version))
-                return
-            statement = Statement(model.metadata.uid, version.version, version.digest, release_uid)
-            written = {MODEL_UID_TAG: statement.model_uid, RELEASE_UID_TAG: release_uid, SIGNATURE_TAG: sign(statement, self._key)}
+            written = added(connected.get_model_version(model.registered, version.version).tags)
             for name, value in written.items():
                 connected.set_model_version_tag(model.registered, version.version, name, value)
-        self._signed.add((model.registered, model.metadata.uid, version))
+        if written:
+            log.info("version %s of %s has a signature: %s", version.version, model.registered, ", ".join(sorted(written)))
 
     def fetch(self, model: str, version: Version) -> Path:
         """The folder with the version's files, verified; raises InvalidInput where they differ from its digest.

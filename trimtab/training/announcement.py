@@ -20,14 +20,13 @@ import msgspec
 
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import CANDIDATE, STRUCTURED, CandidateReady, CloudEvent, structured
+from trimtab.last_words import TERMINATION_LOG, leave
 from trimtab.spec import Model
 
 AUDIENCE = "trimtab"
 TOKEN_VARIABLE = "TRIMTAB_TOKEN_FILE"  # noqa: S105 - the name of a variable
 TOKEN_FILE = Path("/var/run/secrets/trimtab/token")
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-TERMINATION_LOG = Path("/dev/termination-log")
-LONGEST_WORDS = 2000
 TIMEOUT_SECONDS = 15.0
 
 
@@ -37,8 +36,7 @@ def telling(path: Path = TERMINATION_LOG) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if path.exists():
-            path.write_text(f"{type(error).__name__}: {error}"[:LONGEST_WORDS])
+        leave(f"{type(error).__name__}: {error}", path)
         raise
 
 

@@ -14,7 +14,7 @@ from trimtab.explanation import EXPLANATION, read_explanation
 from trimtab.release import CandidateOutcome, InvalidDataOutcome
 from trimtab.schema import read_schema
 from trimtab.spec import Model
-from trimtab.training import card, tracking
+from trimtab.training import card
 from trimtab.training.card_facts import Card
 from trimtab.training.checks import CHECKS, read_checks, sentences
 from trimtab.training.checks import PAGE as CHECKS_PAGE
@@ -27,6 +27,7 @@ from trimtab.training.page import markdown, to_html
 from trimtab.training.register import Written, assemble, register
 from trimtab.training.runlog import Findings
 from trimtab.training.trials import LEADERBOARD
+from trimtab.version_uri import parse
 
 EVALUATED = (EVALUATION, GATES, EXPLANATION, REPORT, REPORT_PAGE)
 
@@ -63,7 +64,7 @@ def candidate(model: Model, facts: Facts, tracking_uri: str, dataset: Path, made
 def compared(model: Model, facts: Facts, compare_only: str, tracking_uri: str, dataset: Path, made: Path, evaluation: Path) -> Written:
     """Log what came of comparing the version that `compare_only` names anew: nothing is registered."""
     found, results = _judged(evaluation)
-    known, snapshot = tracking.version_at(compare_only), _snapshot(dataset)
+    known, snapshot = parse(compare_only, folders=True), _snapshot(dataset)
     findings = Findings(
         evaluation=found,
         pages=(dataset / CHECKS_PAGE, *(evaluation / name for name in EVALUATED)),

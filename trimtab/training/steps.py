@@ -23,6 +23,7 @@ from trimtab.training.found import REPORT_PAGE as REPORT_PAGE
 from trimtab.training.lean import one_thread
 from trimtab.training.lineage import Facts
 from trimtab.training.trials import TRIALS, read_trials, write_trials
+from trimtab.version_uri import parse
 
 VALID, INVALID = "valid", "invalid"
 
@@ -128,7 +129,7 @@ def evaluate(
 
     spec = _model(document).spec
     with _version(champion, tracking_uri) as folder:
-        version = tracking.version_at(champion).version if champion else ""
+        version = parse(champion, folders=True).version if champion else ""
         found = step.evaluate(read_table(dataset), spec, model, folder, out, seed, against_version=version, anew=bool(compare_only))
     results = judge(spec.gates, found)
     (out / GATES).write_bytes(msgspec.json.encode(results))
@@ -183,7 +184,7 @@ def score(document: str, champion: str, tracking_uri: str, to: str, dataset: Pat
         if folder is None:
             msg = "champion: no version is named that could score the rows"
             raise InvalidInput(msg)
-        scored = step.score(table, data, folder, tracking.version_at(champion).version)
+        scored = step.score(table, data, folder, parse(champion, folders=True).version)
     for place in (str(out), to):
         if place:
             step.write(scored, place)

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlparse
-
-from msgspec import Struct
 
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.manifest import verify
 from trimtab.training.lean import mlflow
+from trimtab.version_uri import parse
 
 RELEASE = "trimtab.release"
 RELEASE_UID = "trimtab.release-uid"
@@ -30,36 +28,13 @@ _QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIF
 _THEIRS = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST", "NOT_FOUND"})
 
 
-class VersionAt(Struct, frozen=True):
-    """Where a version's files are (a URI without its query), its number, and the digest that they must have."""
-
-    place: str
-    version: str
-    digest: str
-
-
-def version_at(uri: str) -> VersionAt:
-    """What `mlflow://models/NAME/7?sha256=…` or `file:///…/NAME/7?sha256=…` says; raises InvalidInput where it is neither."""
-    parts = urlparse(uri)
-    digest = parse_qs(parts.query).get("sha256", [""])[0]
-    if parts.scheme not in ("mlflow", "file") or not digest or not parts.path.strip("/"):
-        msg = f"{uri!r} names no version; mlflow://models/NAME/7?sha256=DIGEST or file:///PATH/7?sha256=DIGEST is allowed"
-        raise InvalidInput(msg)
-    return VersionAt(f"{parts.scheme}://{parts.netloc}{parts.path}", parts.path.rsplit("/", 1)[-1], digest)
-
-
 def fetch(uri: str, tracking_uri: str, into: Path) -> Path:
     """A folder `…/<version>` with the files of the version that `uri` names, verified against the digest in it.
 
     Raises InvalidInput where the files differ from the digest, Unavailable where MLflow does not answer.
     """
-    found = version_at(uri)
-    parts = urlparse(found.place)
-    if parts.scheme == "file":
-        folder = Path(unquote(parts.path))
-    else:
-        name = parts.path.strip("/").split("/")[0]
-        folder = download(tracking_uri, name, found.version, into / found.version)
+    found = parse(uri, folders=True)
+    folder = Path(found.folder) if found.folder else download(tracking_uri, found.name, found.version, into / found.version)
     verify(folder, found.digest)
     return folder
 

@@ -92,6 +92,7 @@ class SimulatedRegistry(Part):
         self.aliases: dict[str, str] = {}
         self.versions: dict[str, int] = {}
         self.signed: set[tuple[str, str, str]] = set()
+        self.renewed: set[tuple[str, str]] = set()
 
     def register(self, model: str) -> Version:
         """A new version of a Model."""
@@ -111,6 +112,10 @@ class SimulatedRegistry(Part):
     @port
     def project(self, model: str, champion: Champion) -> None:
         self.aliases[model] = champion.version
+
+    @port
+    def renew(self, model: Model, version: Version) -> None:
+        self.renewed.add((model.name, version.version))
 
     @port
     def sign(self, model: Model, version: Version, release_uid: str) -> None:

@@ -188,7 +188,7 @@ class World:
             assert release.status.candidate.version not in self.serving.site(model.name).servers, "a candidate is served after the end"
 
     def check_rest(self) -> None:
-        """What holds once all is quiet: the champion alone is served, the alias points at it, and no run is going."""
+        """What holds once all is quiet: the champion alone is served and vouched for, the alias points at it, and no run is going."""
         assert self.quiet()
         assert not self.runner.runs
         for model in self.store.all_of(Model):
@@ -197,3 +197,4 @@ class World:
             assert list(site.servers) == ([champion.version] if champion else [])
             assert site.weights == ({champion.version: 100} if champion else {})
             assert self.registry.aliases.get(model.name) == (champion.version if champion else None)
+            assert champion is None or model.name in {name for name, _ in self.registry.renewed}

@@ -201,6 +201,8 @@ def test_the_certificate_that_is_believed_is_the_keys_own(generate):
     storage = next(body for body in rendered["serving"] if body["kind"] == "ClusterStorageContainer")
     believed = next(one["value"] for one in storage["spec"]["container"]["env"] if one["name"] == "TRIMTAB_SIGNING_CERTIFICATE")
     assert believed == certificate
+    controller = next(pod for name, pod in pods(rendered) if name == "trimtab-controller")["containers"][0]
+    assert {"name": "TRIMTAB_SIGNING_CERTIFICATE", "value": certificate} in controller["env"]
 
 
 @pytest.mark.usefixtures("helm")

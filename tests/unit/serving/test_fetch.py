@@ -1,45 +1,22 @@
 """What the fetch container is asked for, how it comes in, and where it would write. The rest is in tests/local, with a real MLflow."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from serving.fetch.__main__ import main
-from serving.fetch.server import CREDENTIALS
-from serving.fetch.version import Target, parse, safe
+from serving.fetch.server import CREDENTIALS, Access, Server
+from serving.fetch.version import safe
+from tests.unit.listener import Listener, listening
 from trimtab.errors import InvalidInput
+from trimtab.fetching import EXIT_CODES, FAULT, LASTING, exit_code
 
 DIGEST = "ab" * 32
-
-
-def test_a_uri_names_a_model_a_version_and_a_digest():
-    assert parse(f"mlflow://models/bike-demand/7?sha256={DIGEST}") == Target("bike-demand", "7", DIGEST)
-    assert parse(f"mlflow://models/crm.churn%20rate/12?sha256={DIGEST}") == Target("crm.churn rate", "12", DIGEST)
-
-
-BAD_URIS = [
-    ("nothing", ""),
-    ("another scheme", f"s3://models/toy/7?sha256={DIGEST}"),
-    ("another authority", f"mlflow://runs/toy/7?sha256={DIGEST}"),
-    ("no version", f"mlflow://models/toy?sha256={DIGEST}"),
-    ("an alias in the place of the version", f"mlflow://models/toy/champion?sha256={DIGEST}"),
-    ("a version with a sign", f"mlflow://models/toy/-7?sha256={DIGEST}"),
-    ("more than a version", f"mlflow://models/toy/7/model.json?sha256={DIGEST}"),
-    ("no name", f"mlflow://models//7?sha256={DIGEST}"),
-    ("no digest", "mlflow://models/toy/7"),
-    ("a short digest", "mlflow://models/toy/7?sha256=abc"),
-    ("two digests", f"mlflow://models/toy/7?sha256={DIGEST}&sha256={DIGEST}"),
-]
-
-
-@pytest.mark.parametrize("uri", [case[1] for case in BAD_URIS], ids=[case[0] for case in BAD_URIS])
-def test_a_uri_that_names_no_version_is_a_sentence(uri):
-    with pytest.raises(InvalidInput, match=r"^InvalidUri: .*mlflow://models/NAME/VERSION\?sha256=DIGEST is allowed$"):
-        parse(uri)
 
 
 @pytest.mark.parametrize("name", ["model.json", "nested/model.ubj", "a b/c..d", "..hidden"])
@@ -47,12 +24,36 @@ def test_names_inside_the_version(name):
     assert safe(name)
 
 
-NAMES = ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "./a", "a/", "a\\..\\x", "a\0b", "manifest.json", "a/..", "x" * 201]
+NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/../../x",
+    "/etc/passwd",
+    "a//b",
+    "./a",
+    "a/",
+    "a\\..\\x",
+    "a\0b",
+    "manifest.json",
+    "a/..",
+    "x" * 201,
+    "ä" * 101,
+]
 
 
 @pytest.mark.parametrize("name", [*NAMES, ".trimtab-fetch-x/model.json"])
 def test_names_that_lead_out_or_are_our_own_are_refused(name):
     assert not safe(name)
+
+
+def test_each_reason_has_an_exit_code_of_its_own_and_says_whether_trying_again_may_help():
+    codes = list(EXIT_CODES.values())
+    assert len({0, FAULT, *codes}) == len(codes) + 2
+    assert [reason for reason, code in EXIT_CODES.items() if code not in LASTING] == ["Unavailable", "NoSpace"]
+    assert [exit_code(f"{reason}: a sentence") for reason in EXIT_CODES] == codes
+    assert exit_code("something else: a sentence") == FAULT
 
 
 BAD_CALLS = [
@@ -81,43 +82,20 @@ BAD_CALLS = [
 
 
 @pytest.mark.parametrize(("arguments", "environment", "sentence"), [case[1:] for case in BAD_CALLS], ids=[case[0] for case in BAD_CALLS])
-def test_a_call_that_cannot_be_done_is_a_sentence_and_exit_code_2(arguments, environment, sentence, capsys, tmp_path, monkeypatch):
+def test_a_call_that_cannot_be_done_is_a_sentence_and_the_exit_code_of_its_reason(
+    arguments, environment, sentence, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main(arguments, environment) == 2
+    assert main(arguments, environment) == EXIT_CODES[sentence.split(":")[0]]
     assert capsys.readouterr().err.splitlines()[-1].startswith(sentence)
     assert list(tmp_path.iterdir()) == []
 
 
-class Guarded:
-    """A server that lets nobody in, and remembers with what they came."""
-
-    def __init__(self) -> None:
-        self.heard: list[str | None] = []
-        heard = self.heard
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                heard.append(self.headers.get("Authorization"))
-                self.send_response(401)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
 @pytest.fixture
-def guarded() -> Iterator[Guarded]:
-    found = Guarded()
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+def guarded() -> Iterator[Listener]:
+    """A server that lets nobody in."""
+    with listening(401) as found:
+        yield found
 
 
 CAME = [
@@ -139,5 +117,36 @@ def test_it_comes_in_with_what_mlflows_own_client_would_send(given, guarded, mon
     http_request(get_default_host_creds(guarded.url), "/x", "GET", raise_on_status=False)
     environment = {"TRIMTAB_TRACKING_URI": guarded.url, **given}
     assert main([f"mlflow://models/toy/7?sha256={DIGEST}", str(tmp_path / "to")], environment) == 2
-    assert guarded.heard[0] == guarded.heard[1]
+    assert guarded.heard[0][1].get("Authorization") == guarded.heard[1][1].get("Authorization")
     assert "are the credentials right (MLFLOW_TRACKING_USERNAME, " in capsys.readouterr().err
+
+
+LYING = [
+    ("an answer without an end", b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 0x10000 + b"\r\n"),
+    ("a length far beyond the limit", b"Content-Length: 99999999999\r\n\r\n", b"x" * 0x10000),
+]
+
+
+@pytest.mark.parametrize(("head", "part"), [case[1:] for case in LYING], ids=[case[0] for case in LYING])
+def test_the_size_is_counted_while_it_comes_whatever_the_server_says(head, part, tmp_path):
+    sent = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            nonlocal sent
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+                while True:
+                    connection.sendall(part)
+                    sent += len(part)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        asked = Server(Access(f"http://127.0.0.1:{server.getsockname()[1]}"))
+        with pytest.raises(InvalidInput, match=r"^TooLarge: 'model\.json' is larger than the 3000000 bytes"):
+            asked.save("toy/model.json", tmp_path / "model.json", 3_000_000)
+        thread.join(10)
+    assert (tmp_path / "model.json").stat().st_size <= 3_000_000
+    assert sent < 40_000_000, "it hung up"

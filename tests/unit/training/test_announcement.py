@@ -2,14 +2,13 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.listener import Listener, listening
 from tests.unit.training.data import document, spec
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import CandidateReady, data_of, parse
@@ -19,37 +18,11 @@ DOCUMENT = document(spec(Path("a.csv")))
 CUT = "2026-01-02T03:04:05+00:00"
 
 
-class Listener:
-    """A server that keeps what it was sent and answers with `status`."""
-
-    def __init__(self) -> None:
-        self.status, self.heard = 202, list[tuple[str, dict[str, str], bytes]]()
-        heard = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                heard.heard.append((self.path, dict(self.headers), body))
-                self.send_response(heard.status)
-                self.end_headers()
-                self.wfile.write(b'{"sentence": "as it is"}')
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/events"
-
-
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    found = Listener()
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+    """The monitor's door."""
+    with listening(202, b'{"sentence": "as it is"}') as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +35,7 @@ def _outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_event_names_model_run_and_cut_and_is_the_same_when_repeated(listener: Listener, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     for _ in range(2):
-        announcement.announce(listener.url, DOCUMENT, "0123abc", CUT)
+        announcement.announce(f"{listener.url}/events", DOCUMENT, "0123abc", CUT)
     events = [parse(headers, body)[0] for _, headers, body in listener.heard]
     assert events[0].source == events[1].source
     assert events[0].id == events[1].id == "0123abc"
@@ -81,7 +54,7 @@ def test_nothing_is_announced_where_nobody_asked(listener: Listener) -> None:
 def test_an_announcement_that_is_not_taken_is_an_error_with_what_was_said(listener: Listener, status: int, error: type[Exception]) -> None:
     listener.status = status
     with pytest.raises(error, match=f'status {status}: {{"sentence": "as it is"}}'):
-        announcement.announce(listener.url, DOCUMENT, "0123abc", CUT)
+        announcement.announce(f"{listener.url}/events", DOCUMENT, "0123abc", CUT)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +71,9 @@ def test_an_address_where_nobody_is(url: str, error: type[Exception], sentence: 
 
 def test_a_document_that_is_no_model_is_said(listener: Listener) -> None:
     with pytest.raises(InvalidInput, match="cannot be announced"):
-        announcement.announce(listener.url, "{}", "0123abc", CUT)
+        announcement.announce(f"{listener.url}/events", "{}", "0123abc", CUT)
     with pytest.raises(InvalidInput, match="cannot be announced"):
-        announcement.announce(listener.url, DOCUMENT, "0123abc", "yesterday")
+        announcement.announce(f"{listener.url}/events", DOCUMENT, "0123abc", "yesterday")
 
 
 def test_the_variable_says_where_the_token_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def test_what_was_registered_can_be_fetched_by_its_digest_and_by_no_other(worksh
     assert tracking.fetch(f"{folder.as_uri()}?sha256={outcome.digest}", "", tmp_path) == folder
     with pytest.raises(InvalidInput, match="the version was changed"):
         tracking.fetch(f"{folder.as_uri()}?sha256={'0' * 64}", "", tmp_path)
-    with pytest.raises(InvalidInput, match="names no version"):
+    with pytest.raises(InvalidInput, match="has no digest"):
         tracking.fetch(uri, workshop.uri, tmp_path)
 
 

@@ -61,6 +61,7 @@ class Controller:
             cache=given.cache,
             runs=read_runs(given.runs) if given.runs else Runs(),
             signing_key=given.signing_key,
+            signing_certificate=os.environ.get("TRIMTAB_SIGNING_CERTIFICATE", ""),
             kfp_token_file=given.kfp_token_file,
             prometheus_url=given.prometheus_url,
         )

@@ -21,12 +21,14 @@ from msgspec import Struct
 
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
+from trimtab.fetching import LASTING
 from trimtab.manifest import verify
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.platforms.kubernetes.isvc import component
 from trimtab.release import Phase, Release
 from trimtab.rollout.plan import serving_plan
-from trimtab.spec import Model, Version, version_uri
+from trimtab.spec import Model, Version
+from trimtab.version_uri import VersionUri
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
@@ -35,7 +37,6 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 KEEP_SECONDS = 3600.0
 _OUT = (Phase.ROLLOUT, Phase.BAKING)
 _DRAFT = ".incoming-"
-INVALID = 2
 
 FETCH_SECONDS = 900.0
 _PASSED = (
@@ -60,7 +61,7 @@ def fetcher(tracking_uri: str) -> Download:
     """Brings versions by the program that brings them to the model servers: it knows MLflow, and may be killed."""
 
     def download(wanted: Wanted, folder: Path) -> None:
-        uri = version_uri(wanted.registered, Version(wanted.version, wanted.digest))
+        uri = str(VersionUri(wanted.registered, wanted.version, wanted.digest))
         passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment = {**passed, "TRIMTAB_TRACKING_URI": tracking_uri, "TRIMTAB_FETCH_PATIENCE_SECONDS": "5"}
         command = [sys.executable, "-m", "serving.fetch", uri, str(folder)]
@@ -71,7 +72,7 @@ def fetcher(tracking_uri: str) -> Download:
             raise Unavailable(msg) from error
         if done.returncode:
             sentence = (done.stderr.strip().splitlines() or [f"the fetch ended with exit code {done.returncode}"])[-1]
-            raise (InvalidInput if done.returncode == INVALID else Unavailable)(sentence)
+            raise (InvalidInput if done.returncode in LASTING else Unavailable)(sentence)
 
     return download
 

@@ -9,6 +9,7 @@ A predictor that is not named as a version is called by its name after a colon (
 before Trimtab took the InferenceService over.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -16,9 +17,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from trimtab.errors import InvalidInput
 from trimtab.platforms import capture
 from trimtab.platforms.kubernetes.resources import MANAGED_BY, MODEL_LABEL, MODELS, VERSION_LABEL, owner
-from trimtab.spec import Model, Version, version_uri
+from trimtab.spec import Model, Version
+from trimtab.version_uri import VersionUri, parse
 
 MODEL_UID_LABEL = "trimtab.dev/model-uid"
 DIGEST_ANNOTATION = "trimtab.dev/digest"
@@ -27,7 +30,6 @@ MODEL_FORMAT = "trimtab"
 
 _MODEL_UID = "TRIMTAB_MODEL_UID"
 _NOT_IN_A_CANARY = ("maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling", "canaryTrafficPercent", "workerSpec")
-_URI = re.compile(r"^mlflow://models/[^/]+/(?P<version>[^/?]+)\?sha256=(?P<digest>[0-9a-f]+)$")
 _DEFAULTS: dict[str, Any] = {"model": {"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}}}
 
 
@@ -81,9 +83,9 @@ def versions(isvc: Mapping[str, Any] | None) -> dict[str, Version]:
     predictors = [spec.get("predictor", {}), *(one["predictor"] for one in spec.get("canary") or [])]
     found = {}
     for predictor in predictors:
-        match = _URI.match(str(predictor.get("model", {}).get("storageUri", "")))
-        if match:
-            found[match["version"]] = Version(match["version"], match["digest"])
+        with contextlib.suppress(InvalidInput):
+            uri = parse(str(predictor.get("model", {}).get("storageUri", "")))
+            found[uri.version] = Version(uri.version, uri.digest)
     return found
 
 
@@ -146,7 +148,7 @@ def predictor(model: Model, version: Version, replicas: int, runtime: str) -> di
     framework: dict[str, Any] = {
         "modelFormat": {"name": MODEL_FORMAT},
         "runtime": runtime,
-        "storageUri": version_uri(model.registered, version),
+        "storageUri": str(VersionUri(model.registered, version.version, version.digest)),
         "env": [{"name": name, "value": value} for name, value in environment.items()],
     }
     if serving.resources:

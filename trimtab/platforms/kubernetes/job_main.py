@@ -18,13 +18,11 @@ from typing import TextIO
 import msgspec
 
 from trimtab.control.ports import RunRequest
+from trimtab.last_words import TERMINATION_LOG, leave
 from trimtab.platforms import pipeline
 from trimtab.platforms.kubernetes.job import INVALID_INPUT, REQUEST_VARIABLE, TRACKING_VARIABLE, WORK
 
 log = logging.getLogger(__name__)
-
-TERMINATION_LOG = Path("/dev/termination-log")
-LONGEST_WORDS = 2000
 
 
 class Tee(TextIOBase):
@@ -91,8 +89,7 @@ def main() -> None:
     code, said = run(given.work)
     if said:
         log.error("%s", said)
-        if given.termination_log.exists():
-            given.termination_log.write_text(said[:LONGEST_WORDS])
+        leave(said, given.termination_log)
     sys.exit(code)
 
 

@@ -1,7 +1,8 @@
 """What the pods of a version tell: ready, restarted, or unable to serve. Pure.
 
-No condition of KServe's carries why a model could not be fetched: the pod's init container does. Exit code 2 is how our programs
-say that something is wrong with what they were given; any other end (a registry that does not answer, a full disk) may go away.
+No condition of KServe's carries why a model could not be fetched: the pod's init container does. Exit code 2 is how the predictor
+says that something is wrong with what it was given, those in `LASTING` how the fetch does; any other end (a registry that does not
+answer, a full disk) may go away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from trimtab.fetching import LASTING
+
 MAIN = "kserve-container"
 FETCH = "storage-initializer"
-CANNOT_BE_SERVED = 2
+_LASTING = {FETCH: LASTING, MAIN: frozenset({2})}
 
 
 class Variant(Struct, frozen=True):
@@ -47,10 +50,10 @@ def _fault(status: Mapping[str, Any]) -> str:
         return ""
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
-        if container["name"] not in (FETCH, MAIN) or "running" in container.get("state", {}):
+        if container["name"] not in _LASTING or "running" in container.get("state", {}):
             continue
         ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
-        if ended.get("exitCode") == CANNOT_BE_SERVED:
+        if ended.get("exitCode") in _LASTING[container["name"]]:
             lines = str(ended.get("message") or "").strip().splitlines()
             return lines[-1] if lines else f"the container {container['name']} says that the version cannot be served, and not why"
     return ""

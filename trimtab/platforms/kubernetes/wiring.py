@@ -25,6 +25,7 @@ from trimtab.platforms.kubernetes.runs import Runs
 from trimtab.platforms.kubernetes.serving import KubernetesServing
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
 from trimtab.platforms.registry import MlflowRegistry
+from trimtab.platforms.signer import Signer
 from trimtab.release import Release, ServingPlan
 from trimtab.spec import ExplainerSummary, Model, MonitoringSummary, Version
 from trimtab.status import RunLink
@@ -41,6 +42,7 @@ class Settings(Struct, frozen=True):
     signing_key: Path | None = None
     kfp_token_file: Path = TOKEN_FILE
     prometheus_url: str = ""
+    signing_certificate: str = ""
 
 
 class Wired(Struct, frozen=True):
@@ -102,7 +104,8 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
                 return release.metadata.namespace, release.name, model.spec.training.runner if model else ""
         return None
 
-    registry = MlflowRegistry(settings.tracking_uri, settings.cache, settings.signing_key)
+    signer = Signer(settings.signing_key, settings.signing_certificate) if settings.signing_key else None
+    registry = MlflowRegistry(settings.tracking_uri, settings.cache, signer)
     serving = Serving(api, registry.fetch, cache)
     runner = KubernetesRunner(_runners(api, find, settings, fence), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)

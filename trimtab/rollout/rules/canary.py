@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from trimtab.fetching import DIGEST_MISMATCH, SIGNATURE_MISMATCH
 from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
 from trimtab.rollout.judge import new_step
 from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, withdraw
@@ -13,7 +14,7 @@ MAX_COMPARISONS = 2
 MAX_RESTARTS = 3
 UNSTABLE_SECONDS = 60.0
 READY_WITHIN = timedelta(minutes=10)
-TAMPERED = ("SignatureMismatch: ", "DigestMismatch: ")
+TAMPERED = (f"{SIGNATURE_MISMATCH}: ", f"{DIGEST_MISMATCH}: ")
 """How the sentences begin of a version whose files are not those that were signed."""
 
 

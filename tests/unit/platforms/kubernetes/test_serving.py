@@ -99,7 +99,7 @@ def test_what_is_observed_is_the_routes_and_the_pods(world, serving):
     world.pod("3", containerStatuses=[{"name": "kserve-container", "restartCount": 1, "state": {"running": {}}}])
     world.pod("3", conditions=[], containerStatuses=[{"name": "kserve-container", "restartCount": 2, "state": {"running": {}}}])
     said = "INFO asking\nSignatureMismatch: the key is another\n"
-    ended = {"exitCode": 2, "message": said}
+    ended = {"exitCode": 8, "message": said}
     fetch = {"name": "storage-initializer", "restartCount": 4, "state": {"waiting": {}}, "lastState": {"terminated": ended}}
     world.pod("4", conditions=[], phase="Pending", initContainerStatuses=[fetch])
     world.pod("5", conditions=[])
@@ -131,9 +131,10 @@ def test_a_route_that_the_gateway_has_not_seen_yet_is_not_settled_and_a_new_one_
 
 def test_a_registry_that_does_not_answer_is_no_fault_of_the_version(world, serving):
     walk(world, serving, plan(MODEL, v3=100))
-    ended = {"exitCode": 1, "message": "MLflow does not answer"}
-    world.pod("3", conditions=[], initContainerStatuses=[{"name": "storage-initializer", "state": {"terminated": ended}}])
-    assert serving.observe(MODEL) == [ServedVersion("3", False, 100, 0, "")]
+    for code in (1, 9, 10):
+        ended = {"exitCode": code, "message": "MLflow does not answer"}
+        world.pod("3", conditions=[], initContainerStatuses=[{"name": "storage-initializer", "state": {"terminated": ended}}])
+        assert serving.observe(MODEL) == [ServedVersion("3", False, 100, 0, "")]
 
 
 def test_the_end_of_everything_deletes_the_inference_service(world, serving):
