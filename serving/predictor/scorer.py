@@ -4,9 +4,9 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from serving.predictor import lean
+from serving.predictor import lean, linear
 from serving.predictor.bodies import Encoded, Read, Reader, reader
 from serving.predictor.compiled import faster
 from serving.predictor.protocol import Call, Predictions, Row, Table, parse_v1, parse_v2
@@ -30,10 +30,11 @@ class ModelFailed(TrimtabError):
 class Scorer:
     """One loaded version. `predict` may be called from several threads.
 
-    `inline_rows` is up to how many rows a call is short enough (about a millisecond) for the server's own event loop.
+    `call` takes rows, or an `Encoded` where `read` makes these. `inline_rows` is up to how many rows a call is short enough (about a
+    millisecond) for the server's own event loop.
     """
 
-    def __init__(self, schema: Schema, call: Callable[[Rows], Any], inline_rows: int, read: Reader | None = None) -> None:
+    def __init__(self, schema: Schema, call: Callable[[Any], Any], inline_rows: int, read: Reader | None = None) -> None:
         self.schema = schema
         self.inline_rows = inline_rows
         self._call = call
@@ -145,9 +146,8 @@ def _skops(schema: Schema, path: Path) -> Scorer:
         raise InvalidInput(msg)
     pipeline = load(path, trusted=untrusted)
 
-    def call(given: Rows) -> Any:
-        # Nothing reads such a model's requests into a matrix.
-        rows = list(cast("Sequence[Row]", given))
+    def call(rows: Sequence[Row]) -> Any:
+        rows = list(rows)
         encode(schema, rows)
         columns = {
             feature.name: [number(feature.name, row[feature.name], f"row {index}") for index, row in enumerate(rows)]
@@ -161,4 +161,5 @@ def _skops(schema: Schema, path: Path) -> Scorer:
         probabilities = pipeline.predict_proba(frame)
         return probabilities[:, 1] if schema.task == "binary" else probabilities
 
-    return Scorer(schema, call, inline_rows=0)
+    found = linear.faster(path, pipeline, schema, call)
+    return Scorer(schema, found, inline_rows=0 if found is call else 256)
