@@ -17,7 +17,7 @@ from serving.predictor.asgi import App
 from serving.predictor.capture import Capture
 from serving.predictor.drain import Draining, exit_after
 from serving.predictor.front import Front, Served
-from serving.predictor.limits import Arrivals, Limits
+from serving.predictor.limits import Arrivals, Limits, sweep
 from serving.predictor.metrics import Answers, expose
 from serving.predictor.peers import Peers
 from serving.predictor.scorer import Scorer
@@ -62,6 +62,7 @@ def serve(
     async def before(kserve_app: App, rest: Any) -> Draining:
         # The scrape that asks is one of the tasks.
         answers.in_flight = lambda: max(len(rest.server_state.tasks) - 1, 0)
+        rest.sweeping = asyncio.create_task(sweep(rest.server_state.connections, limits.seconds))
         behind: App = Explaining(name, version, explainer, Versioned(kserve_app, name, version), report)
         if workers is not None:
             peers = Peers(behind, workers)

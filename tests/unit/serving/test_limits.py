@@ -1,11 +1,13 @@
 """Too much at once, too late, and gone: refused with a sentence, and never begun."""
 
 import asyncio
+import http.client
 import json
 import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -157,6 +159,63 @@ def test_what_waits_for_a_thread_has_a_bound_in_bytes():
         assert await slow.ask(0, body) == 200
 
     asyncio.run(run())
+
+
+HEAD = f"POST {V1} HTTP/1.1\r\nhost: x\r\n".encode()
+REQUEST = HEAD + f"content-length: {len(BODY)}\r\n\r\n".encode() + BODY
+DRIPS = {
+    "nothing at all": (b"", b"", b""),
+    "headers, one byte after the other": (HEAD + b"x-long: ", b"x", b"HTTP/1.1 408 Request Timeout"),
+    "a first request, and then the headers of another": (REQUEST + HEAD + b"x-long: ", b"x", b"HTTP/1.1 408 Request Timeout"),
+    "a first request, and then empty lines": (REQUEST, b"\r\n", b"HTTP/1.1 200 OK"),
+    "a body, beyond the answer that the time is up": (HEAD + b"content-length: 9999\r\n\r\n", b" ", b"HTTP/1.1 504"),
+    "a body that is to be explained": (HEAD.replace(b":predict", b":explain") + b"content-length: 9999\r\n\r\n", b" ", b""),
+}
+
+
+def drip(port, first, then):
+    """What is answered to bytes that come one by one, and after how many seconds the connection is closed."""
+    began, answer = time.monotonic(), b""
+    with socket.create_connection(("127.0.0.1", port), timeout=0.05) as connection:
+        connection.sendall(first)
+        while time.monotonic() - began < 20:
+            try:
+                connection.sendall(then)
+                found = connection.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                found = b""
+            if not found:
+                return answer, time.monotonic() - began
+            answer += found
+    return answer, float("inf")
+
+
+def test_a_connection_that_brings_its_request_too_slowly_is_closed_and_others_are_not(tmp_path):
+    process, port = start(tmp_path / "v", tiny_model(tmp_path / "v"), tmp_path / "log", "--deadline", 1)
+    try:
+        until(lambda: answers(port, "/v2/models/bike/ready"), 60)
+        good = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with ThreadPoolExecutor(len(DRIPS)) as pool:
+            dripping = {name: pool.submit(drip, port, first, then) for name, (first, then, _) in DRIPS.items()}
+            asked = []
+            while not all(one.done() for one in dripping.values()):
+                good.request("POST", V1, BODY)
+                asked.append(good.getresponse().read())
+                own = good.sock
+                time.sleep(0.1)
+        assert good.sock is own, "a connection that asks in time stays"
+        assert len(asked) > 5
+        for name, one in dripping.items():
+            answer, seconds = one.result()
+            assert 1 < seconds < 10, name
+            assert DRIPS[name][2] in answer, name
+            assert bool(answer) == bool(DRIPS[name][2]), name
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert "Error" not in (tmp_path / "log").read_text()
 
 
 BAD = [("--max-in-flight", "0"), ("--deadline", "-1"), ("--workers", "0"), ("--deadline", "nan")]
