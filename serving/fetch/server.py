@@ -71,9 +71,13 @@ class Server:
     def __init__(self, access: Access) -> None:
         """Nothing is asked yet; raises InvalidInput where the tracking URI or the CA file cannot be used."""
         self.access = access
-        self._parts = urlsplit(access.tracking_uri)
-        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
-            given = f"TRIMTAB_TRACKING_URI is {self.shown!r}"
+        try:
+            self._parts = urlsplit(access.tracking_uri)
+            usable = self._parts.scheme in ("http", "https") and bool(self._parts.hostname) and self._parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            given = f"TRIMTAB_TRACKING_URI is {access.tracking_uri.rsplit('@', 1)[-1]!r}"
             msg = f"{INVALID_CONFIGURATION}: {given}; http://HOST:PORT or https://HOST:PORT is allowed"
             raise InvalidInput(msg)
         self._tls = _context(access.ca_file) if self._parts.scheme == "https" else None

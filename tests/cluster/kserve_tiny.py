@@ -30,7 +30,7 @@ import sys
 uri, folder = sys.argv[1:]
 if "/9?" in uri:
     print("SignatureMismatch: 'model.json' was changed", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(8)
 open(folder + "/uri", "w").write(uri)
 """
 

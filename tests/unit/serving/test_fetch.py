@@ -60,6 +60,20 @@ BAD_CALLS = [
     ("no arguments", [], {}, "InvalidUri: two arguments are needed"),
     ("no tracking URI", [f"mlflow://models/toy/7?sha256={DIGEST}", "to"], {}, "InvalidConfiguration: TRIMTAB_TRACKING_URI is "),
     ("a URI of no server", ["mlflow://x", "to"], {"TRIMTAB_TRACKING_URI": "http://h"}, "InvalidUri: 'mlflow://x' names no version"),
+    *(
+        (
+            f"a tracking URI with {what}",
+            [f"mlflow://models/toy/7?sha256={DIGEST}", "to"],
+            {"TRIMTAB_TRACKING_URI": uri},
+            f"InvalidConfiguration: TRIMTAB_TRACKING_URI is {shown!r}; http://HOST:PORT",
+        )
+        for what, uri, shown in [
+            ("a port that is none", "http://h:port", "http://h:port"),
+            ("a port beyond all", "http://h:99999", "http://h:99999"),
+            ("brackets that never close", "http://[::1", "http://[::1"),
+            ("a password", "ftp://ada:secret@h", "h"),
+        ]
+    ),
     (
         "a CA file that is not there",
         [f"mlflow://models/toy/7?sha256={DIGEST}", "to"],
