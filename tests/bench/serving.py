@@ -2,9 +2,9 @@
 
 Run it as `python -m tests.bench.serving` (make bench-serving). Every server runs from the start to the end; runs of the load alternate
 between them, a short one each, and a figure is the median over the rounds: what the machine does meanwhile hits all alike. What capture
-costs is measured in pairs of runs, with a distribution-free interval of the median; the sink of the events gives way to the servers, for a
-monitor lives elsewhere. Nothing is counted unless every server
-gives the booster's own predictions and the load alone is several times faster than any of them.
+costs is measured in pairs of runs, with a distribution-free interval of the median; the sink of the events is nice to the servers, for a
+monitor lives elsewhere. Nothing is counted unless every server gives the booster's own predictions and the load alone is several times
+faster than any of them.
 """
 
 import argparse
