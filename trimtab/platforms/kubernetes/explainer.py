@@ -37,8 +37,9 @@ from trimtab.platforms.kubernetes.resources import (
 from trimtab.platforms.kubernetes.serving_parts import Settings, Writer
 from trimtab.platforms.kubernetes.variant_pods import Variant, staying, variant
 from trimtab.rollout.rules.common import leaving
-from trimtab.spec import Explainer, ExplainerSummary, Model, Version, version_uri
+from trimtab.spec import Explainer, ExplainerSummary, Model, Version
 from trimtab.units import duration
+from trimtab.version_uri import VersionUri
 
 WAITING = 4
 """How many requests wait in the explainer while one is under way (serving/explaining.py)."""
@@ -79,7 +80,7 @@ def document(model: Model, explainer: Explainer, champion: Version, predicts: Ma
         "model": {
             "modelFormat": {"name": MODEL_FORMAT},
             "runtime": settings.explainer_runtime,
-            "storageUri": version_uri(model.registered, champion),
+            "storageUri": str(VersionUri(model.registered, champion.version, champion.digest)),
             "env": [{"name": name, "value": value} for name, value in environment.items()],
             "resources": explainer.resources or _RESOURCES,
         },
