@@ -6,6 +6,7 @@ counted by its reason.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -155,6 +156,8 @@ class Delivery:
     def _encoded(self, batch: Sequence[Exchange]) -> list[Encoded]:
         found = []
         for exchange in batch:
+            # So that what serves never waits for more than one of them.
+            os.sched_yield()
             try:
                 found.append(self._encoder.encoded(exchange))
             except Exception as error:  # what a caller nested too deep must not end the thread

@@ -1,12 +1,11 @@
-"""What is told of a request: its rows and predictions as two CloudEvents, without the columns that nobody may see.
+"""What is told of a request: its body and its answer's as the data of two CloudEvents, without the columns that nobody may see.
 
-The events are KServe's own logger's in type, source and extensions, and say beside that which version answered, and how many requests
-each stands for where only a sample is told. Where nothing has to be changed, the bodies themselves are the events' data.
+The events are KServe's own logger's in type, source, extensions and data, and say beside that which version answered, and how many
+requests each stands for where only a sample is told.
 """
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -64,34 +63,6 @@ class Encoded(Struct, frozen=True):
     body: bytes
 
 
-# Bodies come here once the predictor has answered them, so they are taken apart but not judged again, which is the dearer half.
-class _Rows(Struct):
-    instances: list[dict[str, Any]]
-
-
-class _Column(Struct, gc=False):
-    name: str
-    data: list[Any]
-
-
-class _Columns(Struct):
-    inputs: list[_Column]
-
-
-class _Output(Struct):
-    shape: list[int]
-    data: list[Any]
-
-
-class _Outputs(Struct):
-    outputs: list[_Output]
-
-
-_v1 = msgspec.json.Decoder(_Rows)
-_v2 = msgspec.json.Decoder(_Columns)
-_v2_answer = msgspec.json.Decoder(_Outputs)
-
-
 class Encoder:
     """Exchanges as the CloudEvents of one version in JSON format. Request and response share one id; a failed request has no response."""
 
@@ -113,35 +84,25 @@ class Encoder:
         """The exchange as it is sent and spooled; raises msgspec's errors where a body cannot be read again."""
         moment = datetime.fromtimestamp(exchange.time // 1_000_000_000, UTC).replace(microsecond=exchange.time // 1000 % 1_000_000)
         middle = msgspec.json.encode(exchange.id) + b',"time":' + msgspec.json.encode(moment) + b',"data":'
-        request = self._request + middle + self._rows(exchange) + b"}"
+        request = self._request + middle + self._asked(exchange) + b"}"
         if exchange.content is None:
             return Encoded(1, request)
-        content = _v1_answer(exchange.content) if exchange.v2 else exchange.content
-        return Encoded(2, b"".join((request, b",", self._response, middle, content, b"}")))
+        return Encoded(2, b"".join((request, b",", self._response, middle, self._answered(exchange, exchange.content), b"}")))
 
-    def _rows(self, exchange: Exchange) -> bytes:
-        """The request's data: a V1 body as it came, on one line, where no column has to be left out."""
-        if not exchange.v2 and not self._redact:
-            return msgspec.json.format(exchange.body, indent=-1) if b"\n" in exchange.body else exchange.body
-        rows = _by_row(exchange.body) if exchange.v2 else _v1.decode(exchange.body).instances
-        if self._redact:
-            rows = [{name: value for name, value in row.items() if name not in self._redact} for row in rows]
-        return msgspec.json.encode({"instances": rows})
+    def _asked(self, exchange: Exchange) -> bytes:
+        """The request's data: the body on one line; where columns are left out, nothing but the others."""
+        body = exchange.body
+        if not self._redact:
+            return msgspec.json.format(body, indent=-1) if b"\n" in body else body
+        found = msgspec.json.decode(body)
+        if exchange.v2:
+            return msgspec.json.encode({"inputs": [one for one in found["inputs"] if one["name"] not in self._redact]})
+        return msgspec.json.encode(
+            {"instances": [{name: row[name] for name in row if name not in self._redact} for row in found["instances"]]}
+        )
 
-
-def _by_row(body: bytes) -> list[dict[str, Any]]:
-    """The rows of a V2 request; a column of shape [n, 1] may be a list of lists."""
-    inputs = _v2.decode(body).inputs
-    names = [one.name for one in inputs]
-    columns = [[value for (value,) in one.data] if one.data and isinstance(one.data[0], list) else one.data for one in inputs]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _v1_answer(content: bytes) -> bytes:
-    """A V2 answer as V1 would have it."""
-    output = _v2_answer.decode(content).outputs[0]
-    predictions = output.data
-    if len(output.shape) == 2:
-        width = output.shape[1]
-        predictions = [output.data[start : start + width] for start in range(0, len(output.data), width)]
-    return msgspec.json.encode({"predictions": predictions})
+    def _answered(self, exchange: Exchange, content: bytes) -> bytes:
+        """The response's data: the body, but for what a V2 caller gets back of its own where columns are left out."""
+        if not (self._redact and exchange.v2):
+            return content
+        return msgspec.json.encode({"outputs": msgspec.json.decode(content)["outputs"]})

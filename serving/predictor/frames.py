@@ -10,7 +10,7 @@ HEADER = struct.Struct("<BqQIII")
 """Flags, time (ns since 1970), the exchange's number, and the lengths of the id (0: made of the number), the body and the answer."""
 V2, ANSWERED = 1, 2
 
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 15
 
 
 class Frames:
@@ -32,6 +32,7 @@ class Frames:
     def _whole(self) -> Iterator[Exchange]:
         rest, at = self._rest, 0
         while len(rest) >= at + HEADER.size:
+            os.sched_yield()
             flags, time, number, id_length, body_length, content_length = HEADER.unpack_from(rest, at)
             given = at + HEADER.size
             body = given + id_length

@@ -168,13 +168,14 @@ def _measure(scratch: Path, given: argparse.Namespace, cells: list[tuple[int, in
         for count in ROWS:
             (bodies / f"{form}-{count}.json").write_bytes(body(form, rows[:count], NAMES))
     (scratch / "secret").write_text(SECRET)
-    sink = free_port()
+    bare_port, sink = free_port(), free_port()
+    loader = [sys.executable, "-m", "tests.bench.serving_load"]
     with ExitStack() as stack:
-        stack.enter_context(
-            process(["nice", "-n", "19", sys.executable, "-m", "tests.bench.serving_load", "answer", str(sink)], scratch / "sink.log")
-        )
+        with process([*loader, "answer", str(bare_port)], scratch / "bare.log"):
+            until(lambda: _accepts(bare_port), 20)
+            bare = load(bare_port, "/", bodies / "named-1.json", PAIR[1], given.seconds)
+        stack.enter_context(process(["nice", "-n", "19", *loader, "swallow", str(sink)], scratch / "sink.log"))
         until(lambda: _accepts(sink), 20)
-        bare = load(sink, "/", bodies / "named-1.json", PAIR[1], given.seconds)
         wanted = ours(scratch / "v", digest, scratch / "secret", sink)[: 2 if given.quick else None]
         wanted += rivals(scratch / "v", scratch, ROOT / ".tools" / "bin" / "uv", given.only or "")
         servers = [stack.enter_context(running(rival, scratch / f"{rival.name}.log")) for rival in wanted]

@@ -3,12 +3,18 @@
 Each connection sends its next request when the answer to the last is whole (a closed loop). Nothing is parsed but the status and the
 length, so that one process asks several times faster than any of the servers answers. Both halves are run as processes of their own:
 `python -m tests.bench.serving_load ask PORT PATH BODY CONNECTIONS SECONDS` prints one JSON object;
-`python -m tests.bench.serving_load answer PORT` answers 202 to everything.
+`python -m tests.bench.serving_load answer PORT` answers 202 to everything; `swallow PORT` does so for captured events.
+
+What asks and what swallows live on other machines than a server in reality. Here they keep to the last processor, so that the scheduler
+does not put them in a server's way on its own; a server and its children may run on all.
 """
 
 import asyncio
 import json
+import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +22,8 @@ import numpy as np
 import uvloop
 
 WARM_SECONDS = 0.4
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+CHUNK = 1 << 14
 
 
 def _length(head: bytes) -> int:
@@ -74,7 +82,7 @@ class _Asking(_Messages):
 
 class _Answering(_Messages):
     def message(self, head: bytes) -> None:  # noqa: ARG002
-        self.transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+        self.transport.write(ACCEPTED)
 
 
 async def ask(port: int, path: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
@@ -109,12 +117,40 @@ async def answer(port: int) -> None:
     await server.serve_forever()
 
 
+def swallow(port: int) -> None:
+    """Take large bodies at the least cost until the process is ended: none is kept."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        while True:
+            threading.Thread(target=_swallow, args=(server.accept()[0],), daemon=True).start()
+
+
+def _swallow(connection: socket.socket) -> None:
+    with connection, connection.makefile("rb", CHUNK) as stream:
+        while head := stream.readline():
+            left = 0
+            while head.strip():
+                name, _, value = head.partition(b":")
+                left = int(value) if name.lower() == b"content-length" else left
+                head = stream.readline()
+            while left > 0 and (read := stream.read(min(left, CHUNK))):
+                left -= len(read)
+            connection.sendall(ACCEPTED)
+
+
+def _aside() -> None:
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def main(arguments: list[str]) -> None:
-    """The two commands."""
+    """The three commands."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if arguments[0] == "answer":
         asyncio.run(answer(int(arguments[1])))
+    elif arguments[0] == "swallow":
+        _aside()
+        swallow(int(arguments[1]))
     else:
+        _aside()
         port, path, body, connections, seconds = arguments[1:]
         print(json.dumps(asyncio.run(ask(int(port), path, Path(body).read_bytes(), int(connections), float(seconds)))))
 

@@ -7,15 +7,20 @@ be read, is kept and counted without a time and can never move the watermark.
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from trimtab.errors import InvalidInput
 from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent, Label, aware, data_of
+from trimtab.monitoring import payload
+from trimtab.monitoring.payload import Payload
 from trimtab.spec import Model
+
+T = TypeVar("T")
 
 AHEAD = timedelta(days=1)
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
@@ -70,14 +75,6 @@ class Labelled(Struct, frozen=True):
 Arrival = Asked | Answered | Labelled
 
 
-class _Request(Struct):
-    instances: list[dict[str, Any]]
-
-
-class _Response(Struct):
-    predictions: list[Any]
-
-
 def model_of(event: CloudEvent) -> str:
     """The model, as `namespace/name`, that a request, response or label is about; raises InvalidInput where it names none."""
     if event.type == LABEL:
@@ -112,13 +109,27 @@ def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: b
         value = msgspec.json.encode(label.value)
         return Labelled(source, event.id, name, _storable(event, "the key", str(label.key), KEY_BYTES), value, _seconds(event, label.time))
     if event.type == RESPONSE:
-        answers = data_of(event, _Response).predictions
+        answers = _told(event, payload.answers, "predictions", "outputs")
         return Answered(source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))
-    instances = data_of(event, _Request).instances
+    instances = _told(event, payload.rows, "instances", "inputs")
     own = _seconds(event, event.time or received)
     rows = tuple(_row(event, index, instance, model, own, replaying) for index, instance in enumerate(instances))
     said = _storable(event, "the version", event.extensions.get("trimtabversion") or version, VERSION_BYTES)
     return Asked(source, event.id, name, said, rows)
+
+
+def _told(event: CloudEvent, read: Callable[[Payload], list[T] | None], *names: str) -> list[T]:
+    """What the event's data, a body by V1 or V2, holds."""
+    body = data_of(event, Payload)
+    try:
+        found = read(body)
+    except InvalidInput as error:
+        msg = f"event {event.id!r} of type {event.type}: {error}"
+        raise InvalidInput(msg) from error
+    if found is None:
+        msg = f"event {event.id!r} of type {event.type}: its data has neither {' nor '.join(map(repr, names))}"
+        raise InvalidInput(msg)
+    return found
 
 
 def overheard(

@@ -6,14 +6,11 @@ the wire, health calls among them, and the version is the champion's, for KServe
 """
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import prod
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
 from trimtab.errors import InvalidInput
 from trimtab.events import BATCH, REQUEST, RESPONSE, STRUCTURED, CloudEvent, parse
@@ -21,21 +18,9 @@ from trimtab.monitoring.commit import GroupCommit
 from trimtab.monitoring.http import SINGLE_LIMIT, errors, limited
 from trimtab.monitoring.ingest import Answered, Arrival, model_of, overheard_source
 from trimtab.monitoring.monitor import Monitor, UnknownModel
+from trimtab.monitoring.payload import Payload, answers, rows
 
 VERSION = "trimtab.dev/version"
-
-
-class _Tensor(Struct):
-    name: str
-    shape: tuple[int, ...]
-    data: list[Any]
-
-
-class _Body(Struct):
-    instances: list[Any] | None = None
-    inputs: list[_Tensor] | None = None
-    predictions: list[Any] | None = None
-    outputs: list[_Tensor] | None = None
 
 
 def make_kserve_app(monitor: Monitor) -> web.Application:
@@ -67,7 +52,7 @@ def read(monitor: Monitor, headers: Any, body: bytes, now: datetime) -> Arrival 
         raise InvalidInput(msg)
     try:
         event = parse(headers, body)[0]
-        content = msgspec.convert(event.data if isinstance(event.data, dict) else {}, _Body)
+        content = msgspec.convert(event.data if isinstance(event.data, dict) else {}, Payload)
     except RecursionError as error:
         msg = "the event's body is nested too deeply"
         raise InvalidInput(msg) from error
@@ -82,12 +67,12 @@ def read(monitor: Monitor, headers: Any, body: bytes, now: datetime) -> Arrival 
         msg = f"the model {watched.id!r} has no champion yet"
         raise UnknownModel(msg)
     if event.type == RESPONSE:
-        answers = _answers(content)
-        if not answers:
+        found = answers(content)
+        if not found:
             return None
-        return Answered(overheard_source(event), event.id, watched.id, tuple(msgspec.json.encode(item) for item in answers))
+        return Answered(overheard_source(event), event.id, watched.id, tuple(msgspec.json.encode(item) for item in found))
     names = [feature.name for feature in monitor.reference(watched.champion).schema.features]
-    instances = _instances(content, names)
+    instances = rows(content, names)
     return monitor.overhear(event, instances, _version(event) or watched.champion.version, now) if instances else None
 
 
@@ -98,42 +83,3 @@ def _version(event: CloudEvent) -> str:
     except msgspec.DecodeError:
         return ""
     return found.get(VERSION, "")
-
-
-def _instances(body: _Body, names: list[str]) -> list[dict[str, Any]] | None:
-    if body.instances is not None:
-        return [_named(row, names) for row in body.instances]
-    if body.inputs is None:
-        return None
-    if len(body.inputs) == 1 and body.inputs[0].name not in names:
-        return [_named(row, names) for row in _rows(body.inputs[0])]
-    columns = {tensor.name: _rows(tensor) for tensor in body.inputs}
-    if len({len(column) for column in columns.values()}) > 1:
-        msg = "the inputs of the logged request have unequal numbers of rows"
-        raise InvalidInput(msg)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _named(row: Any, names: list[str]) -> dict[str, Any]:
-    if isinstance(row, dict):
-        return row
-    if isinstance(row, Sequence) and len(row) == len(names) and not isinstance(row, str):
-        return dict(zip(names, row, strict=True))
-    msg = f"a row of the logged request is neither an object nor a list of {len(names)} values, one a feature"
-    raise InvalidInput(msg)
-
-
-def _answers(body: _Body) -> list[Any] | None:
-    return body.predictions if body.outputs is None else _rows(body.outputs[0]) if body.outputs else None
-
-
-def _rows(tensor: _Tensor) -> list[Any]:
-    """A V2 tensor's rows: single values where it has one column. V2 allows nested data, or flat in row-major order."""
-    values = tensor.data
-    while values and all(isinstance(part, list) for part in values):
-        values = [value for part in values for value in part]
-    width = prod(tensor.shape[1:])
-    if not tensor.shape or width < 1 or len(values) != tensor.shape[0] * width:
-        msg = f"the tensor {tensor.name!r} has {len(values)} values, which its shape {list(tensor.shape)} does not say"
-        raise InvalidInput(msg)
-    return values if width == 1 else [values[start : start + width] for start in range(0, len(values), width)]

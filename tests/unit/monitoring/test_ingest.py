@@ -71,9 +71,25 @@ def test_version_is_the_events_own_or_else_the_given_one() -> None:
     assert [item.version for item in found if isinstance(item, Asked)] == ["4", "9"]
 
 
+def test_a_body_by_v2_brings_the_same_rows_and_predictions() -> None:
+    inputs = [{"name": "hour", "shape": [2], "data": [7, None]}, {"name": "season", "shape": [2, 1], "data": [["summer"], ["fall"]]}]
+    by_row = arrival(asked(1, [{"hour": 7, "season": "summer"}, {"hour": None, "season": "fall"}]), model(), NOW, replaying=False)
+    assert arrival(msgspec.structs.replace(asked(1, []), data={"inputs": inputs}), model(), NOW, replaying=False) == by_row
+    outputs = [{"name": "predict", "shape": [2, 2], "data": [0.1, 0.9, 0.3, 0.7]}]
+    found = arrival(msgspec.structs.replace(answered(1, []), data={"outputs": outputs}), model(), NOW, replaying=False)
+    assert found == arrival(answered(1, [[0.1, 0.9], [0.3, 0.7]]), model(), NOW, replaying=False)
+
+
+UNEQUAL = [{"name": "hour", "shape": [1], "data": [7]}, {"name": "temp", "shape": [2], "data": [1, 2]}]
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
+        pytest.param(
+            msgspec.structs.replace(asked(1, [{}]), data={"inputs": UNEQUAL}), "unequal numbers of rows", id="columns of unequal length"
+        ),
+        pytest.param(msgspec.structs.replace(asked(1, [{}]), data={"inputs": [{"name": "x"}]}), "shape", id="a tensor without a shape"),
         pytest.param(msgspec.structs.replace(asked(1, [{}]), extensions={}), "inferenceservicename", id="no model is named"),
         pytest.param(msgspec.structs.replace(asked(1, [{}]), data={"rows": []}), "instances", id="a request without instances"),
         pytest.param(msgspec.structs.replace(asked(1, [{}]), data={"instances": [[1, 2]]}), "object", id="an instance that is no object"),

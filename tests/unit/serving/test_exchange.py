@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from serving.predictor.exchange import Encoder, Exchange, Identity, Told
 from serving.predictor.protocol import answer_v1, answer_v2, parse_v2
 from trimtab.events import REQUEST, RESPONSE
+from trimtab.monitoring.payload import Payload
+from trimtab.monitoring.payload import answers as answers_of
+from trimtab.monitoring.payload import rows as rows_of
 
 WHO = Identity("bike", "default", "3")
 TIME = 1_767_225_600_123_456_789
@@ -43,20 +46,25 @@ def test_a_body_that_is_told_as_it_came_tells_what_taking_it_apart_does(instance
 
 
 @given(columns, predictions, st.booleans())
-def test_a_v2_exchange_is_told_by_row_as_the_model_was_given_it(table, predicted, nested):
+def test_a_v2_exchange_tells_the_monitor_the_rows_that_the_model_was_given(table, predicted, nested):
     def tensor(name, data):
         shaped = {"shape": [3, 1], "data": [[value] for value in data]} if nested else {"shape": [3], "data": data}
         return {"name": name, "datatype": "FP64", **shaped}
 
-    body = json.dumps({"inputs": [tensor(name, data) for name, data in table.items()]}).encode()
-    exchange = Exchange("id", TIME, True, body, answer_v2(predicted, "bike", "3", "id"))
-    request, response = events(exchange)
-    assert request["data"] == {"instances": list(parse_v2(body).instances)}
-    assert response["data"] == {"predictions": predicted}
+    mine = {"who": "somebody"}
+    body = json.dumps({"inputs": [tensor(name, data) for name, data in table.items()], "parameters": mine}).encode()
+    exchange = Exchange("id", TIME, True, body, answer_v2(predicted, "bike", "3", "id", mine))
+    request, response = (msgspec.convert(event["data"], Payload) for event in events(exchange))
+    assert rows_of(request) == list(parse_v2(body).instances)
+    assert answers_of(response) == predicted
+    redacted = next(iter(table))
+    told = [event["data"] for event in events(exchange, redacted)]
+    assert [tensor["name"] for tensor in told[0]["inputs"]] == [name for name in table if name != redacted]
+    assert [list(data) for data in told] == [["inputs"], ["outputs"]], "nothing else that the caller said"
 
 
 @given(rows, st.booleans())
 def test_a_redacted_column_is_in_no_event(instances, failed):
-    body = json.dumps({"instances": [{**row, "iban": "DE99"} for row in instances]}).encode()
+    body = json.dumps({"inputs": "DE99", "instances": [{**row, "iban": "DE99"} for row in instances]}).encode()
     found = events(Exchange("id", TIME, False, body, None if failed else answer_v1([0.5])), "iban")
     assert found[0]["data"] == {"instances": [{name: value for name, value in row.items() if name != "iban"} for row in instances]}

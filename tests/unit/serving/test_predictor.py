@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from tests.unit.serving.tiny import ROW, SECRET, TinyMonitor, answers, call, records, table, tiny_model, until
-from trimtab.events import REQUEST, RESPONSE
+from trimtab.events import REQUEST, RESPONSE, data_of
+from trimtab.monitoring import payload
+from trimtab.monitoring.payload import Payload
 from trimtab.platforms.local.processes import free_port
 
 V1 = "/v1/models/bike:predict"
@@ -115,7 +117,7 @@ def test_another_model_is_not_found(running):
     assert call(running.port, "POST", "/v1/models/boat:predict", {"instances": [ROW]}, {"Content-Type": "application/json"})[0] == 404
 
 
-def test_requests_are_captured_by_column_whatever_the_protocol(running):
+def test_requests_are_captured_with_all_their_columns_whatever_the_protocol(running):
     rows = [{**ROW, "temp": None}, {**ROW, "season": None}]
     until(lambda: running.metrics()["trimtab_capture_queued"] == 0)
     running.monitor.events.clear()
@@ -124,8 +126,9 @@ def test_requests_are_captured_by_column_whatever_the_protocol(running):
     until(lambda: len(running.monitor.events) == 2)
     request, response = running.monitor.events
     assert (request.type, response.type) == (REQUEST, RESPONSE)
-    assert request.data == {"instances": [{**rows[0], "key": 8}, {**rows[1], "key": 9}]}
-    assert response.data == {"predictions": answer["outputs"][0]["data"]}
+    told, said = (data_of(event, Payload) for event in (request, response))
+    assert payload.rows(told) == [{**rows[0], "key": 8}, {**rows[1], "key": 9}]
+    assert payload.answers(said) == answer["outputs"][0]["data"]
 
 
 def test_off_path_scoring_is_not_captured(running):
