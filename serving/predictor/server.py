@@ -4,9 +4,8 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -62,7 +61,6 @@ def serve(
     async def before(kserve_app: App, rest: Any) -> Draining:
         # The scrape that asks is one of the tasks.
         answers.in_flight = lambda: max(len(rest.server_state.tasks) - 1, 0)
-        rest.sweeping = asyncio.create_task(sweep(rest.server_state.connections, limits.seconds))
         behind: App = Explaining(name, version, explainer, Versioned(kserve_app, name, version), report)
         if workers is not None:
             peers = Peers(behind, workers)
@@ -73,7 +71,7 @@ def serve(
         return whole
 
     model = _model(name, scorer.schema)
-    run(model, before, host, port, drain_seconds, GRACE_SECONDS, {"fd": listen_fd, "http": Arrivals}, grpc_port)
+    run(model, before, host, port, drain_seconds, GRACE_SECONDS, limits.seconds, listen_fd, grpc_port)
 
 
 def run(
@@ -83,12 +81,14 @@ def run(
     port: int,
     drain_seconds: float,
     grace_seconds: int,
-    options: Mapping[str, Any] = MappingProxyType({}),
+    seconds: float = Limits().seconds,
+    listen_fd: int | None = None,
     grpc_port: int | None = None,
 ) -> None:
     """KServe's ModelServer with one model until SIGTERM or SIGINT; requests in flight then have `grace_seconds` to end.
 
-    `before` makes the application that stands before KServe's own, given that and uvicorn's server; `options` are uvicorn's.
+    `before` makes the application that stands before KServe's own, given that and uvicorn's server. A request that is still not whole
+    after `seconds` is not waited for.
     """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     kserve_server = lean.kserve("model_server")
@@ -104,8 +104,9 @@ def run(
 
         async def _serve(self) -> None:
             config, rest = self._rest_server.config, self._rest_server._server
-            for option, value in {**options, "host": host, "interface": "asgi3"}.items():
+            for option, value in {"host": host, "fd": listen_fd, "http": Arrivals, "interface": "asgi3"}.items():
                 setattr(config, option, value)
+            self._sweeping = asyncio.create_task(sweep(rest.server_state.connections, seconds))
             config.app = draining = await before(kserve_server.app, rest)
             rest.handle_exit = exit_after(drain_seconds, draining, rest.handle_exit)
             self.servers[0] = self._first(self.servers[0])
