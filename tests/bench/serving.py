@@ -2,9 +2,8 @@
 
 Run it as `python -m tests.bench.serving` (make bench-serving). Every server runs from the start to the end; runs of the load alternate
 between them, a short one each, and a figure is the median over the rounds: what the machine does meanwhile hits all alike. What capture
-costs is measured in pairs of runs, with a distribution-free interval of the median; the sink of the events is nice to the servers, for a
-monitor lives elsewhere. Nothing is counted unless every server gives the booster's own predictions and the load alone is several times
-faster than any of them.
+costs is measured in pairs of runs, with a distribution-free interval of the median. Nothing is counted unless every server gives the
+booster's own predictions and the load alone is several times faster than any of them.
 """
 
 import argparse
@@ -131,7 +130,13 @@ def cost(off: Running, on: Running, bodies: Path, pairs: int, seconds: float) ->
         without, having = runs[off.rival.name], runs[on.rival.name]
         slower.append(having["p99_ms"] / without["p99_ms"] - 1)
         fewer.append(1 - having["rps"] / without["rps"])
-    return [Cost("p99", *interval(slower), pairs), Cost("throughput", *interval(fewer), pairs)]
+    protocol = "V1" if off.rival.form == "objects" else "V2"
+    return [Cost(f"p99, {protocol}", *interval(slower), pairs), Cost(f"throughput, {protocol}", *interval(fewer), pairs)]
+
+
+def by_v1(server: Running, v1: Rival) -> Running:
+    """The same server, asked as `v1` is."""
+    return msgspec.structs.replace(server, rival=msgspec.structs.replace(v1, name=f"{v1.name}, capture"))
 
 
 def main(arguments: list[str]) -> int:
@@ -181,7 +186,12 @@ def _measure(scratch: Path, given: argparse.Namespace, cells: list[tuple[int, in
         servers = [stack.enter_context(running(rival, scratch / f"{rival.name}.log")) for rival in wanted]
         for server in servers:
             check(server, bodies, expected)
-        return sweep(servers, bodies, cells, given.rounds, given.seconds), cost(*servers[:2], bodies, given.pairs, given.seconds), bare
+        swept = sweep(servers, bodies, cells, given.rounds, given.seconds)
+        off, on, *others = servers
+        costs = cost(off, on, bodies, given.pairs, given.seconds)
+        if not given.quick:
+            costs += cost(others[0], by_v1(on, others[0].rival), bodies, given.pairs, given.seconds)
+        return swept, costs, bare
 
 
 def _accepts(port: int) -> bool:

@@ -11,9 +11,10 @@ HEAD = """# Serving: how fast
 
 `make bench-serving` writes this page and `build/bench/serving.json`. One model (XGBoost, 30 numbers, 200 trees of depth 6), one process
 a server, all on one machine in one session, runs alternating between the servers; figures are medians over the rounds. The load is a
-closed loop on keep-alive connections, a process of its own on the same machine. Ratios mean something; absolute figures are this
-machine's, and of a busy one's latencies the far quantiles are the machine's own. CPU is the server's time on a processor, a request: it
-hardly depends on what else runs.
+closed loop on keep-alive connections, a process of its own on the same machine; it, and the sink that takes captured events, keep to one of
+the processors, and a server may run on all. Ratios mean something; absolute figures are this machine's, and of a busy one's latencies the
+far quantiles are the machine's own. CPU is the server's time on a processor, a request, with its children's: it hardly depends on what else
+runs.
 
 | server | what it is | what it is sent |
 |---|---|---|
@@ -93,7 +94,7 @@ def write(folder: Path, cells: Sequence["Cell"], costs: Sequence["Cost"], bare: 
         HEAD + "![requests/s and p99](serving.svg)\n\n## Against stock KServe\n",
         *_ratios(cells),
         "\n## What capture costs\n",
-        "At 1 row and 8 connections, sent to a sink on the same machine:",
+        "At 1 row and 8 connections, sent to a sink on the same machine, so that all four processes share its processors:",
         *capture,
         f"\n## All figures\n\n{load}\n",
         *_table(cells),

@@ -15,7 +15,7 @@ def test_a_quick_run_measures_every_server_and_what_capture_costs(capsys):
     for server in ("trimtab ", "trimtab, capture", "fastapi"):
         assert len(re.findall(rf"{server} .*'rps': [1-9]", printed)) == 2, server
     assert int(re.search(r"bare socket server: (\d+) requests/s", printed)[1]) > 0
-    assert re.search(r"capture costs [+-][\d.]+% of p99 \[.*\], 3 pairs", printed)
+    assert re.search(r"capture costs [+-][\d.]+% of p99, V2 \[.*\], 3 pairs", printed)
 
 
 async def _asked(port):
