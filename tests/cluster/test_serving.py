@@ -341,7 +341,7 @@ def test_the_smoke_test_asks_the_version_itself(site, tmp_path):
     pq.write_table(table.set_column(place, "__prediction", pa.array([3.0] * len(table))), path)
     asked = []
     adapter = site.adapter(
-        fetch=lambda *what: asked.append(what) or tmp_path / "model", settings=Settings(RUNTIME, site.service_url(model, "3"))
+        fetch=lambda *what: asked.append(what) or tmp_path / "model", settings=Settings(RUNTIME, service_url=site.service_url(model, "3"))
     )
     version = site.plan(model, v3=100).arms[0].version
     assert adapter.smoke(model, version) == (True, "smoke test: 20 reference rows got their recorded predictions")
