@@ -78,7 +78,9 @@ class Capture:
         self._size += len(body) + len(content)
         if self._size >= BATCH_BYTES or len(self._pieces) >= BATCH_PIECES:
             self._flush()
-        elif not self._armed:
+            if not self._waits():
+                return
+        if not self._armed:
             self._armed = True
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._tick)
 

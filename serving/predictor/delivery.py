@@ -15,7 +15,7 @@ from serving.predictor.counters import CLOSED, FULL, REFUSED, SPOILED, UNENCODAB
 from serving.predictor.exchange import Encoded, Encoder, Exchange
 from serving.predictor.sender import Answer, Sender
 from serving.predictor.spool import Segment, Spool, read
-from serving.predictor.waiting import BATCH_EVENTS, Waiting
+from serving.predictor.waiting import Waiting
 
 log = logging.getLogger("trimtab.capture")
 
@@ -60,12 +60,12 @@ class Delivery:
     def take(self, exchanges: Sequence[Exchange]) -> None:
         """Queue what the predictor told. Never waits for the monitor or the disk."""
         with self._changed:
-            before, crowded = self._queue.events, self._queue.crowded
+            before, whole, crowded = self._queue.events, self._queue.whole, self._queue.crowded
             dropped = self._queue.add(exchanges)
             self._count(received=sum(one.events for one in exchanges), **{FULL: dropped})
             if self._queue.crowded:
                 self._hurry()
-            if not before or before < BATCH_EVENTS <= self._queue.events or (self._queue.crowded and not crowded):
+            if not before or (self._queue.whole and not whole) or (self._queue.crowded and not crowded):
                 self._changed.notify_all()
 
     def close(self, seconds: float) -> None:
@@ -124,7 +124,7 @@ class Delivery:
                     return
                 continue
             with self._changed:
-                self._changed.wait_for(lambda: self._queue.events >= BATCH_EVENTS or self._closing is not None, LINGER_SECONDS)
+                self._changed.wait_for(lambda: self._queue.whole or self._closing is not None, LINGER_SECONDS)
             if batch := self._batch():
                 self._ship(self._encoded(batch))
             elif self._closing is not None:

@@ -25,6 +25,11 @@ class Waiting:
         """Whether more than half of the room is taken."""
         return 2 * self.events > self._bound or 2 * self._bytes > QUEUE_BYTES
 
+    @property
+    def whole(self) -> bool:
+        """Whether one sending is full."""
+        return self.events >= BATCH_EVENTS or self._bytes >= BATCH_BYTES
+
     def add(self, exchanges: Sequence[Exchange]) -> int:
         """Let these wait as the newest, and drop the oldest where there is no room; returns the number of events that were dropped."""
         self._queue.extend(exchanges)

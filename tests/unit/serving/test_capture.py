@@ -108,6 +108,15 @@ def test_all_that_was_taken_is_delivered_and_has_an_id_of_its_own(started, monit
     assert own.counts().lost == 0
 
 
+def test_what_the_pipe_had_no_room_for_leaves_though_nothing_else_comes(started, monitor, tmp_path):
+    own = started(tmp_path, monitor)
+    large = b'{"instances": [{"text": "%b"}]}' % (b"x" * 200_000)
+    own.take(40, body=large)
+    assert own.counts().queued > 0, "eight megabytes are more than a pipe holds"
+    until(lambda: own.counts().delivered == 80)
+    assert own.counts().lost == 0
+
+
 def test_a_sample_is_the_same_for_a_request_that_is_sent_again_and_says_what_it_stands_for(started, monitor, tmp_path):
     own = started(tmp_path, monitor, told=Told(sample=0.25))
     for _ in range(2):

@@ -12,6 +12,7 @@ from serving.predictor.delivery import Delivery
 from serving.predictor.exchange import Encoder, Exchange, Identity, Told
 from serving.predictor.sender import Sender
 from serving.predictor.spool import Spool, claim
+from serving.predictor.waiting import Waiting
 from tests.unit.serving.tiny import ROW, SECRET, TinyMonitor, until
 from trimtab.errors import InvalidInput
 from trimtab.events import REQUEST, RESPONSE
@@ -313,6 +314,21 @@ def test_a_spool_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match=r"--capture-spool: .* cannot be written to: "):
         claim(tmp_path / "file")
+
+
+WHOLE = [
+    ("nothing", 0, 10, False),
+    ("a few small ones", 9, 10, False),
+    ("many small ones", 250, 10, True),
+    ("a few large ones", 8, 1 << 17, True),
+]
+
+
+@pytest.mark.parametrize(("count", "size", "whole"), [case[1:] for case in WHOLE], ids=[case[0] for case in WHOLE])
+def test_a_sending_is_full_by_events_or_by_bytes_and_is_then_not_waited_for(count, size, whole):
+    waiting = Waiting(10_000)
+    waiting.add([Exchange(f"id-{number}", START, False, b"x" * size, b"y") for number in range(count)])
+    assert waiting.whole == whole
 
 
 def test_the_sending_thread_that_gave_up_its_priority_is_replaced_while_too_much_waits(monitor, secret_file):
