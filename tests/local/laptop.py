@@ -1,5 +1,6 @@
 """A whole local platform under test: the real command line, real processes, and waiting for conditions."""
 
+import contextlib
 import csv
 import json
 import math
@@ -144,7 +145,8 @@ class Laptop:
     def end(self) -> None:
         """Whatever a failed test left; by pid."""
         for process in self.processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def interrupt(process: "subprocess.Popen[str]") -> None:

@@ -204,6 +204,7 @@ def test_closing_where_the_monitor_is_down_drops_in_time_and_counts(started, mon
     monitor.status = 503
     own = started(tmp_path, monitor, seconds=0.5)
     own.take(300)
+    until(lambda: own.state().held == 600)
     own.close()
     assert (own.counts().dropped["closed"], own.counts().lost, own.counts().queued) == (600, 600, 0)
 
