@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from serving.predictor.asgi import Answer, App, Message, Receive, Send, refusal, respond
-from serving.predictor.front import VERSION_HEADER, Gone, not_taken, read_body
+from serving.predictor.front import RETRY_AFTER, VERSION_HEADER, Gone, not_taken, read_body
 from serving.predictor.protocol import Call, Predictions, Row, parse_v1, parse_v2
 from serving.predictor.scorer import ModelFailed
 from trimtab.errors import InvalidInput, Unavailable
@@ -24,7 +24,6 @@ from trimtab.errors import InvalidInput, Unavailable
 log = logging.getLogger("trimtab.explain")
 
 MOST_WAITING = 4
-RETRY_AFTER = (b"retry-after", b"1")
 OUTPUT = "explanation"
 
 Reported = Callable[[int, float], None]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from serving.predictor import links
 from serving.predictor.compiled_forest import Forest, read_forest
 from serving.predictor.native import library
 from trimtab.errors import Unavailable
@@ -70,35 +71,8 @@ def compiled(forest: Forest) -> "Callable[[Matrix], Matrix]":
 
     # What the addresses in `fixed` are of has to live as long as they are used.
     margins.kept = kept  # type: ignore[attr-defined]
-    return {"reg:squarederror": _first, "binary:logistic": _sigmoid, "multi:softprob": _softmax}[forest.objective](margins)
-
-
-def _first(margins: "Callable[[Matrix], Matrix]") -> "Callable[[Matrix], Matrix]":
-    return lambda matrix: margins(matrix)[:, 0]
-
-
-def _sigmoid(margins: "Callable[[Matrix], Matrix]") -> "Callable[[Matrix], Matrix]":
-    import numpy as np
-
-    one, most = np.float32(1), np.float32(88.7)
-
-    def predict(matrix: "Matrix") -> "Matrix":
-        found: Matrix = one / (one + np.exp(np.minimum(-margins(matrix)[:, 0], most)))
-        return found
-
-    return predict
-
-
-def _softmax(margins: "Callable[[Matrix], Matrix]") -> "Callable[[Matrix], Matrix]":
-    import numpy as np
-
-    def predict(matrix: "Matrix") -> "Matrix":
-        margin = margins(matrix)
-        powers = np.exp(margin - margin.max(axis=1, keepdims=True))
-        found: Matrix = powers / powers.sum(axis=1, keepdims=True)
-        return found
-
-    return predict
+    link = {"reg:squarederror": links.first, "binary:logistic": links.logistic, "multi:softprob": links.shares}[forest.objective]
+    return lambda matrix: link(margins(matrix))
 
 
 def trial(forest: Forest, features: Sequence[Feature], rows: int = TRIAL_ROWS, seed: int = 0, missing: float = 1 / 8) -> "Matrix":

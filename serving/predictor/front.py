@@ -27,7 +27,7 @@ log = logging.getLogger("trimtab.predictor")
 MAX_BODY_BYTES = 8 << 20
 # What the requests that wait for a thread may hold in all.
 MAX_WAITING_BYTES = 64 << 20
-RETRY_SECONDS = b"1"
+RETRY_AFTER = (b"retry-after", b"1")
 VERSION_HEADER = b"x-trimtab-version"
 CAPTURE_HEADER = b"x-trimtab-capture"
 ID_HEADER = b"ce-id"
@@ -198,4 +198,4 @@ def _unsupported(headers: dict[bytes, bytes]) -> str:
 
 
 def _overload(found: str) -> Answer:
-    return refusal(429, f"{found}: ask again in {RETRY_SECONDS.decode()} s", (b"retry-after", RETRY_SECONDS))
+    return refusal(429, f"{found}: ask again in {RETRY_AFTER[1].decode()} s", RETRY_AFTER)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Struct
 
+from serving.predictor import links
 from serving.predictor.protocol import Row, Table
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.schema import Schema, encode, encode_columns
@@ -144,7 +145,7 @@ def call_of(folded: Folded, schema: Schema) -> Callable[[Sequence[Row]], Any]:
     numbers = msgspec.structs.replace(schema, features=tuple(feature for feature in schema.features if feature.kind == "number"))
     looked_up = tuple(zip(folded.categories, folded.places, strict=True))
     centre, slope, missing, table, constant = folded.centre, folded.slope, folded.missing, folded.table, folded.constant
-    link = {"regression": _first, "binary": _logistic, "multiclass": _shares}[schema.task]
+    link = {"regression": links.first, "binary": links.logistic, "multiclass": links.shares}[schema.task]
 
     def read(rows: Sequence[Row]) -> tuple[Any, Any]:
         if isinstance(rows, Table):
@@ -173,23 +174,6 @@ def call_of(folded: Folded, schema: Schema) -> Callable[[Sequence[Row]], Any]:
         return link(margins)
 
     return call
-
-
-def _first(margins: Any) -> Any:
-    return margins[:, 0]
-
-
-def _logistic(margins: Any) -> Any:
-    import numpy as np
-
-    return 1.0 / (1.0 + np.exp(np.minimum(-margins[:, 0], 709.0)))
-
-
-def _shares(margins: Any) -> Any:
-    import numpy as np
-
-    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def trial(folded: Folded, rows: int = TRIAL_ROWS, seed: int = 0) -> list[Row]:

@@ -13,14 +13,15 @@ from typing import Any
 import msgspec
 import numpy as np
 from grpc import StatusCode
-from grpc_interceptor.exceptions import GrpcException
+from grpc_interceptor.exceptions import GrpcException, InvalidArgument
 
 from serving.predictor import lean
 from serving.predictor.asgi import JSON, App, Message
-from serving.predictor.limits import AHEAD, ARRIVED, WHOLE
+from serving.predictor.front import CAPTURE_HEADER, ID_HEADER
+from serving.predictor.limits import AHEAD, ARRIVED, TIMEOUT_HEADER, WHOLE
 
 # A header that ends in -bin has bytes, and none of these does.
-_PASSED = ("x-trimtab-capture", "x-envoy-expected-rq-timeout-ms", "ce-id")
+_PASSED = tuple(name.decode() for name in (CAPTURE_HEADER, ID_HEADER, TIMEOUT_HEADER))
 _CODES = {
     HTTPStatus.BAD_REQUEST: StatusCode.INVALID_ARGUMENT,
     HTTPStatus.NOT_FOUND: StatusCode.NOT_FOUND,
@@ -65,10 +66,10 @@ def _body(call: Any, parameters: dict[str, Any]) -> bytes:
         except Exception as error:
             found = f"{one.datatype} of shape {list(one.shape)}"
             msg = f"input {one.name!r:.60}: its data is not {found:.60}"
-            raise GrpcException(status_code=StatusCode.INVALID_ARGUMENT, details=msg) from error
+            raise InvalidArgument(msg) from error
         if values.dtype.kind == "f" and np.isinf(values).any():
             msg = f"input {one.name!r:.60}: found an infinite number, a finite one or NaN (missing) is allowed"
-            raise GrpcException(status_code=StatusCode.INVALID_ARGUMENT, details=msg)
+            raise InvalidArgument(msg)
         inputs.append({"name": one.name, "shape": list(one.shape), "datatype": one.datatype, "data": data})
     outputs = [{"name": one.name} for one in call.request_outputs or ()]
     more = {"id": call.id or None, "parameters": parameters or None, "outputs": outputs}
@@ -77,7 +78,7 @@ def _body(call: Any, parameters: dict[str, Any]) -> bytes:
 
 async def _answer(app: App, path: str, body: bytes, ahead: int, headers: dict[str, str]) -> tuple[int, bytes]:
     """Status and content of what `app` answers to the request."""
-    given = [(name.encode(), value.encode()) for name, value in headers.items() if name.startswith(_PASSED)]
+    given = [(name.encode(), value.encode()) for name, value in headers.items() if name in _PASSED]
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": [(b"content-type", JSON), *given]}
     scope |= {ARRIVED: time.monotonic(), AHEAD: ahead, WHOLE: True}
     status, parts = 0, []
