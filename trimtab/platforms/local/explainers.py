@@ -4,7 +4,6 @@ Alibi has an environment of its own beside ours, as the detectors have. Where it
 else goes on. When the champion changes the process is replaced, on the same port; what is under way ends first.
 """
 
-import http.client
 import logging
 import sys
 import time
@@ -28,6 +27,7 @@ log = logging.getLogger("trimtab")
 EXPLAINERS = "explainers.json"
 CAGE = ".venv-explainer"
 CANNOT_BE_EXPLAINED = 2
+READY = "/v2/health/ready"
 PROBE_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 
@@ -107,7 +107,7 @@ class LocalExplainers:
         running.child.tend()
         now = time.monotonic()
         if now - running.probed > PROBE_SECONDS:
-            running.ready, running.probed = self._answers(name), now
+            running.ready, running.probed = processes.answers(self._ports[name], READY, PROBE_SECONDS), now
 
     def _ended(self, name: str) -> bool:
         """Whether the process has ended, which is asked to."""
@@ -145,13 +145,3 @@ class LocalExplainers:
             return ExplainerSummary(url, version, ready=True, sentence=f"version {version} is explained by {method}")
         why = (running.fault if running and running.version == version else "") or "its explainer is starting"
         return ExplainerSummary(url, version, sentence=missing or f"version {version} is not explained yet: {why}")
-
-    def _answers(self, name: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._ports[name], timeout=PROBE_SECONDS)
-        try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()

@@ -5,6 +5,7 @@ its environment (TRIMTAB_STATE), by which the next `up` finds and ends it.
 """
 
 import ctypes
+import http.client
 import logging
 import os
 import signal
@@ -100,6 +101,18 @@ def port_taken(port: int) -> bool:
         except OSError:
             return True
         return False
+
+
+def answers(port: int, path: str, seconds: float) -> bool:
+    """Whether 200 is answered on this machine's `port` to a GET of `path`, within so many seconds."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def last_line(log_path: Path) -> str:

@@ -1,6 +1,5 @@
 """One predictor process: started, probed, started again when it dies, with a pause that grows while it fails to get ready."""
 
-import http.client
 import logging
 import socket
 import subprocess
@@ -69,16 +68,7 @@ class Predictor:
 
     def probe(self) -> bool:
         """Whether the version answers its readiness probe now."""
-        if not processes.alive(self._process):
-            return False
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROBE_SECONDS)
-        try:
-            connection.request("GET", f"/v2/models/{self.model}/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return processes.alive(self._process) and processes.answers(self.port, f"/v2/models/{self.model}/ready", PROBE_SECONDS)
 
     def tend(self) -> None:
         """Notice readiness, and start the process again if it has died: at once the first time, then after 1, 2, 4 ... 30 s."""
