@@ -1,8 +1,9 @@
 """Capture: each request and its answer become two CloudEvents, sent off the request path, and nothing is lost uncounted.
 
-The request path only joins bytes and writes them to a pipe, some dozen exchanges at a time; a process of its own, the shipper, does
-the rest. Where it does not keep up, exchanges wait here up to a bound, and then the oldest are dropped. A shipper that ends by itself is
-replaced. At any time captured = delivered + dropped + queued over both processes, and what is dropped is counted by its reason.
+The request path only notes what it was asked and what it answered. Every few dozen exchanges, when the work for all of them finds itself in
+the processor's caches, their bytes are copied into memory that is shared with a process of its own, the shipper, which does the rest. Where
+it does not keep up, they wait here up to a bound, and then the oldest are dropped. A shipper that ends by itself is replaced. At any
+time captured = delivered + dropped + queued over both processes, and what is dropped is counted by its reason.
 """
 
 import asyncio
@@ -22,8 +23,9 @@ from serving.predictor.spool import Part
 
 log = logging.getLogger("trimtab.capture")
 
-BATCH_BYTES = 64 << 10
-BATCH_PIECES = 32 * 4
+BATCH = 32
+# Of a body: no other is waited for.
+LARGE_BYTES = 16 << 10
 LINGER_SECONDS = 0.03
 WAITING_BYTES = 16 << 20
 PAUSE_SECONDS = 1.0
@@ -32,6 +34,11 @@ LONGEST_PAUSE_SECONDS = 30.0
 MARGIN_SECONDS = 2.0
 
 _pack = HEADER.pack
+
+
+def _events(content: bytes | None) -> int:
+    """How many events an exchange becomes whose answer is this."""
+    return 1 if content is None else 2
 
 
 class Capture:
@@ -43,9 +50,8 @@ class Capture:
         self._part = part
         self._all = settings.told.sample >= 1
         self._number = self._taken = self._skipped = 0
-        self._pieces: list[bytes] = []
-        self._size = self._events = 0
-        self._batches: deque[tuple[bytes, int]] = deque()
+        self._fresh: list[tuple[int, bool, bytes, bytes, bytes | None]] = []
+        self._late: deque[tuple[bytes, int]] = deque()
         self._late_bytes = self._late_events = 0
         self._partial = memoryview(b"")
         self._given = 0
@@ -63,20 +69,8 @@ class Capture:
 
         `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.
         """
-        self._number += 1
-        events = 1 if content is None else 2
-        if not self._all and not self._settings.told.chosen(given.decode("latin-1") or f"{self._settings.prefix}-{self._number}"):
-            self._skipped += events
-            return
-        if content is None:
-            flags, content = (V2 if v2 else 0), b""
-        else:
-            flags = V2 | ANSWERED if v2 else ANSWERED
-        self._pieces += (_pack(flags, time.time_ns(), self._number, len(given), len(body), len(content)), given, body, content)
-        self._taken += events
-        self._events += events
-        self._size += len(body) + len(content)
-        if self._size >= BATCH_BYTES or len(self._pieces) >= BATCH_PIECES:
+        self._fresh.append((time.time_ns(), v2, given, body, content))
+        if len(self._fresh) >= BATCH or len(body) > LARGE_BYTES:
             self._flush()
             if not self._waits():
                 return
@@ -87,8 +81,11 @@ class Capture:
     def counts(self) -> Counts:
         """The counters, all of one moment."""
         with self._lock:
+            chosen = {True: self._taken, False: self._skipped}
+            for number, (_, _, given, _, content) in enumerate(list(self._fresh), self._number + 1):
+                chosen[self._chosen(number, given)] += _events(content)
             state = None if self._shipping is None else self._shipping.board.read()
-            return self._ledger.counts(self._taken, self._skipped, self._dropped, state)
+            return self._ledger.counts(chosen[True], chosen[False], self._dropped, state)
 
     def close(self) -> None:
         """Hand over what waits and let the shipper send it for its seconds; then all is delivered, in the spool, or dropped."""
@@ -97,7 +94,7 @@ class Capture:
         self._flush()
         shipping = self._shipping
         while shipping is not None and self._waits() and (left := until - time.monotonic()) > 0:
-            shipping.writable(min(left, LINGER_SECONDS))
+            time.sleep(min(left, LINGER_SECONDS))
             self._flush()
             shipping = self._shipping
         if shipping is not None:
@@ -116,36 +113,64 @@ class Capture:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._tick)
 
     def _waits(self) -> bool:
-        return bool(self._batches or self._partial)
+        """Whether there is something that the shipper has not got, or was not told of."""
+        return bool(self._late or self._partial) or (self._shipping is not None and self._shipping.ring.silent)
 
     def _flush(self) -> None:
-        """Write what the pipe has room for, and drop the oldest of the rest where it is more than may wait."""
-        if self._pieces:
-            batch = b"".join(self._pieces)
-            self._batches.append((batch, self._events))
-            self._late_bytes += len(batch)
-            self._late_events += self._events
-            self._pieces.clear()
-            self._size = self._events = 0
+        """Give the shipper what it has room for, and tell it of all that it has."""
         with self._lock:
-            if self._shipping is not None:
-                self._write(self._shipping)
-            while self._batches and (self._late_bytes > WAITING_BYTES or self._late_events > self._settings.bound):
-                self._dropped[FULL] += self._oldest()[1]
+            frames, events = self._framed()
+            shipping = self._shipping
+            if shipping is not None and not self._late and not self._partial and shipping.ring.put(frames):
+                self._given += events
+            elif events:
+                self._wait(frames, events)
+            if shipping is not None:
+                self._write(shipping)
+                shipping.ring.tell()
+
+    def _framed(self) -> tuple[bytes, int]:
+        """The frames of what was taken since the last time, as far as it is in the sample, and their number of events."""
+        fresh, self._fresh = self._fresh, []
+        pieces: list[bytes] = []
+        taken = 0
+        for number, (moment, v2, given, body, content) in enumerate(fresh, self._number + 1):
+            if not self._chosen(number, given):
+                self._skipped += _events(content)
+                continue
+            taken += _events(content)
+            answer = content or b""
+            flags = V2 * v2 + ANSWERED * (content is not None)
+            pieces += (_pack(flags, moment, number, len(given), len(body), len(answer)), given, body, answer)
+        self._number += len(fresh)
+        self._taken += taken
+        return b"".join(pieces), taken
+
+    def _chosen(self, number: int, given: bytes) -> bool:
+        """Whether the exchange of this number, or of the id that its caller gave, is in the sample."""
+        return self._all or self._settings.told.chosen(given.decode("latin-1") or f"{self._settings.prefix}-{number}")
+
+    def _wait(self, frame: bytes, events: int) -> None:
+        """Keep a frame that the shipper has no room for, and drop the oldest where they are more than may wait."""
+        self._late.append((frame, events))
+        self._late_bytes += len(frame)
+        self._late_events += events
+        while self._late and (self._late_bytes > WAITING_BYTES or self._late_events > self._settings.bound):
+            self._dropped[FULL] += self._oldest()[1]
 
     def _oldest(self) -> tuple[bytes, int]:
-        batch, events = self._batches.popleft()
-        self._late_bytes -= len(batch)
+        frame, events = self._late.popleft()
+        self._late_bytes -= len(frame)
         self._late_events -= events
-        return batch, events
+        return frame, events
 
     def _write(self, shipping: Shipping) -> None:
-        while self._waits():
+        while self._late or self._partial:
             if not self._partial:
-                batch, events = self._oldest()
-                self._partial = memoryview(batch)
+                frame, events = self._oldest()
+                self._partial = memoryview(frame)
                 self._given += events
-            written = shipping.write(self._partial)
+            written = shipping.ring.write(self._partial)
             if not written:
                 return
             self._partial = self._partial[written:]

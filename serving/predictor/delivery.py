@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from serving.predictor.counters import CLOSED, FULL, REFUSED, SPOILED, UNENCODABLE, Board, State
 from serving.predictor.exchange import Encoded, Encoder, Exchange
+from serving.predictor.frames import BREATH
 from serving.predictor.sender import Answer, Sender
 from serving.predictor.spool import Segment, Spool, read
 from serving.predictor.waiting import Waiting
@@ -155,9 +156,9 @@ class Delivery:
 
     def _encoded(self, batch: Sequence[Exchange]) -> list[Encoded]:
         found = []
-        for exchange in batch:
-            # So that what serves never waits for more than one of them.
-            os.sched_yield()
+        for place, exchange in enumerate(batch):
+            if place % BREATH == 0:
+                os.sched_yield()
             try:
                 found.append(self._encoder.encoded(exchange))
             except Exception as error:  # what a caller nested too deep must not end the thread

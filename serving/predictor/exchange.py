@@ -4,6 +4,7 @@ The events are KServe's own logger's in type, source, extensions and data, and s
 requests each stands for where only a sample is told.
 """
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 
@@ -63,6 +64,12 @@ class Encoded(Struct, frozen=True):
     body: bytes
 
 
+@functools.lru_cache(16)
+def _second(seconds: int) -> bytes:
+    """A whole second since 1970 in ISO 8601, without its zone."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+
+
 class Encoder:
     """Exchanges as the CloudEvents of one version in JSON format. Request and response share one id; a failed request has no response."""
 
@@ -82,8 +89,8 @@ class Encoder:
 
     def encoded(self, exchange: Exchange) -> Encoded:
         """The exchange as it is sent and spooled; raises msgspec's errors where a body cannot be read again."""
-        moment = datetime.fromtimestamp(exchange.time // 1_000_000_000, UTC).replace(microsecond=exchange.time // 1000 % 1_000_000)
-        middle = msgspec.json.encode(exchange.id) + b',"time":' + msgspec.json.encode(moment) + b',"data":'
+        moment = b"%b.%06dZ" % (_second(exchange.time // 1_000_000_000), exchange.time // 1000 % 1_000_000)
+        middle = msgspec.json.encode(exchange.id) + b',"time":"' + moment + b'","data":'
         request = self._request + middle + self._asked(exchange) + b"}"
         if exchange.content is None:
             return Encoded(1, request)

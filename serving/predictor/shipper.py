@@ -1,9 +1,9 @@
 """The shipper: a process beside the predictor that makes events of exchanges and sends them. `python -m serving.predictor.shipper JSON`.
 
 A thread that did this in the predictor would hold its interpreter while requests wait for it. Requests also come first on a processor: this
-process is nice, and its sending thread runs on an idle one as long as it keeps up. The exchanges come through a pipe,
-standard input; its end, however the predictor ended, is this process's end too, after at most some seconds of sending. Signals to the whole
-group (a terminal's Ctrl-C) are the predictor's business.
+process is nice, and its sending thread runs on an idle one as long as it keeps up. The exchanges come through a ring of shared memory with
+a pipe beside it, standard input; its end, however the predictor ended, is this process's end too, after at most some seconds of sending.
+Signals to the whole group (a terminal's Ctrl-C) are the predictor's business.
 """
 
 import contextlib
@@ -21,11 +21,12 @@ from serving.predictor.counters import Board
 from serving.predictor.delivery import Delivery
 from serving.predictor.exchange import Encoder, Identity, Told
 from serving.predictor.frames import READ_BYTES, Frames
+from serving.predictor.ring import Reader
 from serving.predictor.sender import Sender
 from serving.predictor.spool import Spool
 
 NICENESS = 10
-# Between two looks into a pipe that fills slowly: each wakes this process, at the cost of the predictor's processor.
+# Between two looks into a ring that fills slowly: each wakes this process, at the cost of the predictor's processor.
 PAUSE_SECONDS = 0.005
 
 
@@ -46,10 +47,11 @@ class Settings(Struct, frozen=True):
 
 
 class Orders(Struct, frozen=True):
-    """What one shipper is started with: the settings, the file descriptor of its counters' memory, and its part of the spool."""
+    """What one shipper is started with: settings, file descriptors of the memory of its counters and of the ring, its part of the spool."""
 
     settings: Settings
     board: int
+    ring: int
     spool: str | None
 
 
@@ -64,7 +66,7 @@ def main() -> None:
     spool = None if orders.spool is None else Spool(Path(orders.spool), settings.spool_bytes)
     sender, encoder = Sender(settings.url, Path(settings.secret_file)), Encoder(settings.who, settings.told)
     delivery = Delivery(sender, encoder, Board(orders.board), settings.bound, spool, _only_when_idle)
-    frames = Frames(sys.stdin.fileno(), settings.prefix)
+    frames = Frames(Reader(orders.ring, sys.stdin.fileno()), settings.prefix)
     while (found := frames.read()) is not None:
         exchanges, arrived = found
         if exchanges:

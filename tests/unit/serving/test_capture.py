@@ -108,11 +108,11 @@ def test_all_that_was_taken_is_delivered_and_has_an_id_of_its_own(started, monit
     assert own.counts().lost == 0
 
 
-def test_what_the_pipe_had_no_room_for_leaves_though_nothing_else_comes(started, monitor, tmp_path):
+def test_what_the_ring_had_no_room_for_leaves_though_nothing_else_comes(started, monitor, tmp_path):
     own = started(tmp_path, monitor)
     large = b'{"instances": [{"text": "%b"}]}' % (b"x" * 200_000)
     own.take(40, body=large)
-    assert own.counts().queued > 0, "eight megabytes are more than a pipe holds"
+    assert own.counts().queued > 0, "eight megabytes are more than the ring holds"
     until(lambda: own.counts().delivered == 80)
     assert own.counts().lost == 0
 
