@@ -5,6 +5,7 @@ event's own; but not while replaying, when the event's own time is years from th
 be read, is kept and counted without a time and can never move the watermark.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from trimtab.spec import Model
 T = TypeVar("T")
 
 AHEAD = timedelta(days=1)
+BEHIND = timedelta(days=366)
+LARGEST = 1e100
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 IDENTITY_BYTES = 2000
 KEY_BYTES = 1000
@@ -73,6 +76,11 @@ class Labelled(Struct, frozen=True):
 
 
 Arrival = Asked | Answered | Labelled
+
+
+def identity(source: str, name: str, kind: str) -> bytes:
+    """What tells an event from all others: 16 bytes of its source, id and type (BLAKE2b), none of which has a zero byte."""
+    return hashlib.blake2b(f"{source}\0{name}\0{kind}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def model_of(event: CloudEvent) -> str:

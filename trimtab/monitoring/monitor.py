@@ -106,7 +106,10 @@ class Monitor:
 
     def keep(self, arrivals: Sequence[Arrival], now: datetime) -> list[bool]:
         """Keep the arrivals, all or none; returns which were new. They are on disk when it returns."""
+        started = time.monotonic()
         written = self.store.write(arrivals, now, replaying=self._replaying)
+        self.counters.observe("trimtab_monitor_commit_seconds", [time.monotonic() - started])
+        self.counters.observe("trimtab_monitor_commit_events", [len(arrivals)])
         self.counters.add("trimtab_monitor_labels_unknown_key_total", written.unknown_keys)
         return list(written.fresh)
 

@@ -13,8 +13,9 @@ from trimtab.monitoring.deciding import Drift
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.quality import Break
 from trimtab.monitoring.store import Store
-from trimtab.monitoring.tables import LATE, findings, insert_new, labels, rows, windows
+from trimtab.monitoring.tables import LATE, add, findings, insert_new, labels, rows, windows
 from trimtab.monitoring.windows import Closed
+from trimtab.monitoring.writing import LATE_ROWS
 
 
 class WindowRecord(Struct, frozen=True):
@@ -65,7 +66,7 @@ class Records:
             found = connection.execute(question).all()
         late = [seq for seq, time in found if last and time < last[-1].end]
         if late:
-            self._assign([(seq, LATE) for seq in late])
+            self._assign([(seq, LATE) for seq in late], tally={(model, version, LATE_ROWS): len(late)})
         return [seq for seq, _ in found[len(late) :]], [time for _, time in found[len(late) :]]
 
     def open_count(self, model: str, version: str) -> int:
@@ -92,12 +93,15 @@ class Records:
                 },
             )
 
-    def _assign(self, numbers: list[tuple[int, int]], window: dict[str, Any] | None = None) -> None:
+    def _assign(
+        self, numbers: list[tuple[int, int]], window: dict[str, Any] | None = None, tally: dict[tuple[str, str, str], int] | None = None
+    ) -> None:
         put = sa.update(rows).where(rows.c.seq == sa.bindparam("s")).values(window=sa.bindparam("w"))
         with self._store.transaction() as connection:
             connection.execute(put, [{"s": seq, "w": number} for seq, number in numbers])
             if window:
                 connection.execute(sa.insert(windows), window)
+            add(connection, tally or {})
 
     def recent(self, model: str, version: str | None, count: int) -> list[WindowRecord]:
         """The newest windows of a version, or of all (None), oldest first."""
@@ -131,12 +135,12 @@ class Records:
             [msgspec.json.decode(row.features) for row in found],
             [parsed(row.prediction) for row in found],
             [parsed(row.value) for row in found],
-            sum(row.value is not None for row in found),
+            sum(row.value not in (None, b"null") for row in found),
         )
 
     def labelled(self, model: str, version: str, window: int) -> int:
-        """How many of the window's rows have a label."""
-        ours = (rows.c.model == model) & (rows.c.version == version) & (rows.c.window == window)
+        """How many of the window's rows have a label; one that says that there is none (null) is none."""
+        ours = (rows.c.model == model) & (rows.c.version == version) & (rows.c.window == window) & (labels.c.value != b"null")
         joined = rows.join(labels, (labels.c.model == rows.c.model) & (labels.c.key == rows.c.key))
         with self._store.transaction(reading=True) as connection:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(joined).where(ours)) or 0)

@@ -1,13 +1,17 @@
 """The monitor's tables. Times are seconds since 1970 (UTC), `model` is `namespace/name`, JSON is kept as bytes.
 
 A row's `window` is NULL until its window closes and LATE if it came after that; a row whose event time nobody knows
-has `time` NULL and belongs to no window.
+has `time` NULL and belongs to no window. Its `event` is the number of the arrival that brought it. A window whose rows were deleted
+(`retention.py`) says at which watermark in `cleared`.
+
+`arrivals` is what exactly-once rests on: a digest of (source, id, type) of each event, numbered as they came. `waiting` are answers
+whose request has not come. `tallies` count what was accepted, so that nobody counts rows.
 
 SQLite and PostgreSQL hold them alike; `findings` are read in the order in which they were made, which is SQLite's own `rowid` and
 on PostgreSQL a column of that name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,13 +23,13 @@ LATE = -1
 metadata = MetaData()
 _Count = BigInteger().with_variant(Integer, "sqlite")
 
-events = Table(
-    "events",
+arrivals = Table(
+    "arrivals",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("source", String, primary_key=True),
-    Column("type", String, primary_key=True),
-    sqlite_with_rowid=False,
+    Column("seq", _Count, primary_key=True, autoincrement=False),
+    Column("identity", LargeBinary, nullable=False),
+    Column("received", Float, nullable=False),
+    Index("arrivals_identity", "identity", unique=True),
 )
 rows = Table(
     "rows",
@@ -33,7 +37,7 @@ rows = Table(
     Column("seq", _Count, primary_key=True),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
-    Column("source", String, nullable=False),
+    Column("event", _Count, nullable=False),
     Column("id", String, nullable=False),
     Column("position", Integer, nullable=False),
     Column("key", String, nullable=False),
@@ -42,15 +46,14 @@ rows = Table(
     Column("features", LargeBinary, nullable=False),
     Column("prediction", LargeBinary),
     Column("window", Integer),
-    Index("rows_event", "id", "source", "position", unique=True),
+    Index("rows_event", "event", "position", unique=True),
     Index("rows_key", "model", "key"),
     Index("rows_window", "model", "version", "window", "time"),
 )
-responses = Table(
-    "responses",
+waiting = Table(
+    "waiting",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("source", String, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
     Column("received", Float, nullable=False),
     Column("predictions", LargeBinary, nullable=False),
 )
@@ -65,6 +68,14 @@ labels = Table(
     sqlite_with_rowid=False,
 )
 watermarks = Table("watermarks", metadata, Column("model", String, primary_key=True), Column("time", Float, nullable=False))
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("what", String, primary_key=True),
+    Column("count", _Count, nullable=False),
+)
 windows = Table(
     "windows",
     metadata,
@@ -78,6 +89,7 @@ windows = Table(
     Column("quality", LargeBinary),
     Column("drift", LargeBinary),
     Column("performance", LargeBinary),
+    Column("cleared", Float),
 )
 findings = Table(
     "findings",
@@ -113,6 +125,19 @@ scores = Table(
     Column("prediction", LargeBinary),
     sqlite_with_rowid=False,
 )
+
+
+def add(connection: Connection, found: Mapping[tuple[str, str, str], int]) -> None:
+    """Add to the tallies of (model, version, what)."""
+    upsert = insert(connection, tallies)
+    grown = upsert.on_conflict_do_update(
+        index_elements=["model", "version", "what"], set_={"count": tallies.c.count + upsert.excluded.count}
+    )
+    values = [
+        {"model": model, "version": version, "what": what, "count": count} for (model, version, what), count in found.items() if count
+    ]
+    if values:
+        connection.execute(grown, values)
 
 
 def moment(seconds: float) -> datetime:

@@ -10,10 +10,19 @@ from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.prometheus import Labels, render
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
+from trimtab.monitoring.writing import ANSWERED, LABELS, LATE_ROWS, ROWS, UNKNOWN, UNTIMED
 from trimtab.release import PairedLosses
 from trimtab.units import persistence
 
 MANY = 10_000
+_TALLIES = {
+    ROWS: "trimtab_monitor_rows",
+    ANSWERED: "trimtab_monitor_rows_answered",
+    UNTIMED: "trimtab_monitor_rows_without_time",
+    LATE_ROWS: "trimtab_monitor_rows_late",
+    LABELS: "trimtab_monitor_labels",
+    UNKNOWN: "trimtab_monitor_labels_without_row",
+}
 _WORST = ("performance", "concept", "covariate", "prediction")
 
 
@@ -114,24 +123,31 @@ def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: d
 
 
 def metrics(monitor: Monitor, now: datetime) -> str:
-    """Prometheus text: the counters, and gauges of rows, findings, scores and the watermark's lag."""
-    known = {(model, version.version) for model in monitor.models() for version in monitor.watched(model).versions}
-    rows: dict[Labels, float] = {}
-    for (model, version), count in monitor.store.row_counts().items():
-        key = (("model", model), ("version", version if (model, version) in known else "other"))
-        rows[key] = rows.get(key, 0.0) + count
-    lag: dict[Labels, float] = {}
-    for model in monitor.models():
-        watermark = monitor.store.watermark(model)
-        if watermark is not None:
-            lag[(("model", model),)] = (now - watermark).total_seconds()
+    """Prometheus text: counters and histograms of what came in, and gauges of rows, labels, findings, scores and the watermark's lag."""
+    watermarks, fleet = monitor.store.watermarks(), monitor.models()
     gauges: dict[str, dict[Labels, float]] = {
-        "trimtab_monitor_rows": rows,
-        "trimtab_monitor_watermark_lag_seconds": lag,
+        **_accepted(monitor),
+        "trimtab_monitor_watermark_lag_seconds": {
+            (("model", model),): (now - watermarks[model]).total_seconds() for model in fleet if model in watermarks
+        },
         "trimtab_monitor_findings": {(("kind", kind),): float(count) for kind, count in monitor.records.finding_counts().items()},
         "trimtab_monitor_scores": {(("result", result),): float(count) for result, count in monitor.scores.counts().items()},
     }
-    return render(monitor.counters.values(), gauges)
+    return render(monitor.counters, gauges)
+
+
+def _accepted(monitor: Monitor) -> dict[str, dict[Labels, float]]:
+    """What was ever accepted, by model and version of the fleet; all others are "other" together."""
+    fleet = set(monitor.models())
+    served = {(model, version.version) for model in fleet for version in monitor.watched(model).versions}
+    found: dict[str, dict[Labels, float]] = {name: {} for name in _TALLIES.values()}
+    for (model, version, what), count in monitor.store.tallies().items():
+        name = _TALLIES[what]
+        key: Labels = (("model", model if model in fleet else "other"),)
+        if version or what not in (LABELS, UNKNOWN):
+            key += (("version", version if (model, version) in served else "other"),)
+        found[name][key] = found[name].get(key, 0.0) + count
+    return found
 
 
 def _window(record: WindowRecord) -> dict[str, Any]:

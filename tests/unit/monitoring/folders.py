@@ -16,6 +16,8 @@ from trimtab.manifest import write_manifest
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
 from trimtab.monitoring.ports import Watched, WatchedVersion
+from trimtab.monitoring.store import Store
+from trimtab.monitoring.writing import ROWS
 from trimtab.schema import HOLDOUT, METRICS, PREDICTION, REFERENCE, SCHEMA, Feature, Metrics, Schema
 from trimtab.spec import Model
 
@@ -101,6 +103,11 @@ class MemoryFleet:
 
     def watched(self) -> list[Watched]:
         return self.models
+
+
+def row_counts(store: Store) -> dict[tuple[str, str], int]:
+    """How many rows of each (model, version) were accepted."""
+    return {(model, version): count for (model, version, what), count in store.tallies().items() if what == ROWS}
 
 
 def asked(number: str | int, rows: Sequence[Mapping[str, Any]], version: str = "1", name: str = "demand") -> CloudEvent:

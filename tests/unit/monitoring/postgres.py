@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -40,7 +41,7 @@ def server(bin_folder: Path) -> Iterator[str]:
             _wait(url)
             yield url
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             process.wait(30)
     finally:
         shutil.rmtree(folder)

@@ -16,7 +16,7 @@ from trimtab.monitoring.ports import SinkAnswer
 from trimtab.monitoring.server import make_app
 from trimtab.monitoring.store import Store
 
-from .folders import NOW, START, answered, asked, told
+from .folders import NOW, START, answered, asked, row_counts, told
 from .test_server import Client, many, one, renamed
 
 ROW = {"id": 1, "at": START.isoformat(), "load": 1.0}
@@ -102,7 +102,7 @@ def test_events(
     run(monitor, Rights(SEND), steps, sunk)
     if status != 202:
         again = Store(tmp_path / "monitor.db")
-        assert (again.row_counts(), sunk) == ({}, [])
+        assert (row_counts(again), sunk) == ({}, [])
         again.close()
 
 

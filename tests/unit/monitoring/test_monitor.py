@@ -18,7 +18,21 @@ from trimtab.monitoring.detectors.tabular import TabularDrift
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Watched, WatchedVersion
 
-from .folders import HOUR, NOW, START, MemoryFleet, ScipyDetector, asked, instances, labels_of, model, served, told, write_folder
+from .folders import (
+    HOUR,
+    NOW,
+    START,
+    MemoryFleet,
+    ScipyDetector,
+    asked,
+    instances,
+    labels_of,
+    model,
+    row_counts,
+    served,
+    told,
+    write_folder,
+)
 
 ID = "default/demand"
 Rows = list[dict[str, Any]]
@@ -323,5 +337,5 @@ def test_events_that_name_no_version_are_the_champions_while_it_serves_alone(
     fleet.models = [Watched(model(), version, (other,))]
     monitor.tick(NOW)
     monitor.accept(bare[2:], NOW)
-    assert monitor.store.row_counts() == {(ID, "1"): 1, (ID, ""): 1}
+    assert row_counts(monitor.store) == {(ID, "1"): 1, (ID, ""): 1}
     assert monitor.store.watermark(ID) == START + HOUR

@@ -74,7 +74,14 @@ def test_one_models_sender_cannot_touch_anothers_events(store: Store) -> None:
 
 def test_a_request_without_response_is_kept_and_counted(store: Store) -> None:
     keep(store, [asked(1, [ROW]), asked(2, [{"id": 3, "at": "soon"}])])
-    assert store.counts(ID) == {"rows": 2, "rowsWithoutAnswer": 2, "rowsWithoutTime": 1, "labels": 0, "labelsUnknownKey": 0}
+    assert store.counts(ID) == {
+        "rows": 2,
+        "rowsWithoutAnswer": 2,
+        "rowsWithoutTime": 1,
+        "rowsLate": 0,
+        "labels": 0,
+        "labelsUnknownKey": 0,
+    }
     assert store.watermark(ID) == START
 
 
