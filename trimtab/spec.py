@@ -178,6 +178,8 @@ class Monitoring(Closed, frozen=True):
     window: Window = Window()
     drift: Drift = Drift()
     performance: Performance = Performance()
+    retention: Duration = "400d"
+    """How long the rows of closed windows are kept (data time), the label delay not counted; windows and findings stay."""
 
 
 class Breaker(Closed, frozen=True):

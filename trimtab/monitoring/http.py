@@ -9,6 +9,8 @@ from trimtab.monitoring.gate import Forbidden, Unauthenticated
 from trimtab.monitoring.monitor import UnknownModel
 
 SINGLE_LIMIT = 1 << 20
+HANDLER = {"auto_decompress": False}
+"""How aiohttp is to read requests: a compressed body is refused before a byte of it is unpacked."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -16,11 +18,16 @@ class TooLarge(InvalidInput):
     """A body above its limit."""
 
 
+class Compressed(InvalidInput):
+    """A body that is compressed."""
+
+
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unauthenticated, 401),
     (Forbidden, 403),
     (UnknownModel, 404),
     (TooLarge, 413),
+    (Compressed, 415),
     (InvalidInput, 400),
     (Unavailable, 503),
 )
@@ -44,7 +51,11 @@ def _failure(status: int, sentence: str) -> web.Response:
 
 
 async def limited(request: web.Request, limit: int, what: str) -> bytes:
-    """The request's body; raises TooLarge above `limit` bytes, which are never all in memory."""
+    """The request's body; raises TooLarge above `limit` bytes, which are never all in memory, Compressed for what is not as it is."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        msg = f"the body of {what} may not be compressed, this one is {encoding[:40]!r}; send it as it is"
+        raise Compressed(msg)
     received = bytearray()
     declared = request.content_length or 0
     while declared <= limit and len(received) <= limit:

@@ -2,7 +2,9 @@
 
 A row's key and event time come from the instance's columns that the Model names. Where the instance lacks the time, it is the
 event's own; but not while replaying, when the event's own time is years from the data's: such a row, like one whose time cannot
-be read, is kept and counted without a time and can never move the watermark.
+be read, is kept and counted without a time and can never move the watermark. Unless replaying, nobody's clock is believed beyond
+what clocks do: a time more than a day after receipt or a year before it is none, the watermark is at most the receipt, and so is a
+label's time, which else would stand against every correction.
 """
 
 import hashlib
@@ -26,6 +28,7 @@ T = TypeVar("T")
 AHEAD = timedelta(days=1)
 BEHIND = timedelta(days=366)
 LARGEST = 1e100
+MOST_ROWS = 100_000
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 IDENTITY_BYTES = 2000
 KEY_BYTES = 1000
@@ -40,6 +43,20 @@ class Row(Struct, frozen=True):
     key: str
     time: float | None
     features: bytes
+
+
+class Clock(Struct, frozen=True):
+    """When an event happened by its `own` word, and when it was received, in seconds since 1970."""
+
+    own: float
+    received: float
+    replaying: bool
+
+    def believed(self, time: float | None) -> float | None:
+        """The time, unless it is none or farther from the receipt than clocks go wrong; while replaying all are believed."""
+        if time is None or self.replaying or -BEHIND.total_seconds() <= time - self.received <= AHEAD.total_seconds():
+            return time
+        return None
 
 
 class Asked(Struct, frozen=True):
@@ -80,7 +97,7 @@ Arrival = Asked | Answered | Labelled
 
 def identity(source: str, name: str, kind: str) -> bytes:
     """What tells an event from all others: 16 bytes of its source, id and type (BLAKE2b), none of which has a zero byte."""
-    return hashlib.blake2b(f"{source}\0{name}\0{kind}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(f"{source}\0{name}\0{kind}".encode(), digest_size=16).digest()
 
 
 def model_of(event: CloudEvent) -> str:
@@ -114,16 +131,27 @@ def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: b
     source = _source(event, name)
     if event.type == LABEL:
         label = data_of(event, Label)
-        value = msgspec.json.encode(label.value)
-        return Labelled(source, event.id, name, _storable(event, "the key", str(label.key), KEY_BYTES), value, _seconds(event, label.time))
+        key, known = _storable(event, "the key", str(label.key), KEY_BYTES), _seconds(event, label.time)
+        value = _label(event, label.value, model)
+        return Labelled(source, event.id, name, key, value, known if replaying else min(known, received.timestamp()))
     if event.type == RESPONSE:
         answers = _told(event, payload.answers, "predictions", "outputs")
         return Answered(source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))
     instances = _told(event, payload.rows, "instances", "inputs")
     own = _seconds(event, event.time or received)
-    rows = tuple(_row(event, index, instance, model, own, replaying) for index, instance in enumerate(instances))
+    clock = Clock(own, received.timestamp(), replaying)
+    rows = tuple(_row(event, index, instance, model, clock) for index, instance in enumerate(instances))
     said = _storable(event, "the version", event.extensions.get("trimtabversion") or version, VERSION_BYTES)
     return Asked(source, event.id, name, said, rows)
+
+
+def _label(event: CloudEvent, value: float | int | str | bool | None, model: Model) -> bytes:
+    """The value as JSON; raises InvalidInput where it can be no label of the task. None takes a label back."""
+    if model.spec.task == "regression" and value is not None and (isinstance(value, (str, bool)) or abs(value) > LARGEST):
+        found = {str: "text", bool: "a truth value"}.get(type(value), "more")
+        msg = f"event {event.id!r} of type {event.type}: a regression's label is a number of at most {LARGEST:g} or null, found {found}"
+        raise InvalidInput(msg)
+    return msgspec.json.encode(value)
 
 
 def _told(event: CloudEvent, read: Callable[[Payload], list[T] | None], *names: str) -> list[T]:
@@ -134,6 +162,9 @@ def _told(event: CloudEvent, read: Callable[[Payload], list[T] | None], *names: 
     except InvalidInput as error:
         msg = f"event {event.id!r} of type {event.type}: {error}"
         raise InvalidInput(msg) from error
+    if found is not None and len(found) > MOST_ROWS:
+        msg = f"event {event.id!r} of type {event.type}: it has {len(found):,} rows, at most {MOST_ROWS:,} are allowed"
+        raise InvalidInput(msg)
     if found is None:
         msg = f"event {event.id!r} of type {event.type}: its data has neither {' nor '.join(map(repr, names))}"
         raise InvalidInput(msg)
@@ -145,11 +176,12 @@ def overheard(
 ) -> Asked:
     """A request that nobody vouches for: no label ever joins its rows, and they move the watermark to their receipt at most."""
     name = model_of(event)
-    own = min(_seconds(event, event.time or received), received.timestamp())
+    now = received.timestamp()
+    clock = Clock(min(_seconds(event, event.time or received), now), now, replaying)
     rows = []
     for index, instance in enumerate(instances):
-        time = _time(instance, model.spec.data.time, own, replaying)
-        late = time if time is None or replaying else min(time, received.timestamp())
+        time = _time(instance, model.spec.data.time, clock)
+        late = time if time is None or replaying else min(time, now)
         key = _storable(event, "a row's key", f"kserve/{event.id}:{index}", KEY_BYTES)
         rows.append(Row(index, key, late, msgspec.json.encode(instance)))
     return Asked(overheard_source(event), event.id, name, _storable(event, "the version", version, VERSION_BYTES), tuple(rows))
@@ -167,7 +199,12 @@ def _source(event: CloudEvent, model: str) -> str:
 
 def _storable(event: CloudEvent, what: str, text: str, limit: int) -> str:
     """The text, if every database can hold and index it."""
-    if "\x00" in text or len(text.encode("utf-8", "surrogatepass")) > limit:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        msg = f"event {event.id[:80]!r}: {what} cannot be written in UTF-8"
+        raise InvalidInput(msg) from error
+    if "\x00" in text or size > limit:
         msg = f"event {event.id[:80]!r}: {what} may have at most {limit:,} bytes, and none of them zero"
         raise InvalidInput(msg)
     return text
@@ -181,25 +218,23 @@ def _seconds(event: CloudEvent, time: datetime) -> float:
         raise InvalidInput(msg) from error
 
 
-def _row(event: CloudEvent, index: int, instance: dict[str, Any], model: Model, own: float, replaying: bool) -> Row:
+def _row(event: CloudEvent, index: int, instance: dict[str, Any], model: Model, clock: Clock) -> Row:
     data = model.spec.data
     key = instance.get(data.key) if data.key else None
     name = f"{event.id}:{index}" if key is None or isinstance(key, (dict, list)) else str(key)
     return Row(
         index,
         _storable(event, "a row's key", name, KEY_BYTES),
-        _time(instance, data.time, own, replaying),
+        _time(instance, data.time, clock),
         msgspec.json.encode(instance),
     )
 
 
-def _time(instance: dict[str, Any], column: str | None, own: float, replaying: bool) -> float | None:
-    if column is None:
-        return own
-    found = instance.get(column)
-    if found is None:
-        return None if replaying else own
-    return event_time(found)
+def _time(instance: dict[str, Any], column: str | None, clock: Clock) -> float | None:
+    found = None if column is None else instance.get(column)
+    if found is not None:
+        return clock.believed(event_time(found))
+    return None if column is not None and clock.replaying else clock.believed(clock.own)
 
 
 def event_time(found: Any) -> float | None:
@@ -220,8 +255,8 @@ def event_time(found: Any) -> float | None:
 
 
 def watermark(rows: tuple[Row, ...], received: datetime, *, replaying: bool) -> float | None:
-    """The greatest event time of the rows; unless replaying, at most a day after receipt, so that no skewed clock runs ahead."""
+    """The greatest event time of the rows; unless replaying at most the receipt, so that no skewed clock runs ahead."""
     times = [row.time for row in rows if row.time is not None]
     if not times:
         return None
-    return max(times) if replaying else min(max(times), (received + AHEAD).timestamp())
+    return max(times) if replaying else min(max(times), received.timestamp())

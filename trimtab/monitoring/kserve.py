@@ -15,8 +15,8 @@ from aiohttp import web
 from trimtab.errors import InvalidInput
 from trimtab.events import BATCH, REQUEST, RESPONSE, STRUCTURED, CloudEvent, parse
 from trimtab.monitoring.commit import GroupCommit
-from trimtab.monitoring.http import SINGLE_LIMIT, errors, limited
-from trimtab.monitoring.ingest import Answered, Arrival, model_of, overheard_source
+from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, errors, limited
+from trimtab.monitoring.ingest import MOST_ROWS, Answered, Arrival, model_of, overheard_source
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.payload import Payload, answers, rows
 
@@ -37,7 +37,7 @@ def make_kserve_app(monitor: Monitor) -> web.Application:
             monitor.counters.add("trimtab_monitor_kserve_events_total", result=result)
         return web.json_response({"accepted": int(found is not None)}, status=202)
 
-    app = web.Application(middlewares=[errors])
+    app = web.Application(middlewares=[errors], handler_args=HANDLER)
     app.add_routes([web.post("/{path:.*}", logged)])
     return app
 
@@ -73,6 +73,9 @@ def read(monitor: Monitor, headers: Any, body: bytes, now: datetime) -> Arrival 
         return Answered(overheard_source(event), event.id, watched.id, tuple(msgspec.json.encode(item) for item in found))
     names = [feature.name for feature in monitor.reference(watched.champion).schema.features]
     instances = rows(content, names)
+    if len(instances or ()) > MOST_ROWS:
+        msg = f"a request may have at most {MOST_ROWS:,} rows"
+        raise InvalidInput(msg)
     return monitor.overhear(event, instances, _version(event) or watched.champion.version, now) if instances else None
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
 from trimtab.monitoring.checks import Subject, check_drift, check_quality, give_up, judge_window
 from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.due import Due
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
 from trimtab.monitoring.pairing import Scores, score
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
 from trimtab.monitoring.records import Records
 from trimtab.monitoring.reference import Reference, read_reference
+from trimtab.monitoring.retention import Retention
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.windows import close
 from trimtab.units import duration
@@ -32,6 +34,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 2
 UNJUDGED = 20
 PAIRING_SECONDS = 5.0
+NAMED = 10
+RETENTION_SECONDS = 300.0
+RETENTION_PAUSE = 0.02
 
 
 class UnknownModel(InvalidInput):
@@ -58,9 +63,13 @@ class Monitor:
         self._troubles: dict[str, str] = {}
         self._references: dict[tuple[str, str], Reference] = {}
         self._failures: dict[tuple[str, str, int], int] = {}
-        self._pool = ThreadPoolExecutor(2, "monitor")
+        self._due = Due()
+        self._unchecked: dict[str, Watched] = {}
+        self._retired = 0.0
+        self._pool = ThreadPoolExecutor(3, "monitor")
         self._rounds: dict[str, Future[None]] = {}
         self._stopping = threading.Event()
+        self._retention = Retention(self.store, lambda: not self._stopping.wait(RETENTION_PAUSE))
 
     # --- what comes in
 
@@ -69,7 +78,9 @@ class Monitor:
         if model not in self._watched:
             self._look()
         if model not in self._watched:
-            msg = f"the model {model!r} is not known here; known are {', '.join(sorted(self._watched)) or 'none'}"
+            known = sorted(self._watched)
+            more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+            msg = f"the model {model!r} is not known here; known are {', '.join(known[:NAMED]) or 'none'}{more}"
             raise UnknownModel(msg)
         return self._watched[model]
 
@@ -119,10 +130,14 @@ class Monitor:
         """One look at every model; what fails is logged and counted, and tried again at the next."""
         started = time.monotonic()
         self._guarded("fleet", self._look)
-        for watched in list(self._watched.values()):
+        for watched in self._due.of(self._watched.values(), self.store.progress(), self._troubles, started):
+            self._unchecked[watched.id] = watched
             self._guarded(watched.id, self._advance, watched)
         self._begin("drift", self._check_all)
         self._begin("pairing", self._pair_all)
+        if started >= self._retired + RETENTION_SECONDS:
+            self._retired = started
+            self._begin("retention", self._retire)
         self._guarded("findings", self._send, now)
         self.counters.add("trimtab_monitor_tick_seconds_total", time.monotonic() - started)
         self.counters.add("trimtab_monitor_ticks_total")
@@ -198,7 +213,9 @@ class Monitor:
         self.records.close(subject.id, subject.version, closed, seqs, watermark)
 
     def _check_all(self) -> None:
-        for watched in list(self._watched.values()):
+        for name, watched in list(self._unchecked.items()):
+            if self._unchecked.get(name) is watched:
+                del self._unchecked[name]
             self._guarded(watched.id, self._check, watched)
 
     def _check(self, watched: Watched) -> None:
@@ -219,6 +236,7 @@ class Monitor:
                     raise
                 log.warning("%s: window %d is left untested: %s", subject.id, record.window, error)
                 give_up(self.records, subject, record, str(error))
+            self._due.said(subject.id)
 
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:
@@ -232,11 +250,17 @@ class Monitor:
                 log.warning("finding %s was refused and is not sent again: %s", event.id, error)
             self.records.emitted(event.id, now)
 
+    def _retire(self) -> None:
+        for what, count in self._retention.round(list(self._watched.values()), datetime.now(UTC)).items():
+            self.counters.add("trimtab_monitor_deleted_total", count, what=what)
+
     # --- pairing
 
     def _pair_all(self) -> None:
+        pending = self.scores.pending()
         for watched in list(self._watched.values()):
-            self._guarded(watched.id, self._pair, watched)
+            if watched.others or watched.id in pending:
+                self._guarded(watched.id, self._pair, watched)
 
     def _pair(self, watched: Watched) -> None:
         watermark = self.store.watermark(watched.id)

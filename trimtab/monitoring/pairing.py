@@ -89,6 +89,11 @@ class Scores:
         self._store = store
         self._cursor: dict[tuple[str, str], int] = {}
 
+    def pending(self) -> set[str]:
+        """The models of which a version stood beside the champion when they were last looked at."""
+        with self._store.transaction(reading=True) as connection:
+            return set(connection.scalars(sa.select(appearances.c.model).distinct()))
+
     def appear(self, model: str, versions: list[str], watermark: datetime) -> dict[str, datetime]:
         """Note which versions stand beside the champion; returns since when (data time) each does."""
         with self._store.transaction() as connection:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,14 @@ from trimtab.events import BATCH, CANDIDATE, FINDING, LABEL, NEW_DATA, REQUEST, 
 from trimtab.monitoring import prometheus, views
 from trimtab.monitoring.commit import GroupCommit
 from trimtab.monitoring.gate import Access, Caller, Gate, about
-from trimtab.monitoring.http import SINGLE_LIMIT, Handler, errors, limited
+from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, Handler, errors, limited
 from trimtab.monitoring.ingest import Arrival
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Sink
 
 log = logging.getLogger(__name__)
 BATCH_LIMIT = 16 << 20
+LARGE_AT_ONCE = 2
 STORED = (REQUEST, RESPONSE, LABEL)
 SUNK = (FINDING, CANDIDATE, NEW_DATA)
 _VIEWS: dict[str, Callable[[Monitor, str], Any]] = {
@@ -40,7 +42,7 @@ def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5) ->
     `gate` says who may send and ask, `sink` takes the events that ask for a Release; it is called from a thread.
     """
     api = _Api(monitor, gate, sink)
-    app = web.Application(middlewares=[errors, api.authorize])
+    app = web.Application(middlewares=[errors, api.authorize], handler_args=HANDLER)
     app.add_routes(
         [
             web.post("/events", api.events),
@@ -76,6 +78,7 @@ class _Api:
         self._monitor = monitor
         self._gate = gate
         self._sink = sink
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._commit = GroupCommit(lambda arrivals: monitor.keep(arrivals, datetime.now(UTC)))
 
     @web.middleware
@@ -87,24 +90,32 @@ class _Api:
     async def events(self, request: web.Request) -> web.Response:
         """Keep or pass on the request's events; 202 once they are on disk or with the sink."""
         batched = request.content_type == BATCH
-        body = await limited(request, BATCH_LIMIT if batched else SINGLE_LIMIT, "a batch" if batched else "a single event")
         counters = self._monitor.counters
         try:
-            found = _parsed(request, body)
-            for model in dict.fromkeys(about(event) for event in found):
-                await self._gate.check(request[_CALLER], Access("create", "events", model))
-            stored = [event for event in found if event.type in STORED]
-            now = datetime.now(UTC)
-            fresh = await self._commit.keep(await asyncio.to_thread(self._read, stored, now)) if stored else []
+            body = await limited(request, BATCH_LIMIT if batched else SINGLE_LIMIT, "a batch" if batched else "a single event")
+            async with self._large if len(body) > SINGLE_LIMIT else contextlib.nullcontext():
+                found, fresh = await self._take(request, body)
         except (InvalidInput, Unavailable) as error:
             counters.add("trimtab_monitor_events_total", type="any", result="refused" if isinstance(error, InvalidInput) else "failed")
             raise
-        for event, new in zip(stored, fresh, strict=True):
+        now, lags = time.time(), []
+        for event, new in zip((event for event in found if event.type in STORED), fresh, strict=True):
             counters.add("trimtab_monitor_events_total", type=event.type, result="accepted" if new else "duplicate")
+            if new and event.time:
+                lags.append(now - aware(event.time).timestamp())
+        counters.observe("trimtab_monitor_event_lag_seconds", lags)
         for event in found:
             if event.type in SUNK:
                 await self._pass_on(event)
         return web.json_response({"accepted": len(found)}, status=202)
+
+    async def _take(self, request: web.Request, body: bytes) -> tuple[list[CloudEvent], list[bool]]:
+        """The request's events, and which of those that are stored were new; these are on disk."""
+        found, models = await asyncio.to_thread(_parsed, request.headers, body)
+        for model in models:
+            await self._gate.check(request[_CALLER], Access("create", "events", model))
+        stored = [event for event in found if event.type in STORED]
+        return found, await self._commit.keep(await asyncio.to_thread(self._read, stored, datetime.now(UTC))) if stored else []
 
     def _read(self, events: Sequence[CloudEvent], now: datetime) -> list[Arrival]:
         try:
@@ -156,12 +167,17 @@ class _Api:
         return model
 
 
-def _parsed(request: web.Request, body: bytes) -> list[CloudEvent]:
+def _parsed(headers: Mapping[str, str], body: bytes) -> tuple[list[CloudEvent], list[str]]:
+    """The events, and the models that they are about, each once."""
     try:
-        found = parse(request.headers, body)
+        found = _known(parse(headers, body))
+        return found, list(dict.fromkeys(about(event) for event in found))
     except RecursionError as error:
         msg = "the event's body is nested too deeply"
         raise InvalidInput(msg) from error
+
+
+def _known(found: list[CloudEvent]) -> list[CloudEvent]:
     for event in found:
         if event.type not in (*STORED, *SUNK):
             msg = f"event {event.id!r}: the type {event.type!r} is not known; known are {', '.join((*STORED, *SUNK))}"

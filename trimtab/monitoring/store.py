@@ -67,6 +67,15 @@ class Store:
         with self.transaction(reading=True) as connection:
             return {model: moment(time) for model, time in connection.execute(sa.select(watermarks.c.model, watermarks.c.time))}
 
+    def progress(self) -> dict[str, tuple[int, ...]]:
+        """What changes for a model whenever something new of it was kept."""
+        question = sa.select(tallies.c.model, tallies.c.count).order_by(tallies.c.model, tallies.c.version, tallies.c.what)
+        found: dict[str, tuple[int, ...]] = {}
+        with self.transaction(reading=True) as connection:
+            for model, count in connection.execute(question):
+                found[model] = (*found.get(model, ()), count)
+        return found
+
     def counts(self, model: str) -> dict[str, int]:
         """How many rows, rows without an answer, rows without a time, rows that came too late, labels, and labels whose key no row has.
 

@@ -7,7 +7,7 @@ any order: an answer that is early waits under its request's identity.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from trimtab.monitoring.ingest import Answered, Arrival, Asked, Labelled, identi
 from trimtab.monitoring.tables import add, arrivals, insert, labels, rows, tallies, waiting, watermarks
 
 CHUNK = 500
+MANY = 5000
 ROWS, ANSWERED, UNTIMED, LATE_ROWS, LABELS, UNKNOWN = "rows", "answered", "untimed", "late", "labels", "unknown"
 Item = TypeVar("Item")
 Tally = Counter[tuple[str, str, str]]
@@ -93,7 +94,7 @@ def _keep_rows(
     identities = {number: identity(item.source, item.id, item.type) for number, item in asked}
     early = _early(connection, [key for key in identities.values() if key not in answered])
     _known_now(connection, {(item.model, row.key) for _, item in asked for row in item.rows}, tally)
-    found = []
+    found: list[dict[str, Any]] = []
     for number, item in asked:
         at_once = answered.pop(identities[number], None)
         answers = at_once.predictions if at_once else early.get(identities[number], ())
@@ -112,6 +113,9 @@ def _keep_rows(
         tally[item.model, item.version, ROWS] += len(item.rows)
         tally[item.model, item.version, ANSWERED] += min(len(item.rows), len(answers))
         tally[item.model, item.version, UNTIMED] += sum(row.time is None for row in item.rows)
+        if len(found) >= MANY:
+            connection.execute(sa.insert(rows), found)
+            found = []
     if found:
         connection.execute(sa.insert(rows), found)
 

@@ -5,8 +5,7 @@ Run it as `python -m tests.unit.monitoring.process DATABASE FOLDER`; it prints i
 
 import argparse
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -29,17 +28,32 @@ def names(models: int) -> list[str]:
     return ["demand", *(f"demand-{number}" for number in range(2, models + 1))]
 
 
-@contextmanager
-def running(database: Path | str, folder: Path, *options: str, pinned: int | None = None) -> Iterator[tuple[Popen[str], int]]:
-    """A monitor's process and its port; at the end it is killed, if it still runs. `pinned` is the one processor that it may use."""
-    pin = [] if pinned is None else ["taskset", "-c", str(pinned)]
-    command = [*pin, str(ROOT / ".venv" / "bin" / "python"), "-m", __name__, str(database), str(folder), *options]
-    with Popen(command, stdout=PIPE, text=True, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            yield process, int(process.stdout.readline())
-        finally:
-            process.kill()
+class Live:
+    """A monitor's process that can be killed and started again on the same database; `pinned` is the one processor that it may use."""
+
+    def __init__(self, database: Path | str, folder: Path, *options: str, pinned: int | None = None) -> None:
+        pin = [] if pinned is None else ["taskset", "-c", str(pinned)]
+        self._command = [*pin, sys.executable, "-m", __name__, str(database), str(folder), *options]
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it listens."""
+        self.process = Popen(self._command, stdout=PIPE, text=True, cwd=ROOT)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        """`kill -9`; returns when it is gone."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def __enter__(self) -> "Live":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
 async def serve(given: argparse.Namespace) -> None:

@@ -113,17 +113,45 @@ def test_malformed_events_are_refused_with_a_sentence(event: CloudEvent, words: 
 
 
 @pytest.mark.parametrize(
-    ("ahead", "replaying", "expected"),
+    ("skew", "replaying", "time", "mark"),
     [
-        pytest.param(HOUR, False, HOUR, id="an hour ahead of receipt is believed"),
-        pytest.param(timedelta(days=900), False, timedelta(days=1), id="years ahead is held at a day"),
-        pytest.param(timedelta(days=900), True, timedelta(days=900), id="a replay may be anywhere"),
+        pytest.param(HOUR, False, HOUR, timedelta(), id="an hour ahead is the row's time, but the watermark is at the receipt"),
+        pytest.param(timedelta(days=3), False, None, -HOUR, id="days ahead is no time"),
+        pytest.param(timedelta(days=-400), False, None, -HOUR, id="more than a year ago is no time"),
+        pytest.param(timedelta(days=-30), False, timedelta(days=-30), -HOUR, id="a month ago is late, but a time"),
+        pytest.param(timedelta(days=900), True, timedelta(days=900), timedelta(days=900), id="a replay may be anywhere"),
     ],
 )
-def test_watermark_is_held_near_receipt(ahead: timedelta, replaying: bool, expected: timedelta) -> None:
-    found = arrival(asked(1, [{"at": (NOW + ahead).isoformat()}, {"at": START.isoformat()}]), model(), NOW, replaying=replaying)
+def test_a_skewed_clock_moves_no_watermark(skew: timedelta, replaying: bool, time: timedelta | None, mark: timedelta) -> None:
+    rows = [{"at": (NOW + skew).isoformat()}, {"at": (NOW - HOUR).isoformat()}]
+    found = arrival(asked(1, rows), model(), NOW, replaying=replaying)
     assert isinstance(found, Asked)
-    assert watermark(found.rows, NOW, replaying=replaying) == (NOW + expected).timestamp()
+    assert found.rows[0].time == (None if time is None else (NOW + time).timestamp())
+    assert watermark(found.rows, NOW, replaying=replaying) == (NOW + mark).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        pytest.param("5.0", "found text", id="a number as text"),
+        pytest.param(True, "found a truth value", id="a truth value"),
+        pytest.param(1e308, "found more", id="a number that cannot be squared"),
+        pytest.param(-(10**300), "found more", id="a whole number that cannot"),
+    ],
+)
+def test_what_can_be_no_label_of_a_regression_is_refused(value: object, words: str) -> None:
+    with pytest.raises(InvalidInput, match=f"a number of at most 1e\\+100 or null, {words}"):
+        arrival(told(1, value, NOW), model(), NOW, replaying=True)
+
+
+def test_a_label_from_a_clock_that_is_ahead_stands_against_no_correction() -> None:
+    found = [arrival(told(1, 5.0, NOW + timedelta(days=900)), model(), NOW, replaying=replaying) for replaying in (False, True)]
+    assert [item.time for item in found if isinstance(item, Labelled)] == [NOW.timestamp(), (NOW + timedelta(days=900)).timestamp()]
+
+
+def test_a_request_of_too_many_rows_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="it has 100,001 rows, at most 100,000 are allowed"):
+        arrival(asked(1, [{}] * 100_001), model(), NOW, replaying=True)
 
 
 def test_label_keeps_its_value_and_time() -> None:

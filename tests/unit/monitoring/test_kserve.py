@@ -158,7 +158,7 @@ def test_it_cannot_answer_or_use_up_what_an_authenticated_sender_sends(monitor: 
 
 
 def test_the_watermark_is_at_most_the_receipt(live: Monitor) -> None:
-    body = json.dumps({"instances": [{**ROW, "at": "2027-01-01T00:00:00Z"}, {"load": 1.0}]}).encode()
+    body = json.dumps({"instances": [{**ROW, "at": "2026-06-01T20:00:00Z"}, {"load": 1.0}]}).encode()
     found = read(live, headers("request", **{"Ce-Time": "2027-01-01T00:00:00Z"}), body, NOW)
     assert isinstance(found, Asked)
     assert [row.time for row in found.rows] == [NOW.timestamp()] * 2

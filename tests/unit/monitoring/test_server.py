@@ -1,23 +1,17 @@
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from aiohttp import ClientSession, test_utils
+from aiohttp import test_utils
 
 from trimtab.events import BATCH, FINDING, STRUCTURED, CloudEvent, structured
 from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
-from trimtab.monitoring.ports import SinkAnswer, WatchedVersion
+from trimtab.monitoring.ports import SinkAnswer
 from trimtab.monitoring.server import make_app
-from trimtab.monitoring.store import Store
 
 from .folders import START, answered, asked, instances, served, told
 
@@ -177,68 +171,3 @@ def test_traffic_becomes_windows_findings_and_metrics(monitor: Monitor, sent: li
         assert "trimtab_monitor_watermark_lag_seconds" in text
 
     run(monitor, steps)
-
-
-PROGRAM = """
-import asyncio, sys
-from pathlib import Path
-from aiohttp import web
-from tests.unit.monitoring.folders import MemoryFleet, ScipyDetector, WatchedVersion, model
-from trimtab.monitoring.gate import SecretGate
-from trimtab.monitoring.monitor import Monitor
-from trimtab.monitoring.ports import SinkAnswer, Watched
-from trimtab.monitoring.server import make_app
-state, folder = Path(sys.argv[1]), Path(sys.argv[2])
-fleet = MemoryFleet(Watched(model(), WatchedVersion("1", "d", folder)))
-monitor = Monitor(state / "monitor.db", fleet, ScipyDetector(), lambda _: None, replaying=True)
-app = make_app(monitor, SecretGate("a-secret-of-these-tests"), lambda _: SinkAnswer("accepted"))
-async def main():
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
-
-def test_kill_9_of_the_monitor_loses_nothing_that_was_acknowledged(tmp_path: Path, version: WatchedVersion) -> None:
-    """Batches of 20 pairs go in until the process is killed; after a restart all are sent again: each row is there once."""
-    batches = [served(instances(np.random.default_rng(n), 20, first=20 * n), first=20 * n) for n in range(40)]
-
-    async def send(port: int, kill: int | None) -> int:
-        done = 0
-        async with ClientSession() as client:
-            for batch in batches:
-                headers, body = many(*batch)
-                post = asyncio.ensure_future(client.post(f"http://127.0.0.1:{port}/events", headers={**headers, **GOOD}, data=body))
-                if kill is not None and done == 25:
-                    await asyncio.sleep(0)
-                    os.kill(kill, signal.SIGKILL)
-                try:
-                    done += (await post).status == 202
-                except OSError:
-                    break
-        return done
-
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(version.folder)]
-    rows = []
-    for killed in (True, False):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as child:
-            assert child.stdout is not None
-            port = int(child.stdout.readline())
-            done = asyncio.run(send(port, child.pid if killed else None))
-            if killed:
-                rows.append((done, stored(tmp_path)))
-            child.kill()
-    assert rows[0][0] * 20 <= rows[0][1] <= (rows[0][0] + 1) * 20
-    assert rows[0][0] >= 25
-    assert stored(tmp_path) == 800
-
-
-def stored(state: Path) -> int:
-    store = Store(state / "monitor.db")
-    counts = store.counts("default/demand")
-    store.close()
-    assert counts["rowsWithoutAnswer"] == 0
-    return counts["rows"]
