@@ -12,7 +12,7 @@ CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
+	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -80,6 +80,12 @@ simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 
 fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 in one process, a fifth of them to a real one
 	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/serving/test_fuzz.py
+
+fuzz-events: $(STAMPS)/local ## malformed events to a real monitor: CASES=10000
+	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/monitoring/test_bad_input.py
+
+bench-events: $(STAMPS)/local $(STAMPS)/detectors ## events/s into the monitor on one processor, each there once after a kill -9; both databases
+	$(BIN)/python -m tests.bench.ingest_events
 
 bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: seconds and peak memory
 	$(BIN)/python -m tests.bench.ingest

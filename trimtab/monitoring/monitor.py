@@ -84,6 +84,10 @@ class Monitor:
             raise UnknownModel(msg)
         return self._watched[model]
 
+    def knows(self, models: Sequence[str]) -> bool:
+        """Whether all are watched as far as is known without looking at the fleet."""
+        return all(model in self._watched for model in models)
+
     def models(self) -> list[str]:
         """The watched models as `namespace/name`."""
         return sorted(self._watched)

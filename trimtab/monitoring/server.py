@@ -24,6 +24,7 @@ from trimtab.monitoring.ports import Sink
 log = logging.getLogger(__name__)
 BATCH_LIMIT = 16 << 20
 LARGE_AT_ONCE = 2
+SMALL = 1 << 14
 STORED = (REQUEST, RESPONSE, LABEL)
 SUNK = (FINDING, CANDIDATE, NEW_DATA)
 _VIEWS: dict[str, Callable[[Monitor, str], Any]] = {
@@ -111,11 +112,16 @@ class _Api:
 
     async def _take(self, request: web.Request, body: bytes) -> tuple[list[CloudEvent], list[bool]]:
         """The request's events, and which of those that are stored were new; these are on disk."""
-        found, models = await asyncio.to_thread(_parsed, request.headers, body)
+        small = len(body) <= SMALL
+        found, models = _parsed(request.headers, body) if small else await asyncio.to_thread(_parsed, request.headers, body)
         for model in models:
             await self._gate.check(request[_CALLER], Access("create", "events", model))
         stored = [event for event in found if event.type in STORED]
-        return found, await self._commit.keep(await asyncio.to_thread(self._read, stored, datetime.now(UTC))) if stored else []
+        if not stored:
+            return found, []
+        at_once = small and self._monitor.knows(models)
+        now = datetime.now(UTC)
+        return found, await self._commit.keep(self._read(stored, now) if at_once else await asyncio.to_thread(self._read, stored, now))
 
     def _read(self, events: Sequence[CloudEvent], now: datetime) -> list[Arrival]:
         try:

@@ -25,8 +25,8 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def server(bin_folder: Path) -> Iterator[str]:
-    """A running server's URL; root may not run one, so that nobody does."""
+def server(bin_folder: Path, *, fsync: bool = False) -> Iterator[str]:
+    """A running server's URL; root may not run one, so that nobody does. Without `fsync` it does not wait for the disk."""
     user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     folder = Path(tempfile.mkdtemp(prefix="trimtab-pg-"))
     try:
@@ -34,7 +34,7 @@ def server(bin_folder: Path) -> Iterator[str]:
         options = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
         prepared = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "trimtab", "-E", "UTF8", "--no-sync"]
         subprocess.run(prepared, check=True, **options)  # type: ignore[call-overload]
-        settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        settings = ["-c", "listen_addresses=", "-c", f"fsync={'on' if fsync else 'off'}", "-c", f"shared_buffers={128 if fsync else 16}MB"]
         process = subprocess.Popen([str(bin_folder / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings], **options)  # type: ignore[call-overload]
         try:
             url = f"postgresql://trimtab@/postgres?host={folder}"

@@ -1,0 +1,47 @@
+import msgspec
+import pytest
+
+from trimtab.monitoring.due import LOOK_SECONDS, Due
+from trimtab.monitoring.ports import Watched, WatchedVersion
+
+from .folders import model
+
+ID = "default/demand"
+QUIET = ({ID: (1, 2)}, (), 1.0)
+
+
+@pytest.fixture
+def looked(version: WatchedVersion) -> tuple[Due, Watched]:
+    """A model that was looked at, at a clock's zero."""
+    due, watched = Due(), Watched(model(), version)
+    assert due.of([watched], {ID: (1, 2)}, (), 0.0) == [watched]
+    return due, watched
+
+
+def test_a_model_without_news_is_not_looked_at(looked: tuple[Due, Watched]) -> None:
+    due, watched = looked
+    assert due.of([watched], *QUIET) == []
+
+
+@pytest.mark.parametrize(
+    ("progress", "failed", "now"),
+    [
+        pytest.param({ID: (2, 2)}, (), 1.0, id="something of it was kept"),
+        pytest.param({ID: (1, 2)}, (ID,), 1.0, id="its last look failed"),
+        pytest.param({ID: (1, 2)}, (), LOOK_SECONDS, id="the last look was a while ago"),
+    ],
+)
+def test_news(looked: tuple[Due, Watched], progress: dict[str, tuple[int, ...]], failed: tuple[str, ...], now: float) -> None:
+    due, watched = looked
+    assert due.of([watched], progress, failed, now) == [watched]
+
+
+def test_another_champion_another_document_and_a_word_on_a_window_are_news(looked: tuple[Due, Watched]) -> None:
+    due, watched = looked
+    promoted = msgspec.structs.replace(watched, champion=WatchedVersion("2", "d", watched.versions[0].folder))
+    edited = msgspec.structs.replace(promoted, model=model(window={"rows": 50}))
+    assert due.of([promoted], *QUIET) == [promoted]
+    assert due.of([edited], *QUIET) == [edited]
+    assert due.of([edited], *QUIET) == []
+    due.said(ID)
+    assert due.of([edited], *QUIET) == [edited]
