@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ class Result(msgspec.Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     sent_again: int
+    drift_checks: int
     rows: int
     rows_expected: int
     unanswered: int
@@ -90,7 +92,7 @@ def measure(kind: str, case: Case, events: int) -> Result:
         folder = Path(name)
         version = write_folder(folder / "1")
         count = int(events * case.share) // 2
-        bodies = exchanges(count, names(case.models), time.time() - count / 1000)
+        bodies = exchanges(count, names(case.models), time.time() - count / 10)
         messages = single(bodies) if case.alone else batched(bodies, BATCH)
         with place(kind, folder) as where:
             options = ("--models", str(case.models), "--window", "5000", *case.options)
@@ -99,6 +101,7 @@ def measure(kind: str, case: Case, events: int) -> Result:
                 before, began = cpu(live), time.perf_counter()
                 spent = asyncio.run(run(live, sending, case, len(messages)))
                 seconds = time.perf_counter() - began
+                checks = tested(live)
                 used = spent + cpu(live) - (before if case.kill is None else 0.0)
             every, different, answered, identities = stored(where)
         size = (folder / "monitor.db").stat().st_size if kind == "sqlite" else None
@@ -114,6 +117,7 @@ def measure(kind: str, case: Case, events: int) -> Result:
             round(1000 * waits[len(waits) // 2], 1),
             round(1000 * waits[int(len(waits) * 0.99)], 1),
             sending.again,
+            checks,
             every,
             count,
             every - answered,
@@ -133,6 +137,13 @@ async def run(live: Live, sending: Sending, case: Case, messages: int) -> float:
         await asyncio.to_thread(live.start)
     await task
     return spent
+
+
+def tested(live: Live) -> int:
+    """How many windows' drift tests the process has begun."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{live.port}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return int(float(next((line.split()[1] for line in lines if line.startswith("trimtab_monitor_detector_runs_total ")), "0")))
 
 
 def cpu(live: Live) -> float:
@@ -158,7 +169,8 @@ def main(arguments: list[str]) -> int:
             bad |= not whole or (case.held and found.events_s < GOAL)
             rate = f"{found.events:>9,} events{found.events_s:>8,}/s, p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms"
             print(
-                f"{kind:11}{case.name:58}{rate}, {found.cpu_s:.1f} s of processor; {'each there once' if whole else 'NOT WHOLE'}",
+                f"{kind:11}{case.name:58}{rate}, {found.drift_checks} checks, {found.cpu_s:.1f} s of processor; "
+                f"{'each there once' if whole else 'NOT WHOLE'}",
                 flush=True,
             )
     OUT.parent.mkdir(parents=True, exist_ok=True)

@@ -27,12 +27,12 @@ class Message(Struct, frozen=True):
         return f"{head}content-length: {len(self.body)}\r\n\r\n".encode() + self.body
 
 
-def exchanges(count: int, models: Sequence[str], now: float, first: int = 0) -> list[bytes]:
-    """Requests of one row and their answers, each as two CloudEvents with a comma between, as a predictor's shipper makes them."""
+def exchanges(count: int, models: Sequence[str], now: float) -> list[bytes]:
+    """Requests of one row and their answers, ten a second from `now` on: two CloudEvents each, as a predictor's shipper makes them."""
     encoders = [Encoder(Identity(name, "default", "1"), Told()) for name in models]
     found = []
-    for number in range(first, first + count):
-        moment = int((now + number / 1000) * 1e9)
+    for number in range(count):
+        moment = int((now + number / 10) * 1e9)
         row = {
             "id": number,
             "at": moment / 1e9,

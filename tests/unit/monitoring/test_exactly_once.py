@@ -49,7 +49,7 @@ def test_kill_9_loses_nothing_and_doubles_nothing(
     database: str, kind: str, tmp_path: Path, version: WatchedVersion, request: pytest.FixtureRequest
 ) -> None:
     place = tmp_path / "m.db" if database == "sqlite" else request.getfixturevalue("postgres")
-    bodies = exchanges(EXCHANGES if kind == "batches" else EXCHANGES // 5, names(5), time.time() - 100)
+    bodies = exchanges(EXCHANGES if kind == "batches" else EXCHANGES // 5, names(5), time.time() - 200)
     messages, connections = (batched(bodies, 20), 2) if kind == "batches" else (single(bodies), 8)
     with Live(place, version.folder, "--models", "5") as live:
         sending = asyncio.run(killing(live, messages, connections))
