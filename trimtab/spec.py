@@ -152,13 +152,19 @@ class Window(Closed, frozen=True):
     """After how much data time a window closes, however few its rows."""
 
 
+Detector = Literal["exact", "tabular", "ks", "chi2", "fet", "cvm", "classifier", "cvm_online", "fet_online"]
+
+
 class Drift(Closed, frozen=True):
     """What counts as a moved distribution: significant, at least `effect` large, and persistent."""
 
-    detector: Literal["tabular"] = "tabular"
-    """Which tests compare a window with the version's reference."""
+    detector: Detector = "exact"
+    """Which tests compare a window with the version's reference: exact is Trimtab's own, the others are Alibi Detect's."""
+    expected_run_time: Annotated[int, Meta(ge=100, le=2_000)] = 1_000
+    """Of cvm_online and fet_online: after how many rows without drift a column may alarm wrongly, on average."""
     effect: Annotated[float, Meta(gt=0)] = 0.2
-    """The least effect that counts: Wasserstein-1 in reference standard deviations for numbers, total variation for categories."""
+    """The least effect that counts: Wasserstein-1 in reference standard deviations for numbers, total variation for categories,
+    |AUC - 0.5| for the classifier."""
     persistence: PersistenceText = "2 of 5"
     """How many of the last windows must have moved."""
 

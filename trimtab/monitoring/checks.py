@@ -9,7 +9,7 @@ from trimtab.events import Finding, finding_event
 from trimtab.monitoring.columns import comparable, labelled, predicted, table
 from trimtab.monitoring.deciding import Drift, check, lasting, level
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.effects import effects
+from trimtab.monitoring.effects import divergences, effects
 from trimtab.monitoring.findings import Where, broken, moved, worse
 from trimtab.monitoring.metric import PRIMARY
 from trimtab.monitoring.performance import Judgement, judge, kind, mature, sample
@@ -67,8 +67,9 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
         content = records.content(subject.id, subject.version, record.window)
         window = table(subject.reference.schema, content.instances, content.predictions)
         columns, left, right = comparable(subject.reference.schema, subject.reference.table, window)
-        tests = detector.test(columns, left, right)
-        drift = check(columns, tests, effects(columns, left, right), record.span_days, monitoring.drift.effect)
+        tests = detector.test(columns, left, right, monitoring.drift)
+        sizes, shown = effects(columns, left, right), divergences(columns, left, right)
+        drift = check(columns, tests, sizes, record.span_days, monitoring.drift.effect, shown)
     rule = persistence(monitoring.drift.persistence)
     before = records.before(subject.id, subject.version, record.window, rule.windows)
     history = [*(other.drift or Drift() for other in before), drift]

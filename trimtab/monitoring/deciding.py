@@ -11,7 +11,8 @@ a reference, their errors are not independent. Rows that depend on each other (s
 persistence and the effect's bound hold against it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -26,10 +27,24 @@ CEILING = 0.05
 
 
 class ColumnTest(Struct, frozen=True):
-    """A detector's word on one column."""
+    """A detector's word on one column.
+
+    `effect` is the detector's own, which then decides in place of the column's. `alarm` is said by detectors with thresholds of their
+    own, and then stands in place of a p-value under the level. `joint` is one p-value over all columns of its kind.
+    """
 
     p: float
     statistic: float
+    effect: float | None = None
+    alarm: bool | None = None
+    joint: bool = False
+
+
+class Divergence(Struct, frozen=True, rename="camel"):
+    """Two measures that people know, shown beside a column's effect; they decide nothing."""
+
+    psi: float
+    jensen_shannon: float
 
 
 class ColumnCheck(Struct, frozen=True, rename="camel"):
@@ -40,6 +55,8 @@ class ColumnCheck(Struct, frozen=True, rename="camel"):
     statistic: float
     effect: float
     moved: bool
+    psi: float | None = None
+    jensen_shannon: float | None = None
 
 
 class Drift(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -59,16 +76,29 @@ def level(span_days: float) -> float:
     return min(CEILING, DESIGN * FALSE_FINDINGS * span_days / KINDS)
 
 
-def check(columns: Sequence[Column], tests: dict[str, ColumnTest], sizes: dict[str, float], span_days: float, effect: float) -> Drift:
-    """Which columns moved; `sizes` are their effects, `effect` the least that counts (`monitoring.drift.effect`)."""
+def check(
+    columns: Sequence[Column],
+    tests: dict[str, ColumnTest],
+    sizes: dict[str, float],
+    span_days: float,
+    effect: float,
+    shown: Mapping[str, Divergence] = MappingProxyType({}),
+) -> Drift:
+    """Which columns moved; `sizes` are their effects, `effect` the least that counts (`monitoring.drift.effect`).
+
+    What is `shown` beside them decides nothing.
+    """
     budget = level(span_days)
     of_features = max(1, sum(column.of != PREDICTION for column in columns))
     of_prediction = max(1, sum(column.of == PREDICTION for column in columns))
     found = {}
     for column in columns:
-        test, size = tests[column.name], sizes[column.name]
-        bound = budget / (of_prediction if column.of == PREDICTION else of_features)
-        found[column.name] = ColumnCheck(column.of, test.p, test.statistic, size, test.p < bound and size >= effect)
+        test, other = tests[column.name], shown.get(column.name)
+        size = sizes[column.name] if test.effect is None else test.effect
+        family = 1 if test.joint else of_prediction if column.of == PREDICTION else of_features
+        significant = test.p < budget / family if test.alarm is None else test.alarm
+        divergences = (other.psi, other.jensen_shannon) if other else (None, None)
+        found[column.name] = ColumnCheck(column.of, test.p, test.statistic, size, significant and size >= effect, *divergences)
     return Drift(found, budget / of_features)
 
 

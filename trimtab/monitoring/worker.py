@@ -1,22 +1,26 @@
 """The detector worker: runs Alibi Detect in its own environment, without the right to the network (design §4).
 
-A request is one line of JSON {"reference": path, "window": path, "categories": [column, ...]} for two Arrow IPC files with the same
-float64 columns (null = missing, left out); its answer is one line {"columns": {name: {"p", "statistic"}}} or {"error": sentence}.
+A request is one line of JSON {"detector": name, "reference": path, "window": path, "categories": [column, ...], "options": {...}} for
+two Arrow IPC files with the same float64 columns (null = missing, left out); its answer is one line {"columns": {name: {"p", "statistic",
+...}}, "kept": what may come with the next request as an option} or {"error": sentence}. What is computed is in `alibi_tests.py`.
 They come on standard input and leave on standard output (the worker ends with its input), or, with `--listen PATH`, over a Unix
 socket, one request a connection: then each test is computed in a forked child, which is killed after `--timeout` seconds.
 
 It is started by `trimtab/locked.py`, which has taken the network from it before any library is imported, and works in no other way.
-This file imports nothing of Trimtab, whose libraries are newer than Alibi's.
+Nothing here imports anything of Trimtab, whose libraries are newer than Alibi's.
 """
 
 import argparse
 import errno
+import importlib.util
 import json
+import logging
 import os
 import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +49,17 @@ def columns(path: str) -> dict[str, Any]:
     return {name: table.column(name).drop_null().to_numpy().astype(np.float64) for name in table.column_names}
 
 
-def test(reference: dict[str, Any], window: dict[str, Any], categories: set[str]) -> dict[str, dict[str, float]]:
-    """Kolmogorov-Smirnov for numbers and chi-squared for categories, by TabularDrift over columns of equal length together."""
-    import numpy as np
-    from alibi_detect.cd import TabularDrift
-
-    groups: dict[tuple[int, int], list[str]] = {}
-    for name in reference:
-        groups.setdefault((len(reference[name]), len(window[name])), []).append(name)
-    found = {}
-    for names in groups.values():
-        places = {place: None for place, name in enumerate(names) if name in categories}
-        detector = TabularDrift(np.column_stack([reference[name] for name in names]), categories_per_feature=places or None)
-        answer = detector.predict(np.column_stack([window[name] for name in names]), drift_type="feature")["data"]
-        for name, p, statistic in zip(names, answer["p_val"], answer["distance"], strict=True):
-            found[name] = {"p": float(p), "statistic": float(statistic)}
+def detectors() -> dict[str, Callable[..., dict[str, dict[str, Any]]]]:
+    """What can be asked for, by name; imports Alibi, some seconds the first time."""
+    if "alibi_tests" not in sys.modules:
+        place = importlib.util.spec_from_file_location("alibi_tests", Path(__file__).with_name("alibi_tests.py"))
+        if place is None or place.loader is None:
+            msg = "alibi_tests.py is not beside worker.py"
+            raise ImportError(msg)
+        sys.modules["alibi_tests"] = importlib.util.module_from_spec(place)
+        place.loader.exec_module(sys.modules["alibi_tests"])
+        logging.getLogger("alibi_detect").setLevel(logging.ERROR)
+    found: dict[str, Callable[..., dict[str, dict[str, Any]]]] = sys.modules["alibi_tests"].DETECTORS
     return found
 
 
@@ -67,7 +67,10 @@ def answered(line: bytes | str) -> bytes:
     """The answer to a request, with its line's end."""
     try:
         request = json.loads(line)
-        found: dict[str, Any] = {"columns": test(columns(request["reference"]), columns(request["window"]), set(request["categories"]))}
+        options = request["options"]
+        sides = [columns(request[side]) for side in ("reference", "window")]
+        found: dict[str, Any] = {"columns": detectors()[request["detector"]](*sides, set(request["categories"]), options)}
+        found["kept"] = options.get("kept")
     except Exception as error:  # whoever asks must learn of any failure, whatever Alibi raised
         found = {"error": f"{type(error).__name__}: {error}"[:300]}
     return json.dumps(found).encode() + b"\n"
@@ -99,8 +102,7 @@ def forked(line: bytes, timeout: float) -> bytes:
 
 def serve(path: Path, timeout: float) -> None:
     """Answer one connection after another, for ever; whoever hangs up or sends no line in time is left."""
-    from alibi_detect.cd import TabularDrift  # noqa: F401 - once, so that no child needs the seconds
-
+    detectors()  # once, so that no child needs the seconds
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         os.umask(0o077)

@@ -67,6 +67,7 @@ def test_the_charts_mlflow_finds_in_its_image_what_its_database_and_artifacts_ne
     ("image", "touched", "again"),
     [
         pytest.param("detectors", "trimtab/monitoring/worker.py", True, id="the worker is of ours in the detectors' image"),
+        pytest.param("detectors", "trimtab/monitoring/alibi_tests.py", True, id="and what it computes"),
         pytest.param("detectors", "trimtab/locked.py", True, id="and what takes the network from it"),
         pytest.param("detectors", "trimtab/spec.py", False, id="nothing else of Trimtab is in it"),
         pytest.param("explainer", "serving/explainer/worker.py", True, id="Alibi's worker is in the explainer's image"),

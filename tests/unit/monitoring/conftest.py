@@ -8,7 +8,8 @@ import pytest
 
 from trimtab.cage import Cage
 from trimtab.events import CloudEvent
-from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.detectors.asking import caged
+from trimtab.monitoring.detectors.tabular import TabularDrift
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.store import Store

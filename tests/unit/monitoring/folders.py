@@ -78,7 +78,7 @@ def write_folder(folder: Path, seed: int = 7, rows: int = 2000, noise: float = 1
 class ScipyDetector:
     """The same tests as Alibi's TabularDrift, in this process: no seven seconds of imports for tests that are about something else."""
 
-    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+    def test(self, columns: Sequence[Column], reference: Table, window: Table, *_: object) -> dict[str, ColumnTest]:
         found = {}
         for column in columns:
             old, new = reference[column.name], window[column.name]

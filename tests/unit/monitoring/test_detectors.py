@@ -13,7 +13,8 @@ import pytest
 from trimtab.cage import Cage
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.monitoring.columns import Column, Table
-from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.detectors.asking import caged
+from trimtab.monitoring.detectors.tabular import TabularDrift
 
 from .folders import DETECTORS, ScipyDetector
 
@@ -91,7 +92,7 @@ def test_the_worker_ends_with_its_parent_even_after_kill_9() -> None:
         "import sys; from trimtab import locked\n"
         "from trimtab.cage import Cage; from trimtab.monitoring import worker\n"
         "cage = Cage('the worker', [sys.argv[1], '-I', locked.__file__, worker.__file__], 60.0)\n"
-        "try: cage.ask({'reference': 'none', 'window': 'none', 'categories': []})\n"
+        "try: cage.ask({'detector': 'ks', 'reference': 'none', 'window': 'none', 'categories': [], 'options': {}})\n"
         "except Exception: print(cage.pid, flush=True)\n"
         "input()"
     )

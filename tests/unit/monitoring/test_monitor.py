@@ -234,7 +234,7 @@ def test_findings_survive_a_sink_that_is_away_and_a_restart(
 class Absent:
     """A detector that never answers."""
 
-    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+    def test(self, columns: Sequence[Column], reference: Table, window: Table, *_: object) -> dict[str, ColumnTest]:
         msg = f"no answer for {len(columns)} columns, {len(reference)} and {len(window)}"
         raise Unavailable(msg)
 
@@ -275,7 +275,7 @@ class Slow(Absent):
         self.asked = threading.Event()
         self.closed = threading.Event()
 
-    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+    def test(self, columns: Sequence[Column], reference: Table, window: Table, *_: object) -> dict[str, ColumnTest]:
         self.asked.set()
         self.closed.wait(60)
         return super().test(columns, reference, window)

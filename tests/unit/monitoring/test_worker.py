@@ -18,11 +18,13 @@ from trimtab.cage import Cage
 from trimtab.errors import Unavailable
 from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
+from trimtab.monitoring.detectors.asking import beside
 from trimtab.monitoring.detectors.neighbour import Neighbour
-from trimtab.monitoring.detectors.tabular import TabularDrift, beside
+from trimtab.monitoring.detectors.tabular import TabularDrift
 
 from .folders import DETECTORS, ScipyDetector
 
+NOWHERE = b'{"detector": "ks", "reference": "none", "window": "none", "categories": [], "options": {}}\n'
 COLUMNS = [Column("load", "number", "load"), Column("site", "category", "site")]
 
 
@@ -62,7 +64,7 @@ def test_the_worker_beside_answers_as_scipy_does_and_again(place: Path, generato
     ("line", "words"),
     [
         pytest.param(b"no JSON\n", b"error", id="a line that is no request"),
-        pytest.param(b'{"reference": "none", "window": "none", "categories": []}\n', b"FileNotFoundError", id="files that are not there"),
+        pytest.param(NOWHERE, b"FileNotFoundError", id="files that are not there"),
         pytest.param(b"", b"", id="nothing: the worker hangs up"),
     ],
 )

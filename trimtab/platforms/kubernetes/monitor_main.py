@@ -16,7 +16,8 @@ from aiohttp import web
 
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput, Unavailable
-from trimtab.monitoring.detectors.tabular import TabularDrift, beside
+from trimtab.monitoring.detectors.asking import beside
+from trimtab.monitoring.detectors.choosing import Chosen
 from trimtab.monitoring.gate import Gate
 from trimtab.monitoring.kserve import make_kserve_app
 from trimtab.monitoring.monitor import Monitor
@@ -61,7 +62,7 @@ def run(given: argparse.Namespace) -> None:
     names = [name for name in given.watch_namespaces.split(",") if name]
     objects = KubernetesObjects(api, Namespaces(api, names) if names else None)
     folders = VersionFolders(given.data / "versions", fetcher(given.tracking_uri))
-    detector = TabularDrift(beside(given.worker), given.worker.parent)
+    detector = Chosen(beside(given.worker), given.worker.parent)
     database = os.environ.get("TRIMTAB_DATABASE_URL") or given.data / "monitor.db"
     monitor = Monitor(database, KubernetesFleet(objects, folders), detector, release_emit(objects), replaying=given.replaying)
     folders.start()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.detectors.asking import caged
+from trimtab.monitoring.detectors.choosing import Chosen
 from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.server import make_app
@@ -38,7 +39,7 @@ def main() -> None:
     state = State(given.state).existing()
     objects = SqliteObjects(state.database)
 
-    detector = TabularDrift(caged(detector_python()))
+    detector = Chosen(caged(detector_python()))
     monitor = Monitor(state.monitor_database, LocalFleet(state, objects), detector, release_emit(objects), replaying=True)
     app = make_app(monitor, SecretGate(state.secret), release_sink(objects))
     web.run_app(app, host="127.0.0.1", port=given.port, print=None, access_log=None)

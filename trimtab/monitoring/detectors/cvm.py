@@ -1,0 +1,14 @@
+"""CVMDrift of Alibi Detect: Cramér-von Mises, for numbers. Sees a small move of a whole distribution better than Kolmogorov-Smirnov."""
+
+from trimtab.monitoring.columns import Column, Table
+from trimtab.monitoring.detectors.asking import Asking
+
+
+class CVMDrift(Asking):
+    """Numbers alone: the order of a category's codes means nothing."""
+
+    name = "cvm"
+
+    def fits(self, column: Column, reference: Table, window: Table) -> bool:  # noqa: ARG002
+        """Whether it is a number."""
+        return column.kind == "number"
