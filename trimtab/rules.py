@@ -13,7 +13,7 @@ from msgspec import Struct
 from trimtab.gate_rules import GATE_RULES
 from trimtab.rule import Rule as Rule
 from trimtab.serving_rules import SERVING_RULES
-from trimtab.spec import Data, Drift, Expectation, Model, Rollout, Window
+from trimtab.spec import Data, Drift, Expectation, Model, ReferencePolicy, Rollout, Window
 from trimtab.units import duration, persistence
 
 
@@ -69,6 +69,14 @@ def _no_rollout_time(rollout: Rollout) -> bool:
 
 def _no_window_time(window: Window) -> bool:
     return _zero(window.every)
+
+
+def _least_above_rows(window: Window) -> bool:
+    return window.least is not None and window.least > window.rows
+
+
+def _no_season(reference: ReferencePolicy) -> bool:
+    return _zero(reference.season)
 
 
 def _too_many_hits(drift: Drift) -> bool:
@@ -195,6 +203,22 @@ RULES = (
         cel=_positive("every"),
         message="allowed is a duration above zero; leave it out to close windows by rows alone",
         broken=_no_window_time,
+    ),
+    Rule(
+        name="window-least",
+        on="spec.monitoring.window",
+        at="least",
+        cel="!has(self.least) || self.least <= (has(self.rows) ? self.rows : 5000)",
+        message="more rows than a window can have; allowed is at most window.rows",
+        broken=_least_above_rows,
+    ),
+    Rule(
+        name="season-zero",
+        on="spec.monitoring.reference",
+        at="season",
+        cel=_positive("season"),
+        message="allowed is a duration above zero, such as 7d where the week is the longest cycle",
+        broken=_no_season,
     ),
     Rule(
         name="persistence-hits",

@@ -144,12 +144,25 @@ class Rollout(Closed, frozen=True):
 
 
 class Window(Closed, frozen=True):
-    """When the monitor closes a window: after so many rows, or so much data time."""
+    """When the monitor closes a window: after so many rows, or so much data time, whichever is first."""
 
     rows: Annotated[int, Meta(ge=20, le=1_000_000)] = 5000
     """After how many rows a window closes."""
     every: Duration | None = None
     """After how much data time a window closes, however few its rows."""
+    least: Annotated[int, Meta(ge=20, le=1_000_000)] | None = None
+    """With fewer rows a window's drift is not judged: 100 where it is left out, or all rows of a window that has fewer."""
+    panes: Annotated[int, Meta(ge=1, le=24)] = 1
+    """In how many steps a window slides: with 4 its drift is tested anew whenever a quarter of it came, over the last four quarters."""
+
+
+class ReferencePolicy(Closed, frozen=True):
+    """Which rows of a version's reference a window is compared with, and how long it must be to know the seasons."""
+
+    seasonal: bool = False
+    """Whether only rows of the same hours of day and weekdays are, in the window's own mix, so that a cycle is not drift."""
+    season: Duration = "365d"
+    """The longest cycle of the data; moved inputs that no label speaks of are only watched while the reference spans fewer than 3."""
 
 
 Detector = Literal["exact", "tabular", "ks", "chi2", "fet", "cvm", "classifier", "cvm_online", "fet_online"]
@@ -182,6 +195,7 @@ class Monitoring(Closed, frozen=True):
     """What the monitor looks at, and how sure it must be."""
 
     window: Window = Window()
+    reference: ReferencePolicy = ReferencePolicy()
     drift: Drift = Drift()
     performance: Performance = Performance()
     retention: Duration = "400d"

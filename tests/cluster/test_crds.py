@@ -162,6 +162,8 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("steps-needed", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [])),
     ("rollout-time", "spec.rollout.maxDuration", changed(MINIMAL, "spec.rollout.maxDuration", "0h")),
     ("window-time", "spec.monitoring.window.every", changed(MINIMAL, "spec.monitoring.window.every", "0ms")),
+    ("window-least", "spec.monitoring.window.least", changed(MINIMAL, "spec.monitoring.window.least", 6000)),
+    ("season-zero", "spec.monitoring.reference.season", changed(MINIMAL, "spec.monitoring.reference.season", "0d")),
     ("persistence-hits", "spec.monitoring.drift.persistence", changed(MINIMAL, "spec.monitoring.drift.persistence", "10 of 9")),
 ]
 

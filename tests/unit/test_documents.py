@@ -125,7 +125,10 @@ BAD = {
         text(data=", key: id", spec="  serving: {capture: {redact: [name, id]}}"),
         'spec.serving.capture.redact: found ["name","id"], the monitor joins labels by the key',
     ),
-    "a text where a mapping belongs": (text(spec="  monitoring: 3"), "spec.monitoring: found 3, allowed is a mapping with window, drift"),
+    "a text where a mapping belongs": (
+        text(spec="  monitoring: 3"),
+        "spec.monitoring: found 3, allowed is a mapping with window, reference, drift",
+    ),
     "no label": (text().replace(", label: demand", ""), "spec.data.label: is missing and has no default"),
     "another kind": (text().replace("kind: Model", "kind: Pod"), "kind: found 'Pod', allowed is 'Model'"),
     "not YAML": ("a: [", "not YAML at line"),

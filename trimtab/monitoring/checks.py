@@ -3,25 +3,27 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 from msgspec import Struct
 
 from trimtab.events import Finding, finding_event
-from trimtab.monitoring.columns import comparable, labelled, predicted, table
-from trimtab.monitoring.deciding import Drift, check, lasting, level
+from trimtab.monitoring.columns import labelled, predicted, table
+from trimtab.monitoring.comparing import compare
+from trimtab.monitoring.deciding import Drift, lasting, level
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.effects import divergences, effects
 from trimtab.monitoring.findings import Where, broken, moved, worse
 from trimtab.monitoring.metric import PRIMARY
 from trimtab.monitoring.performance import Judgement, judge, kind, mature, sample
 from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
 from trimtab.monitoring.records import Content, Records, WindowRecord
 from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.windows import enough
 from trimtab.spec import Model
 from trimtab.units import duration, margin, persistence
 
 SOURCE = "/trimtab/monitor"
 BROKEN = "not tested: the window's data is broken"
-_YEAR = 365.0
+_DAY = 86_400.0
 
 
 class Subject(Struct, frozen=True):
@@ -35,7 +37,8 @@ class Subject(Struct, frozen=True):
 
     def where(self, record: WindowRecord) -> Where:
         """What a finding in this window is about."""
-        return Where(self.model, record, self.watermark, self.reference.span_days / _YEAR)
+        season = duration(self.model.spec.monitoring.reference.season).total_seconds() / _DAY
+        return Where(self.model, record, self.watermark, self.reference.span_days / season)
 
 
 def check_quality(records: Records, subject: Subject, record: WindowRecord) -> list[Finding]:
@@ -59,17 +62,10 @@ def check_quality(records: Records, subject: Subject, record: WindowRecord) -> l
 def check_drift(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> list[Finding]:
     """Test a window's columns, the version's oldest untested window; raises Unavailable where the detector cannot answer.
 
-    A window whose data spoils it is not tested: nothing may be retrained on it.
+    A window whose data spoils it is not tested: nothing may be retrained on it; one with too few rows cannot be.
     """
     monitoring = subject.model.spec.monitoring
-    drift = Drift(failed=BROKEN)
-    if not record.spoiled:
-        content = records.content(subject.id, subject.version, record.window)
-        window = table(subject.reference.schema, content.instances, content.predictions)
-        columns, left, right = comparable(subject.reference.schema, subject.reference.table, window)
-        tests = detector.test(columns, left, right, monitoring.drift)
-        sizes, shown = effects(columns, left, right), divergences(columns, left, right)
-        drift = check(columns, tests, sizes, record.span_days, monitoring.drift.effect, shown)
+    drift = _tested(records, subject, record, detector)
     rule = persistence(monitoring.drift.persistence)
     before = records.before(subject.id, subject.version, record.window, rule.windows)
     history = [*(other.drift or Drift() for other in before), drift]
@@ -79,6 +75,20 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
         if names:
             findings.append(moved(subject.where(record), drift, names, rule, _hurts(before), prediction=prediction))
     return _say(records, subject, record, "drift", drift, findings)
+
+
+def _tested(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> Drift:
+    policy = subject.model.spec.monitoring
+    panes = policy.window.panes
+    before = records.before(subject.id, subject.version, record.window, panes - 1)
+    if any(pane.spoiled for pane in (*before, record)):
+        return Drift(failed=BROKEN)
+    content = records.content(subject.id, subject.version, record.window, panes)
+    wanted = enough(policy.window)
+    if len(content.instances) < wanted:
+        return Drift(failed=f"not judged: {len(content.instances)} of {wanted} rows")
+    window = table(subject.reference.schema, content.instances, content.predictions)
+    return compare(subject.reference, window, np.array(content.times), detector, policy, record.span_days)
 
 
 def give_up(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:

@@ -7,16 +7,18 @@ performance), and a kind its part in equal parts on its columns (Bonferroni):
     level(window, column) = 0.7 * (1 / 1000) * d / 4 / columns of that kind,  at most 0.05 / columns
 
 It depends on nothing but the window, so that a decision can be reproduced. Persistence is not credited: windows of one version share
-a reference, their errors are not independent. Rows that depend on each other (seasons, autocorrelation) make this level optimistic;
-persistence and the effect's bound hold against it.
+a reference, their errors are not independent. Rows depend on each other (seasons, autocorrelation): what is held against the level is
+the p-value of `dependence.py`, which knows; the detector's own is kept beside it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
 
 from trimtab.monitoring.columns import Column
+from trimtab.monitoring.dependence import Law
 from trimtab.schema import PREDICTION
 from trimtab.units import Persistence
 
@@ -31,6 +33,8 @@ class ColumnTest(Struct, frozen=True):
 
     `effect` is the detector's own, which then decides in place of the column's. `alarm` is said by detectors with thresholds of their
     own, and then stands in place of a p-value under the level. `joint` is one p-value over all columns of its kind.
+    `law` is what the statistic follows where rows are independent; None: the usual one of the column's kind, Kolmogorov's or
+    chi-square. `adjusted` is the p-value where they are not, and `rows` what the window's are then worth; None: they are.
     """
 
     p: float
@@ -38,6 +42,14 @@ class ColumnTest(Struct, frozen=True):
     effect: float | None = None
     alarm: bool | None = None
     joint: bool = False
+    law: Law | None = None
+    adjusted: float | None = None
+    rows: float | None = None
+
+    @property
+    def deciding(self) -> float:
+        """The p-value that decides."""
+        return self.p if self.adjusted is None else self.adjusted
 
 
 class Divergence(Struct, frozen=True, rename="camel"):
@@ -48,7 +60,10 @@ class Divergence(Struct, frozen=True, rename="camel"):
 
 
 class ColumnCheck(Struct, frozen=True, rename="camel"):
-    """One column of one window: what was measured, and whether it counts as moved."""
+    """One column of one window: what was measured, and whether it counts as moved.
+
+    `p` is the detector's own, `adjusted` the one that decided; `rows` is how many independent rows the window was worth.
+    """
 
     of: str
     p: float
@@ -57,14 +72,25 @@ class ColumnCheck(Struct, frozen=True, rename="camel"):
     moved: bool
     psi: float | None = None
     jensen_shannon: float | None = None
+    adjusted: float | None = None
+    rows: float | None = None
+
+    @property
+    def deciding(self) -> float:
+        """The p-value that decided."""
+        return self.p if self.adjusted is None else self.adjusted
 
 
 class Drift(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A window's drift check; `failed` says why there is none. `level` is what each feature's p-value was held against."""
+    """A window's drift check; `failed` says why there is none. `level` is what each feature's p-value was held against.
+
+    `note` says what was not known and had to be assumed.
+    """
 
     columns: dict[str, ColumnCheck] = {}
     level: float = 0.0
     failed: str = ""
+    note: str = ""
 
     def moved(self, *, prediction: bool) -> dict[str, ColumnCheck]:
         """The columns that moved, of the prediction or of the features."""
@@ -83,10 +109,11 @@ def check(
     span_days: float,
     effect: float,
     shown: Mapping[str, Divergence] = MappingProxyType({}),
+    note: str = "",
 ) -> Drift:
     """Which columns moved; `sizes` are their effects, `effect` the least that counts (`monitoring.drift.effect`).
 
-    What is `shown` beside them decides nothing.
+    What is `shown` beside them decides nothing; `note` says what had to be assumed.
     """
     budget = level(span_days)
     of_features = max(1, sum(column.of != PREDICTION for column in columns))
@@ -96,10 +123,11 @@ def check(
         test, other = tests[column.name], shown.get(column.name)
         size = sizes[column.name] if test.effect is None else test.effect
         family = 1 if test.joint else of_prediction if column.of == PREDICTION else of_features
-        significant = test.p < budget / family if test.alarm is None else test.alarm
+        significant = test.deciding < budget / family if test.alarm is None else test.alarm
         divergences = (other.psi, other.jensen_shannon) if other else (None, None)
-        found[column.name] = ColumnCheck(column.of, test.p, test.statistic, size, significant and size >= effect, *divergences)
-    return Drift(found, budget / of_features)
+        moved = significant and size >= effect
+        found[column.name] = ColumnCheck(column.of, test.p, test.statistic, size, moved, *divergences, test.adjusted, test.rows)
+    return Drift(found, budget / of_features, note=note)
 
 
 def persistent(hits: Sequence[bool], rule: Persistence) -> bool:
@@ -115,3 +143,19 @@ def lasting(history: Sequence[Drift], rule: Persistence, *, prediction: bool) ->
     moved = [set(drift.moved(prediction=prediction)) for drift in history]
     found = [name for name in newest if persistent([name in names for names in moved], rule)]
     return sorted(found, key=lambda name: -newest[name].effect)
+
+
+def window_p(drift: Drift) -> float:
+    """One p-value for the whole window: its columns' smallest, times their number (Bonferroni); 1 where nothing was tested."""
+    found = [check.deciding for check in drift.columns.values() if not math.isnan(check.deciding)]
+    return min(1.0, len(found) * min(found)) if found else 1.0
+
+
+def fleet_fdr(p: Mapping[str, float], rate: float = CEILING) -> list[str]:
+    """The models, by their windows' p-values, that stand out of the fleet, smallest first (Benjamini and Hochberg, 1995).
+
+    Of those named a share of at most `rate` is expected to be there by chance. It informs; no single model's decision uses it.
+    """
+    ordered = sorted(p, key=lambda model: p[model])
+    passed = [rank for rank, model in enumerate(ordered, 1) if p[model] <= rate * rank / len(ordered)]
+    return ordered[: max(passed, default=0)]

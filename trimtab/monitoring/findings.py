@@ -52,9 +52,14 @@ def moved(where: Where, drift: Drift, names: Sequence[str], rule: Persistence, h
     what = "the predictions" if prediction else f"{len(names)} of the inputs, {names[0]!r} the most,"
     sentence = (
         f"{what} of version {where.record.version} moved from the reference in {rule.hits} of {rule.windows} windows: "
-        f"effect {first.effect:.2f} with p = {first.p:.1g} in window {where.record.window}"
+        f"effect {first.effect:.2f} with p = {first.deciding:.1g} in window {where.record.window}"
     )
-    evidence = {"columns": msgspec.to_builtins(checks), "level": drift.level, "persistence": f"{rule.hits} of {rule.windows}"}
+    evidence = {
+        "columns": msgspec.to_builtins(checks),
+        "level": drift.level,
+        "note": drift.note,
+        "persistence": f"{rule.hits} of {rule.windows}",
+    }
     return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts)
 
 

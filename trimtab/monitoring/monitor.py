@@ -27,7 +27,7 @@ from trimtab.monitoring.records import Records
 from trimtab.monitoring.reference import Reference, read_reference
 from trimtab.monitoring.retention import Retention
 from trimtab.monitoring.store import Store
-from trimtab.monitoring.windows import close
+from trimtab.monitoring.windows import close, pane
 from trimtab.units import duration
 
 log = logging.getLogger(__name__)
@@ -208,12 +208,12 @@ class Monitor:
                 self._report(judge_window(self.records, subject, record)[1])
 
     def _close_windows(self, subject: Subject) -> None:
-        window = subject.model.spec.monitoring.window
-        if window.every is None and self.records.open_count(subject.id, subject.version) < window.rows:
+        rows, every = pane(subject.model.spec.monitoring.window)
+        if every is None and self.records.open_count(subject.id, subject.version) < rows:
             return
         seqs, times = self.records.open_rows(subject.id, subject.version)
         watermark = subject.watermark.timestamp()
-        closed = close(times, watermark, window.rows, duration(window.every) if window.every else None)
+        closed = close(times, watermark, rows, every)
         self.records.close(subject.id, subject.version, closed, seqs, watermark)
 
     def _check_all(self) -> None:

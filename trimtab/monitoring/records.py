@@ -43,12 +43,13 @@ class WindowRecord(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """A window's rows in event-time order: instances, predictions and labels as parsed JSON (None where there is none)."""
+    """A window's rows in event-time order: instances, predictions and labels as parsed JSON (None where there is none), event times."""
 
     instances: list[dict[str, Any]]
     predictions: list[Any]
     labels: list[Any]
     labelled: int
+    times: list[float]
 
 
 class Records:
@@ -124,11 +125,12 @@ class Records:
         with self._store.transaction(reading=True) as connection:
             return [_window(row) for row in connection.execute(question)][::-1]
 
-    def content(self, model: str, version: str, window: int) -> Content:
-        """The window's rows with their labels."""
-        ours = (rows.c.model == model) & (rows.c.version == version) & (rows.c.window == window)
+    def content(self, model: str, version: str, window: int, panes: int = 1) -> Content:
+        """The window's rows with their labels; with `panes` also those of the windows before it, so many in all."""
+        these = rows.c.window.between(max(0, window - panes + 1), window)
+        ours = (rows.c.model == model) & (rows.c.version == version) & these
         joined = rows.outerjoin(labels, (labels.c.model == rows.c.model) & (labels.c.key == rows.c.key))
-        question = sa.select(rows.c.features, rows.c.prediction, labels.c.value).select_from(joined).where(ours)
+        question = sa.select(rows.c.features, rows.c.prediction, labels.c.value, rows.c.time).select_from(joined).where(ours)
         with self._store.transaction(reading=True) as connection:
             found = connection.execute(question.order_by(rows.c.time, rows.c.seq)).all()
         return Content(
@@ -136,6 +138,7 @@ class Records:
             [parsed(row.prediction) for row in found],
             [parsed(row.value) for row in found],
             sum(row.value not in (None, b"null") for row in found),
+            [row.time for row in found],
         )
 
     def labelled(self, model: str, version: str, window: int) -> int:

@@ -1,5 +1,6 @@
 """A version's own reference, read once from its folder: what its windows are compared with (design §8)."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,21 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from trimtab.errors import InvalidInput
-from trimtab.monitoring.columns import Floats, Table, labelled, predicted, table
+from trimtab.monitoring.columns import Column, Floats, Table, labelled, predicted, table
+from trimtab.monitoring.dependence import Dependence, Ints, blocks, measure
 from trimtab.monitoring.ingest import event_time
+from trimtab.monitoring.seasons import cells
 from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, Schema, read_metrics, read_schema
 
 _DAY = 86_400.0
+_STEP = 1.02
 
 
 class Reference(Struct, frozen=True):
-    """A version's schema, metrics and sample; `truth` and `answers` are the holdout's labels and predictions in time order.
+    """A version's schema, metrics and sample, in time order; `truth` and `answers` are the holdout's labels and predictions.
 
-    A version that was fitted on all rows has seen the holdout's labels: the answers are then its twin's, who had not.
+    A version that was fitted on all rows has seen the holdout's labels: the answers are then its twin's, who had not. `times` are the
+    rows' event times in seconds since 1970, NaN where unknown.
     """
 
     schema: Schema
@@ -30,6 +35,24 @@ class Reference(Struct, frozen=True):
     answers: Floats
     span_days: float
     rows: int
+    times: Floats
+    cached: dict[tuple[str, int, bool], Dependence] = {}
+
+    def length(self, span: float) -> int:
+        """The class of windows, 2% wide, that a span in seconds falls into."""
+        return round(math.log(max(span, 60.0), _STEP))
+
+    def blocks(self, length: int) -> Ints:
+        """The block of each row (rows,), as long as a window of that class."""
+        return blocks(self.times, _STEP**length)
+
+    def dependence(self, column: Column, values: Floats, length: int, seasonal: bool) -> Dependence:
+        """How windows of that class are apart in a column, `values` being the reference's; measured once."""
+        key = (column.name, length, seasonal)
+        if key not in self.cached:
+            seasons = cells(self.times, self.times) if seasonal else None
+            self.cached[key] = measure(values, column.kind, self.blocks(length), seasons)
+        return self.cached[key]
 
 
 def read_reference(folder: Path) -> Reference:
@@ -58,6 +81,7 @@ def read_reference(folder: Path) -> Reference:
         answers=predicted(schema, [columns[VALIDATION if VALIDATION in columns else PREDICTION][place] for place in held]),
         span_days=float(known.max() - known.min()) / _DAY if len(known) else 0.0,
         rows=len(rows),
+        times=times[order],
     )
 
 

@@ -2,6 +2,7 @@
 
 A window is consecutive rows, in event-time order, that one champion served. It closes after so many rows or so much data
 time, whichever is first, and only when the watermark has left it behind by a small allowance for rows that come out of order.
+A sliding window is closed in panes (Li et al., 2005): each is stored once, and what is tested is the last so many of them together.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,10 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from trimtab.spec import Window
+from trimtab.units import duration
+
+FEWEST_ROWS = 100
 MINIMUM_LATENESS = 60.0
 LATENESS_SHARE = 0.02
 
@@ -22,10 +27,21 @@ class Closed(Struct, frozen=True):
     stop: int
 
 
+def pane(window: Window) -> tuple[int, timedelta | None]:
+    """The rows and the data time after which a pane of the Model's `monitoring.window` closes."""
+    every = duration(window.every) / window.panes if window.every else None
+    return -(-window.rows // window.panes), every
+
+
+def enough(window: Window) -> int:
+    """The fewest rows that a window is tested with: `least`, or 100 where that is left out, and never more than it can have."""
+    return min(window.rows, FEWEST_ROWS if window.least is None else window.least)
+
+
 def close(times: Sequence[float], watermark: float, rows: int, every: timedelta | None) -> list[Closed]:
     """The windows that can be closed over rows at `times` (ascending, seconds), of which none is in a window yet.
 
-    `rows` and `every` are the Model's `monitoring.window`. A window is left behind when the watermark is past its end by 2% of
+    `rows` and `every` are a pane's. A window is left behind when the watermark is past its end by 2% of
     its span, at least a minute; one by `every` ends with its period, whose begin is a whole number of periods since 1970.
     """
     found: list[Closed] = []

@@ -93,11 +93,11 @@ def test_a_model_that_trimtab_did_not_fit_is_judged_itself(tmp_path: Path) -> No
     assert found.candidate == pytest.approx(metrics("regression", labels(table.slice(400)), predict(tmp_path / "model", table.slice(400))))
 
 
-def test_the_sample_is_at_most_2000_rows_of_all_times(tmp_path: Path) -> None:
-    reference = pq.read_table(Made(tmp_path / "one", 2600, of=2600).folder / "reference.parquet")
+def test_the_sample_is_at_most_10000_rows_of_all_times(tmp_path: Path) -> None:
+    reference = pq.read_table(Made(tmp_path / "one", 13_000, of=13_000).folder / "reference.parquet")
     times = reference.column("at").to_pylist()
-    assert (len(times), times == sorted(times)) == (2000, True)
-    assert 320 < sum(reference.column("__holdout").to_pylist()) < 480
+    assert (len(times), times == sorted(times)) == (10_000, True)
+    assert 1800 < sum(reference.column("__holdout").to_pylist()) < 2200
 
 
 def test_the_metrics_file_says_what_the_evaluation_found(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """How the detector worker is asked, whichever of Alibi's detectors is meant: two Arrow files, one request, one answer."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from trimtab.errors import Unavailable
 from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
+from trimtab.monitoring.dependence import Law
 from trimtab.monitoring.detectors import DEFAULT
 from trimtab.monitoring.detectors.exact import Exact
 from trimtab.monitoring.detectors.neighbour import Neighbour
@@ -41,6 +43,8 @@ class Asking:
     """
 
     name = ""
+    laws: Mapping[str, Law] = MappingProxyType({})
+    """What the statistic of a kind of column follows, where it is not Kolmogorov's law or chi-square's."""
 
     def __init__(self, asked: Worker, folder: Path | None = None) -> None:
         self._worker = asked
@@ -83,7 +87,8 @@ class Asking:
         if set(found) != {column.name for column in columns}:
             msg = f"the detector worker answered for {len(found)} of {len(columns)} columns"
             raise Unavailable(msg)
-        return {name: ColumnTest(**test) for name, test in found.items()}, answer.get("kept")
+        laws = {column.name: self.laws.get(column.kind) for column in columns}
+        return {name: ColumnTest(**test, law=laws[name]) for name, test in found.items()}, answer.get("kept")
 
 
 def is_binary(column: Column, reference: Table, window: Table) -> bool:

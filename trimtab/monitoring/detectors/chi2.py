@@ -1,6 +1,7 @@
 """ChiSquareDrift of Alibi Detect: chi-squared over categories, and over a number's cells."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class ChiSquareDrift(Asking):
     """Categories as they are; a number by the reference's tenths, or by its values where it has at most ten."""
 
     name = "chi2"
+    laws = MappingProxyType({"number": "normal"})
 
     def asked(self, columns: Sequence[Column], reference: Table, window: Table, drift: Drift) -> dict[str, ColumnTest]:  # noqa: ARG002
         """What the worker says of the cells."""

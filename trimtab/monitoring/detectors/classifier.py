@@ -1,6 +1,7 @@
 """ClassifierDrift of Alibi Detect: do boosted trees tell the window's rows from the reference's? It sees what no single column shows."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class ClassifierDrift(Asking):
     """
 
     name = "classifier"
+    laws = MappingProxyType({"number": "normal", "category": "normal"})
 
     def asked(self, columns: Sequence[Column], reference: Table, window: Table, drift: Drift) -> dict[str, ColumnTest]:  # noqa: ARG002
         """What the worker says, of the inputs and of the prediction."""

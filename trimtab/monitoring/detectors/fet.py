@@ -1,6 +1,7 @@
 """FETDrift of Alibi Detect: Fisher's exact test, for columns of two values. Exact for few rows and rare values."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
@@ -12,6 +13,7 @@ class FETDrift(Asking):
     """Columns with just two values, both of them in the reference; for more and for fewer of the larger."""
 
     name = "fet"
+    laws = MappingProxyType({"number": "normal", "category": "normal"})
 
     def fits(self, column: Column, reference: Table, window: Table) -> bool:
         """Whether it has just two values."""

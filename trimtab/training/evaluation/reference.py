@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-REFERENCE_ROWS = 2000
+REFERENCE_ROWS = 10_000
 
 
 def write_reference(out: Path, table: "pa.Table", schema: Schema, served: Path, held: "np.ndarray[Any, Any]", seed: int) -> "pa.Table":
-    """Write a sample of at most 2,000 rows in the order of time, and return it.
+    """Write a sample of at most 10,000 rows in the order of time, and return it.
 
     Beside the rows are the prediction of the model in `served`, whether the row is of the holdout, and for those what the twin said:
     `held` has its predictions of the last `len(held)` rows of the table.

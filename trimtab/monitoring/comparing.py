@@ -1,0 +1,97 @@
+"""One window against its version's reference: which rows of it are compared, what the detector's words are worth, what moved."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import structs
+
+from trimtab.monitoring.columns import Column, Floats, Table, comparable
+from trimtab.monitoring.deciding import ColumnTest, Drift, check
+from trimtab.monitoring.dependence import LEAST_BLOCKS, Dependence, adjusted
+from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.effects import divergences, effects
+from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.seasons import Alike, alike
+from trimtab.spec import Monitoring
+
+_DAY = 86_400.0
+
+
+def compare(reference: Reference, window: Table, times: Floats, detector: Detector, policy: Monitoring, span_days: float) -> Drift:
+    """What moved in a window whose rows have these event times; it may spend what `span_days` of data time have.
+
+    Raises Unavailable where the detector cannot answer.
+    """
+    columns, left, right = comparable(reference.schema, reference.table, window)
+    like = seasonal(reference, times, policy)
+    drawn = left if like is None else {name: values[like.places] for name, values in left.items()}
+    span = float(times.max() - times.min()) if len(times) else 0.0
+    tests, note = weigh(reference, columns, detector.test(columns, drawn, right, policy.drift), left, right, span, like)
+    if policy.reference.seasonal and like is None:
+        note = f"the reference has no times, so none of its rows are known to be of the window's hours; {note}"
+    sizes, shown = effects(columns, drawn, right), divergences(columns, drawn, right)
+    return check(columns, tests, sizes, span_days, policy.drift.effect, shown, note)
+
+
+def seasonal(reference: Reference, times: Floats, policy: Monitoring) -> Alike | None:
+    """The rows of the window's own hours and weekdays; None where all are compared."""
+    return alike(reference.times, times) if policy.reference.seasonal and np.isfinite(reference.times).any() else None
+
+
+def weigh(
+    reference: Reference,
+    columns: Sequence[Column],
+    tests: dict[str, ColumnTest],
+    left: Table,
+    right: Table,
+    span: float,
+    like: Alike | None,
+) -> tuple[dict[str, ColumnTest], str]:
+    """The tests with the p-values that hold though rows depend on each other, and what had to be assumed for them.
+
+    `left` is the reference before any of its rows were chosen, `span` the window's length in seconds. A test of all columns together is
+    given the dependence of the most dependent one.
+    """
+    length = reference.length(span)
+    known = {
+        column.name: _kept(reference.dependence(column, left[column.name], length, like is not None), reference, length, like)
+        for column in columns
+        if column.name in left
+    }
+    most = max(known.values(), key=lambda one: max(one.directions), default=None)
+    found = dict(tests)
+    for column in columns:
+        dependence = most if tests[column.name].joint else known.get(column.name, most)
+        if dependence is not None:
+            old, new = (side.get(column.name, next(iter(side.values()))) for side in (left, right))
+            found[column.name] = _weighed(column, tests[column.name], old, new, dependence, like)
+    return found, _note([one for one in known.values() if not one.known], span)
+
+
+def _kept(dependence: Dependence, reference: Reference, length: int, like: Alike | None) -> Dependence:
+    """The dependence where only some blocks of the reference lend rows: less of it averages out."""
+    if like is None or not dependence.known:
+        return dependence
+    ids = reference.blocks(length)
+    shares = np.bincount(ids[ids >= 0], like.weights[ids >= 0])
+    kept = dependence.kept * dependence.blocks * float((shares**2).sum())
+    return Dependence(dependence.directions, min(1.0, max(dependence.kept, kept)), dependence.freedom, dependence.blocks)
+
+
+def _weighed(column: Column, test: ColumnTest, old: Floats, new: Floats, dependence: Dependence, like: Alike | None) -> ColumnTest:
+    compared, rows = int((~np.isnan(old)).sum()), int((~np.isnan(new)).sum())
+    law = test.law or ("chi2" if column.kind == "category" else "kolmogorov")
+    free = max(1, len(np.union1d(old, new)) - 1) if law == "chi2" else 1
+    worth = None if like is None else like.rows * compared / len(old)
+    found = adjusted(law, test.p, test.statistic, rows, compared, dependence, effective=worth, free=free)
+    return structs.replace(test, adjusted=found.p, rows=found.rows)
+
+
+def _note(unknown: Sequence[Dependence], span: float) -> str:
+    if not unknown:
+        return ""
+    count = min(one.blocks for one in unknown)
+    return (
+        f"the reference has {count} stretches as long as the window ({span / _DAY:.3g} days), fewer than {LEAST_BLOCKS} that are "
+        f"independent, so how windows differ by themselves had to be assumed: this one counts as at most 100 independent rows"
+    )
