@@ -12,7 +12,8 @@ CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation clean
+	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation \
+	simulate-monitoring clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -77,6 +78,9 @@ check-diff: generate ## generated files are fresh
 
 simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 	$(BIN)/python tests/simulation/judge.py
+
+simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring
 
 fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 in one process, a fifth of them to a real one
 	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/serving/test_fuzz.py

@@ -10,11 +10,19 @@ from trimtab.monitoring.deciding import ColumnTest, Drift, check
 from trimtab.monitoring.dependence import LEAST_BLOCKS, Dependence, adjusted
 from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.effects import divergences, effects
-from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.reference import Length, Reference, length
 from trimtab.monitoring.seasons import Alike, alike
-from trimtab.spec import Monitoring
+from trimtab.spec import Monitoring, Window
+from trimtab.units import duration
 
 _DAY = 86_400.0
+
+
+def length_of(times: Floats, window: Window) -> Length:
+    """How long a window of rows at these times is: the policy's period, unless its rows filled it earlier."""
+    if window.every and window.panes == 1 and len(times) < window.rows:
+        return Length(duration(window.every).total_seconds(), aligned=True)
+    return length(float(times.max() - times.min()) if len(times) else 0.0)
 
 
 def compare(reference: Reference, window: Table, times: Floats, detector: Detector, policy: Monitoring, span_days: float) -> Drift:
@@ -25,8 +33,8 @@ def compare(reference: Reference, window: Table, times: Floats, detector: Detect
     columns, left, right = comparable(reference.schema, reference.table, window)
     like = seasonal(reference, times, policy)
     drawn = left if like is None else {name: values[like.places] for name, values in left.items()}
-    span = float(times.max() - times.min()) if len(times) else 0.0
-    tests, note = weigh(reference, columns, detector.test(columns, drawn, right, policy.drift), left, right, span, like)
+    lasted = length_of(times, policy.window)
+    tests, note = weigh(reference, columns, detector.test(columns, drawn, right, policy.drift), left, right, lasted, like)
     if policy.reference.seasonal and like is None:
         note = f"the reference has no times, so none of its rows are known to be of the window's hours; {note}"
     sizes, shown = effects(columns, drawn, right), divergences(columns, drawn, right)
@@ -44,17 +52,16 @@ def weigh(
     tests: dict[str, ColumnTest],
     left: Table,
     right: Table,
-    span: float,
+    lasted: Length,
     like: Alike | None,
 ) -> tuple[dict[str, ColumnTest], str]:
     """The tests with the p-values that hold though rows depend on each other, and what had to be assumed for them.
 
-    `left` is the reference before any of its rows were chosen, `span` the window's length in seconds. A test of all columns together is
+    `left` is the reference before any of its rows were chosen, `lasted` the window's length. A test of all columns together is
     given the dependence of the most dependent one.
     """
-    length = reference.length(span)
     known = {
-        column.name: _kept(reference.dependence(column, left[column.name], length, like is not None), reference, length, like)
+        column.name: _kept(reference.dependence(column, left[column.name], lasted, seasonal=like is not None), reference, lasted, like)
         for column in columns
         if column.name in left
     }
@@ -65,14 +72,14 @@ def weigh(
         if dependence is not None:
             old, new = (side.get(column.name, next(iter(side.values()))) for side in (left, right))
             found[column.name] = _weighed(column, tests[column.name], old, new, dependence, like)
-    return found, _note([one for one in known.values() if not one.known], span)
+    return found, _note([one for one in known.values() if not one.known], lasted)
 
 
-def _kept(dependence: Dependence, reference: Reference, length: int, like: Alike | None) -> Dependence:
+def _kept(dependence: Dependence, reference: Reference, lasted: Length, like: Alike | None) -> Dependence:
     """The dependence where only some blocks of the reference lend rows: less of it averages out."""
     if like is None or not dependence.known:
         return dependence
-    ids = reference.blocks(length)
+    ids = reference.blocks(lasted)
     shares = np.bincount(ids[ids >= 0], like.weights[ids >= 0])
     kept = dependence.kept * dependence.blocks * float((shares**2).sum())
     return Dependence(dependence.directions, min(1.0, max(dependence.kept, kept)), dependence.freedom, dependence.blocks)
@@ -87,11 +94,11 @@ def _weighed(column: Column, test: ColumnTest, old: Floats, new: Floats, depende
     return structs.replace(test, adjusted=found.p, rows=found.rows)
 
 
-def _note(unknown: Sequence[Dependence], span: float) -> str:
+def _note(unknown: Sequence[Dependence], lasted: Length) -> str:
     if not unknown:
         return ""
     count = min(one.blocks for one in unknown)
     return (
-        f"the reference has {count} stretches as long as the window ({span / _DAY:.3g} days), fewer than {LEAST_BLOCKS} that are "
+        f"the reference has {count} stretches as long as the window ({lasted.seconds / _DAY:.3g} days), fewer than {LEAST_BLOCKS} that are "
         f"independent, so how windows differ by themselves had to be assumed: this one counts as at most 100 independent rows"
     )

@@ -20,8 +20,8 @@ square root of the same design effect.
 A share of it that is no larger than the sampling error of its own estimate cannot be told from none, so r is at least that.
 
 r is itself an estimate from few blocks, and the levels are small: the deviate is held against Student's t with the blocks' degrees of
-freedom, more where independent rows explain most of the variance (Satterthwaite). With fewer than LEAST_BLOCKS independent blocks r cannot be
-told; then it is taken as its upper bound and at least ASSUMED, as if a window held no more than 100 independent rows.
+freedom, more where independent rows explain most of the variance (Satterthwaite). With fewer than LEAST_BLOCKS independent blocks r
+cannot be told; then it is taken as its upper bound and at least ASSUMED, as if a window held no more than 100 independent rows.
 
 A block bootstrap (Kuensch 1989) of the same reference cannot do this: with blocks as long as a window it has no more different windows
 than blocks, so no p below one in their number, where the budget asks for one in 50,000. `docs/evidence/monitoring.md` has both.
@@ -32,9 +32,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
-from scipy.stats import chi2, norm
-from scipy.stats import t as student
+from scipy.special import chdtrc, chdtri, kolmogorov, ndtr, ndtri, stdtr
 
 from trimtab.monitoring.columns import Floats
 
@@ -73,10 +71,11 @@ class Adjusted(Struct, frozen=True):
     rows: float
 
 
-def blocks(times: Floats, span: float) -> Ints:
+def blocks(times: Floats, span: float, *, aligned: bool = False) -> Ints:
     """The block of each row (rows,), by event times in seconds: blocks of equal length, at least `span`; -1 where the time is NaN.
 
-    All are -1 where the times span less than two blocks.
+    `aligned` ones begin at whole numbers of spans since 1970, as windows by time do: days are told apart only by whole days. All are
+    -1 where the times span less than two blocks.
     """
     known = np.isfinite(times)
     found = np.full(len(times), -1, dtype=np.int64)
@@ -84,7 +83,9 @@ def blocks(times: Floats, span: float) -> Ints:
         return found
     first, last = float(times[known].min()), float(times[known].max())
     count = int((last - first) // span) if span > 0 else 0
-    if count >= 2:
+    if count >= 2 and aligned:
+        found[known] = (times[known] // span - first // span).astype(np.int64)
+    elif count >= 2:
         found[known] = np.minimum((times[known] - first) / (last - first) * count, count - 1).astype(np.int64)
     return found
 
@@ -108,7 +109,7 @@ def measure(values: Floats, kind: Literal["number", "category"], ids: Ints, cell
     means -= means.mean(axis=0)
     within = float(np.mean(1 / sizes))
     found = _of_number(means, rest, shares, within) if kind == "number" else _of_category(means, rest, shares, within)
-    return _dependence(found, means / np.sqrt(shares * (1 - shares)) if len(shares) else means)
+    return _dependence(found, means / np.sqrt(shares * (1 - shares)) if len(shares) else means, within)
 
 
 def _indicators(values: Floats, kind: str) -> Floats:
@@ -158,20 +159,22 @@ def _of_category(means: Floats, rest: Floats, shares: Floats, within: float) -> 
     return (first, *((max(0.0, (whole - first) / (free - 1)),) * (free - 1)))
 
 
-def _dependence(directions: tuple[float, ...], means: Floats) -> Dependence:
-    """`means` (blocks, indicators) in units of a row's deviation, their own mean taken off."""
+def _dependence(directions: tuple[float, ...], means: Floats, within: float) -> Dependence:
+    """`means` (blocks, indicators) are in units of a row's deviation, their own mean taken off; `within` is what sampling adds to each."""
     count = len(means)
     followed, squares = 0.0, 0.0
     whole = float((means**2).sum())
+    true = whole - within * means.size
     for lag in range(1, count // 3):
-        share = float((means[lag:] * means[:-lag]).sum()) / whole if whole else 0.0
-        if share < 2 / np.sqrt(count):
+        shared = float((means[lag:] * means[:-lag]).sum())
+        if true <= 0 or shared < 2 / np.sqrt(count) * whole:
             break
+        share = min(1.0, shared / true)
         followed, squares = followed + share, squares + share**2
     kept, free = min(1.0, (1 + 2 * followed) / count), float(count / (1 + 2 * squares) - 1)
     if free >= LEAST_BLOCKS - 1:
         return Dependence(directions, kept, free, count)
-    bound = max(free, 1.0) / float(chi2.ppf(_UPPER, max(free, 1.0)))
+    bound = max(free, 1.0) / float(chdtri(max(free, 1.0), 1 - _UPPER))
     return Dependence(tuple(max(ASSUMED, value * bound) for value in directions), max(kept, 1 / LEAST_BLOCKS), np.inf, count, known=False)
 
 
@@ -194,7 +197,7 @@ def adjusted(
         between = np.array([*dependence.directions[:free], *((last,) * (free - len(dependence.directions)))])
         weights = weighted + between * (1 + dependence.kept)
         scale = float((weights**2).sum() / weights.sum())
-        found = float(chi2.sf(statistic * alone / scale, weights.sum() / scale))
+        found = float(chdtrc(weights.sum() / scale, statistic * alone / scale))
         total, extra = float(weights.max()), float(between.max()) * (1 + dependence.kept)
     else:
         extra = first * (1 + dependence.kept)
@@ -202,7 +205,7 @@ def adjusted(
         if law == "kolmogorov":
             found = float(kolmogorov(statistic / np.sqrt(total)))
         else:
-            found = float(2 * norm.sf(norm.isf(max(p, _TINY) / 2) * np.sqrt(alone / total)))
+            found = float(2 * ndtr(ndtri(max(p, _TINY) / 2) * np.sqrt(alone / total)))
     return Adjusted(float(max(p, _heavier(found, dependence.freedom, total, extra))), float(worth))
 
 
@@ -210,4 +213,4 @@ def _heavier(p: float, freedom: float, total: float, extra: float) -> float:
     """The same deviate's p by Student's t: the part `extra` of its variance `total` was estimated with `freedom` degrees."""
     if not extra or np.isinf(freedom):
         return p
-    return float(2 * student.sf(norm.isf(max(p, _TINY) / 2), freedom * (total / extra) ** 2))
+    return float(2 * stdtr(freedom * (total / extra) ** 2, ndtri(max(p, _TINY) / 2)))

@@ -19,6 +19,19 @@ from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, 
 
 _DAY = 86_400.0
 _STEP = 1.02
+_SHORTEST = 60.0
+
+
+class Length(Struct, frozen=True):
+    """How much data time a window spans; `aligned` ones begin at whole numbers of it since 1970."""
+
+    seconds: float
+    aligned: bool = False
+
+
+def length(span: float) -> Length:
+    """The length of a window that closed by its rows, in steps of 2% so that few are measured; `span` in seconds."""
+    return Length(_STEP ** round(math.log(max(span, _SHORTEST), _STEP)))
 
 
 class Reference(Struct, frozen=True):
@@ -36,18 +49,14 @@ class Reference(Struct, frozen=True):
     span_days: float
     rows: int
     times: Floats
-    cached: dict[tuple[str, int, bool], Dependence] = {}
+    cached: dict[tuple[str, Length, bool], Dependence] = {}
 
-    def length(self, span: float) -> int:
-        """The class of windows, 2% wide, that a span in seconds falls into."""
-        return round(math.log(max(span, 60.0), _STEP))
+    def blocks(self, length: Length) -> Ints:
+        """The block of each row (rows,), as long as a window of that length."""
+        return blocks(self.times, length.seconds, aligned=length.aligned)
 
-    def blocks(self, length: int) -> Ints:
-        """The block of each row (rows,), as long as a window of that class."""
-        return blocks(self.times, _STEP**length)
-
-    def dependence(self, column: Column, values: Floats, length: int, seasonal: bool) -> Dependence:
-        """How windows of that class are apart in a column, `values` being the reference's; measured once."""
+    def dependence(self, column: Column, values: Floats, length: Length, *, seasonal: bool) -> Dependence:
+        """How windows of that length are apart in a column, `values` being the reference's; measured once."""
         key = (column.name, length, seasonal)
         if key not in self.cached:
             seasons = cells(self.times, self.times) if seasonal else None

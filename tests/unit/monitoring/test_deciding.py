@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trimtab.monitoring.columns import Column, comparable, table
-from trimtab.monitoring.deciding import CEILING, ColumnTest, Drift, check, lasting, level, persistent
+from trimtab.monitoring.deciding import CEILING, ColumnTest, Drift, check, fleet_fdr, lasting, level, persistent, window_p
 from trimtab.monitoring.effects import effect, effects
 from trimtab.schema import PREDICTION, Schema
 from trimtab.units import persistence
@@ -43,6 +43,33 @@ def test_a_column_moved(p: float, size: float, moved: bool) -> None:
     tests = {"load": ColumnTest(p, 0.1), "heat": ColumnTest(0.5, 0.1)}
     drift = check(columns, tests, {"load": size, "heat": 0.0}, span_days=1.0, effect=0.2)
     assert (drift.columns["load"].moved, drift.columns["heat"].moved) == (moved, False)
+
+
+def test_the_adjusted_p_value_decides_and_the_detectors_own_stays_beside_it() -> None:
+    columns = [Column("load", "number", "load")]
+    found = check(columns, {"load": ColumnTest(1e-9, 0.1, adjusted=1e-3, rows=80.0)}, {"load": 0.5}, 1.0, 0.2).columns["load"]
+    assert (found.moved, found.p, found.adjusted, found.deciding, found.rows) == (False, 1e-9, 1e-3, 1e-3, 80.0)
+
+
+def test_a_windows_own_p_value_is_its_smallest_times_the_columns() -> None:
+    columns = [Column(name, "number", name) for name in ("load", "heat", "wind")]
+    tests = {"load": ColumnTest(0.01, 0.1, adjusted=0.1), "heat": ColumnTest(0.02, 0.1), "wind": ColumnTest(float("nan"), 0.0)}
+    assert window_p(check(columns, tests, dict.fromkeys(tests, 0.0), 1.0, 0.2)) == pytest.approx(0.04)
+    assert window_p(Drift(failed="not judged")) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        pytest.param({}, [], id="no models"),
+        pytest.param({"a": 0.2, "b": 0.9}, [], id="none stands out"),
+        pytest.param({"a": 0.03, "b": 0.9, "c": 0.5, "d": 0.6}, [], id="0.03 of four is nothing"),
+        pytest.param({"a": 0.012, "b": 0.9, "c": 0.001, "d": 0.6}, ["c", "a"], id="the second of four is held against 2/4 of the rate"),
+        pytest.param({"a": 0.04, "b": 0.045, "c": 0.03}, ["c", "a", "b"], id="all below the rate stand out together"),
+    ],
+)
+def test_fleet_fdr(p: dict[str, float], expected: list[str]) -> None:
+    assert fleet_fdr(p, 0.05) == expected
 
 
 def test_level_is_proportional_to_data_time_and_bounded() -> None:

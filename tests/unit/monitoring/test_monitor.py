@@ -195,6 +195,47 @@ def test_a_promotion_begins_new_windows_against_the_new_versions_own_reference(
     assert views.windows(monitor, ID)[2]["start"] == "2026-01-11T00:00:00Z"
 
 
+def test_a_window_with_too_few_rows_is_not_judged_and_says_so(
+    tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], generator: np.random.Generator
+) -> None:
+    sparse = model(window={"rows": 1000, "every": "48h", "least": 40})
+    monitor = Monitor(tmp_path / "m.db", MemoryFleet(Watched(sparse, version)), ScipyDetector(), sent.append, replaying=True)
+    moved = instances(generator, 300, shift=2.0)
+    feed(monitor, [row for hour, row in enumerate(moved) if not 48 <= hour < 96 or hour % 3 == 0], generator, labels=False)
+    look(monitor)
+    found = views.windows(monitor, ID)
+    assert [window["rows"] for window in found][:4] == [48, 16, 48, 48]
+    assert found[1]["drift"]["failed"] == "not judged: 16 of 40 rows"
+    assert "failed" not in found[0]["drift"]
+    assert ("covariate", 2) in said(sent), "two of three windows moved, the one between was not judged"
+    monitor.stop()
+
+
+def test_a_sliding_window_is_tested_anew_with_each_pane(
+    tmp_path: Path, version: WatchedVersion, sent: list[CloudEvent], generator: np.random.Generator
+) -> None:
+    sliding = model(window={"rows": 200, "panes": 4})
+    monitor = Monitor(tmp_path / "m.db", MemoryFleet(Watched(sliding, version)), ScipyDetector(), sent.append, replaying=True)
+    rows = [*instances(generator, 300), *instances(generator, 120, shift=2.0, start=START + 300 * HOUR, first=300)]
+    feed(monitor, rows, generator, labels=False)
+    look(monitor)
+    found = views.windows(monitor, ID)
+    assert [window["rows"] for window in found] == [50] * 8
+    assert [window["drift"].get("failed", "") for window in found] == [f"not judged: {n} of 100 rows" for n in (50,)] + [""] * 7
+    effects = [window["drift"]["columns"]["load"]["effect"] for window in found[1:]]
+    assert max(effects[:5]) < 0.35
+    assert effects[6] == pytest.approx(1.0, abs=0.3), "half of the last four panes moved by two"
+    monitor.stop()
+
+
+def test_the_raw_p_value_is_kept_beside_the_one_that_decided(monitor: Monitor, calm: Rows, generator: np.random.Generator) -> None:
+    feed(monitor, calm, generator, labels=False)
+    look(monitor)
+    checks = [check for window in views.windows(monitor, ID) for check in window["drift"]["columns"].values()]
+    assert all(check["adjusted"] >= check["p"] * (1 - 1e-9) and check["rows"] <= 100 for check in checks)
+    assert any(check["adjusted"] > 1.1 * check["p"] for check in checks)
+
+
 class Flaky:
     """A sink that does not answer until it is told to."""
 

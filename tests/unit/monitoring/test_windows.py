@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from trimtab.monitoring.windows import close
+from trimtab.monitoring.windows import close, enough, pane
+from trimtab.spec import Window
 
 HOUR = 3600.0
 HOURLY = [HOUR * n for n in range(100)]
@@ -40,3 +41,27 @@ def test_closing_step_by_step_gives_the_same_windows_as_at_once() -> None:
         if closed:
             open_rows = open_rows[closed[-1].stop :]
     assert found == [HOURLY[window.first : window.stop] for window in close(HOURLY, HOURLY[-1], 20, None)]
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        pytest.param(Window(rows=5000), (5000, None), id="one pane is the window"),
+        pytest.param(Window(rows=5000, panes=4), (1250, None), id="a quarter of the rows"),
+        pytest.param(Window(rows=5000, panes=3, every="24h"), (1667, timedelta(hours=8)), id="a third of the time, the rows rounded up"),
+    ],
+)
+def test_pane(window: Window, expected: tuple[int, timedelta | None]) -> None:
+    assert pane(window) == expected
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        pytest.param(Window(), 100, id="a hundred rows by default"),
+        pytest.param(Window(rows=48), 48, id="all of a window that has fewer"),
+        pytest.param(Window(least=2000), 2000, id="what was declared"),
+    ],
+)
+def test_enough(window: Window, expected: int) -> None:
+    assert enough(window) == expected
