@@ -14,6 +14,7 @@ CASES ?= 10000
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
 	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation \
 	simulate-monitoring clean
+	simulate-estimates fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -81,6 +82,9 @@ simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 
 simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring
+simulate-estimates: $(STAMPS)/local ## estimates without labels against the labels that come, written to docs/evidence/estimates.md
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.simulation.estimates
 
 fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 in one process, a fifth of them to a real one
 	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/serving/test_fuzz.py

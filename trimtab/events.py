@@ -54,12 +54,14 @@ class Label(Struct, frozen=True, rename="camel"):
 
 
 FindingKind = Literal["quality", "covariate", "prediction", "concept", "performance"]
+Severity = Literal["info", "warning", "critical"]
 
 
 class Finding(Struct, frozen=True, rename="camel"):
     """What the monitor found in one window; `cut` is the watermark at that moment, `evidence` the numbers behind it.
 
     `hurts` says whether matured labels (or an estimate) show a worse error; `seasons` how many seasons the reference spans.
+    `severity`: answers are worse or cannot be trusted (critical), they may be (warning), something else than harm is known (info).
     """
 
     model: str
@@ -75,6 +77,7 @@ class Finding(Struct, frozen=True, rename="camel"):
     evidence: dict[str, Any] = {}
     hurts: bool | None = None
     seasons: float = 0.0
+    severity: Severity = "warning"
 
 
 class CandidateReady(Struct, frozen=True, rename="camel"):

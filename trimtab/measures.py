@@ -6,6 +6,7 @@ Training measures by these names, the rules of a document refuse any others, and
 from math import inf
 
 from trimtab.making import Task
+from trimtab.spec import ModelSpec
 
 PRIMARY: dict[Task, str] = {"regression": "rmse", "binary": "roc_auc", "multiclass": "log_loss"}
 METRICS: dict[Task, tuple[str, ...]] = {
@@ -45,6 +46,12 @@ SHARES = frozenset(
     | {"demographic_parity", "equal_opportunity", "disparate_impact", "attribution_share", "spurious_share"}
 )
 """What is never outside 0 to 1."""
+
+
+def slice_columns(spec: ModelSpec) -> tuple[str, ...]:
+    """The columns by whose values a model is told apart: those of `training.slices` and of gates."""
+    gates = (gate.slice for gate in spec.gates if gate.slice and gate.metric in METRICS[spec.task])
+    return tuple(dict.fromkeys((*spec.training.slices, *gates)))
 
 
 def within(metric: str, interval: tuple[float, float]) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from trimtab.spec import Task
 
 SCHEMA = "schema.json"
 REFERENCE = "reference.parquet"
+# The holdout's rows, with labels and what the twin said of each, in the order of time: far more than the reference has of it.
+ANSWERS = "answers.parquet"
 METRICS = "metrics.json"
 PREDICTION = "__prediction"
 HOLDOUT = "__holdout"

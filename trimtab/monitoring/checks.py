@@ -5,18 +5,25 @@ from datetime import datetime
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.events import Finding, finding_event
+from trimtab.measures import slice_columns
 from trimtab.monitoring.columns import labelled, predicted, table
 from trimtab.monitoring.comparing import compare
-from trimtab.monitoring.deciding import Drift, lasting, level
+from trimtab.monitoring.deciding import Drift, lasting, level, persistent
 from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.estimate import Estimate, Inputs, estimate, states
 from trimtab.monitoring.findings import Where, broken, moved, worse
-from trimtab.monitoring.metric import PRIMARY
-from trimtab.monitoring.performance import Judgement, judge, kind, mature, sample
+from trimtab.monitoring.holdout import inputs, values
+from trimtab.monitoring.metric import PRIMARY, as_error, error
+from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, mature, sample
 from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
 from trimtab.monitoring.records import Content, Records, WindowRecord
 from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.shift import unseen, weights
+from trimtab.monitoring.slicing import slices
+from trimtab.monitoring.traffic import changed, gone, lookback
 from trimtab.monitoring.windows import enough
 from trimtab.spec import Model
 from trimtab.units import duration, margin, persistence
@@ -46,17 +53,38 @@ def check_quality(records: Records, subject: Subject, record: WindowRecord) -> l
 
     Breaks that an open finding tells of already make no second one; two clean windows close what is open.
     """
-    schema, reference = subject.reference.schema, subject.reference.table
-    found = breaks(schema, reference, records.content(subject.id, subject.version, record.window).instances)
+    schema, reference, days = subject.reference.schema, subject.reference.table, subject.reference.span_days
+    instances = records.content(subject.id, subject.version, record.window).instances
+    found = breaks(schema, reference, instances, record.span_days / days if days > 0 else 0.0)
+    traffic = changed(records.spans(subject.id, record.end - lookback(record.end - record.start), record.end))
+    found += [traffic] if traffic else []
     before = records.before(subject.id, subject.version, record.window, CLEAN_WINDOWS)
     findings = []
     if found:
-        told = {(item["column"], item["check"]) for event in records.open_quality(subject.id) for item in event.data["evidence"]["breaks"]}
-        if {(item.column, item.check) for item in found} - told:
+        if {(item.column, item.check) for item in found} - _told_breaks(records, subject):
             findings.append(broken(subject.where(record), found, _hurts(before)))
     elif len(before) >= CLEAN_WINDOWS - 1 and not any(other.breaks for other in before[len(before) - CLEAN_WINDOWS + 1 :]):
         records.close_quality(subject.id)
     return _say(records, subject, record, "quality", found, findings)
+
+
+def check_silence(records: Records, subject: Subject, silence: float) -> list[Finding]:
+    """Look whether it is unusual that no row has come for so many seconds; the finding is of the window that does not come.
+
+    Windows close by the watermark, which stands still without rows: this alone is asked by the clock on the wall.
+    """
+    last = records.recent(subject.id, subject.version, 1)
+    watermark = subject.watermark.timestamp()
+    found = gone(records.spans(subject.id, watermark - lookback(silence), watermark), watermark, silence)
+    if found is None or not last or (found.column, found.check) in _told_breaks(records, subject):
+        return []
+    coming = WindowRecord(subject.version, last[-1].window + 1, last[-1].end, max(watermark, last[-1].end), 0)
+    return _say(records, subject, coming, "quality", [found], [broken(subject.where(coming), [found], _hurts(last))])
+
+
+def _told_breaks(records: Records, subject: Subject) -> set[tuple[str, str]]:
+    """Columns and checks that the model's open findings tell of."""
+    return {(item["column"], item["check"]) for event in records.open_quality(subject.id) for item in event.data["evidence"]["breaks"]}
 
 
 def check_drift(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> list[Finding]:
@@ -68,12 +96,13 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
     drift = _tested(records, subject, record, detector)
     rule = persistence(monitoring.drift.persistence)
     before = records.before(subject.id, subject.version, record.window, rule.windows)
+    hurts = _hurts([*before, record])
     history = [*(other.drift or Drift() for other in before), drift]
     findings = []
     for prediction in (False, True):
         names = lasting(history, rule, prediction=prediction)
         if names:
-            findings.append(moved(subject.where(record), drift, names, rule, _hurts(before), prediction=prediction))
+            findings.append(moved(subject.where(record), drift, names, rule, hurts, prediction=prediction))
     return _say(records, subject, record, "drift", drift, findings)
 
 
@@ -96,6 +125,37 @@ def give_up(records: Records, subject: Subject, record: WindowRecord, sentence: 
     _say(records, subject, record, "drift", Drift(failed=sentence), [])
 
 
+def estimate_window(records: Records, subject: Subject, record: WindowRecord) -> None:
+    """Estimate a window's metric before anybody has its labels; of broken data nothing is estimated."""
+    reference, metric = subject.reference, _metric(subject.reference)
+    if record.spoiled:
+        records.say(subject.id, record, {"estimate": Estimate(metric, record.rows, insufficient="the window's data is broken")}, [])
+        return
+    schema, content = reference.schema, records.content(subject.id, subject.version, record.window)
+    told = estimate(
+        metric,
+        schema.task,
+        predicted(schema, content.predictions),
+        sample(reference.truth, reference.answers),
+        reference.metrics.holdout_rows,
+        reference.metrics.metrics.get(metric),
+        _identity(subject, record),
+        _inputs(reference, content) if schema.task == "binary" else None,
+    )
+    records.say(subject.id, record, {"estimate": told}, [])
+
+
+def _inputs(reference: Reference, content: Content) -> Inputs | None:
+    """What the inputs of the window tell beside its scores; None where the version did not keep those of its holdout."""
+    schema, known = reference.schema, inputs(reference.folder, reference.schema)
+    if known is None:
+        return None
+    rows = complete(reference.truth, reference.answers)
+    held = {name: column[rows] for name, column in known.items()}
+    asked = table(schema, content.instances, content.predictions)
+    return Inputs(weights(schema.features, held, asked), unseen(schema.features, asked))
+
+
 def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tuple[bool, list[Finding]]:
     """Judge a checked window's performance if its labels are mature; says whether it was judged, and what was found."""
     spec = subject.model.spec
@@ -115,26 +175,44 @@ def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tu
         untested = record.drift is None or bool(record.drift.failed)
         named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
         if named:
-            findings.append(worse(subject.where(record), named, judgement, rule, inputs))
+            whole = named == "concept" or persistent([one.past for one in (*history, judgement)], rule)
+            part = "" if whole else lasting_slice([*history, judgement], rule)
+            findings.append(worse(subject.where(record), named, judgement, rule, inputs, part))
     return True, _say(records, subject, record, "performance", judgement, findings)
 
 
 def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judgement | None:
-    schema, metrics = subject.reference.schema, subject.reference.metrics
+    schema, metrics, metric = subject.reference.schema, subject.reference.metrics, _metric(subject.reference)
     spec = subject.model.spec.monitoring.performance
-    metric = metrics.primary if metrics.primary in PRIMARY.values() else PRIMARY[schema.task]
-    return judge(
-        metric,
-        schema.task,
-        sample(labelled(schema, content.labels), predicted(schema, content.predictions)),
-        sample(subject.reference.truth, subject.reference.answers),
-        metrics.metrics.get(metric),
-        metrics.holdout_rows,
-        margin(spec.margin),
-        spec.floor,
-        level(record.span_days),
-        f"{subject.model.metadata.uid}|{subject.version}|{record.window}",
-    )
+    truth, answers = labelled(schema, content.labels), predicted(schema, content.predictions)
+    window, holdout = sample(truth, answers), Sample(subject.reference.truth, subject.reference.answers)
+    kept = values(subject.reference.folder, slice_columns(subject.model.spec))
+    parts = slices(subject.model.spec, metric, content.instances, (truth, answers), kept, holdout)
+    held, allowed, name = sample(holdout.truth, holdout.answers), margin(spec.margin), _identity(subject, record)
+    budget = level(record.span_days) / (2 if parts else 1)
+    validation = metrics.metrics.get(metric)
+    whole = judge(metric, schema.task, window, held, validation, metrics.holdout_rows, allowed, spec.floor, budget, name)
+    if whole is None:
+        return None
+    found: dict[str, Judgement] = {}
+    for part in parts:
+        before = as_error(metric, error(metric, schema.task, part.holdout.truth, part.holdout.answers))
+        every = round(metrics.holdout_rows * len(part.holdout.truth) / max(len(held.truth), 1))
+        named = f"{name}|{part.name}"
+        one = judge(metric, schema.task, part.window, part.holdout, before, every, allowed, part.floor, budget / len(parts), named)
+        found |= {part.name: one} if one is not None else {}
+    return replace(whole, slices=found)
+
+
+def _metric(reference: Reference) -> str:
+    """What the version is judged by."""
+    primary = reference.metrics.primary
+    return primary if primary in PRIMARY.values() else PRIMARY[reference.schema.task]
+
+
+def _identity(subject: Subject, record: WindowRecord) -> str:
+    """What the random numbers of a window's checks are drawn by: the same window is judged the same."""
+    return f"{subject.model.metadata.uid}|{subject.version}|{record.window}"
 
 
 def _say(records: Records, subject: Subject, record: WindowRecord, what: str, said: object, findings: list[Finding]) -> list[Finding]:
@@ -151,6 +229,12 @@ def _told(records: Records, subject: Subject, finding: Finding) -> bool:
 
 
 def _hurts(history: Sequence[WindowRecord]) -> bool | None:
-    """Whether the newest judgement shows a worse error; None without one."""
+    """Whether the newest judgement shows a worse error, or an estimate of the newest window that no label contradicts; None without one.
+
+    An estimate alone never says that nothing hurts.
+    """
+    states_of = states([(record.estimate, record.judgement) for record in history])
+    if history and history[-1].estimate is not None and history[-1].estimate.rose and states_of[-1] == "estimated":
+        return True
     judged = [record.judgement for record in history if record.judgement is not None]
     return judged[-1].rose if judged else None

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trimtab.events import Finding, FindingKind
+from trimtab.events import Finding, FindingKind, Severity
 from trimtab.monitoring.deciding import ColumnCheck, Drift
 from trimtab.monitoring.performance import Judgement
-from trimtab.monitoring.quality import Break
+from trimtab.monitoring.quality import HARMLESS, TRAFFIC, Break
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
 from trimtab.spec import Model
@@ -26,7 +26,7 @@ class Where(Struct, frozen=True):
     seasons: float
 
 
-def _finding(where: Where, kind: FindingKind, sentence: str, evidence: dict[str, Any], hurts: bool | None) -> Finding:
+def _finding(where: Where, kind: FindingKind, sentence: str, evidence: dict[str, Any], hurts: bool | None, severity: Severity) -> Finding:
     record = where.record
     return Finding(
         model=where.model.name,
@@ -42,6 +42,7 @@ def _finding(where: Where, kind: FindingKind, sentence: str, evidence: dict[str,
         evidence={"rows": record.rows, **evidence},
         hurts=hurts,
         seasons=where.seasons,
+        severity=severity,
     )
 
 
@@ -60,11 +61,20 @@ def moved(where: Where, drift: Drift, names: Sequence[str], rule: Persistence, h
         "note": drift.note,
         "persistence": f"{rule.hits} of {rule.windows}",
     }
-    return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts)
+    expected = where.record.estimate
+    if expected is not None and expected.rose and hurts:
+        sentence += (
+            f"; without labels, {expected.metric} is estimated at {expected.low:.4g} to {expected.high:.4g}, worse than its validation"
+        )
+        evidence["estimate"] = msgspec.to_builtins(expected)
+    severity: Severity = "critical" if hurts else "warning" if hurts is None else "info"
+    return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts, severity)
 
 
-def worse(where: Where, kind: FindingKind, judgement: Judgement, rule: Persistence, inputs: Sequence[str]) -> Finding:
-    """The error on matured labels is too large (`performance`), or rose while the inputs stayed (`concept`)."""
+def worse(where: Where, kind: FindingKind, whole: Judgement, rule: Persistence, inputs: Sequence[str], part: str = "") -> Finding:
+    """The error on matured labels is too large (`performance`), of all rows or of a `part`, or rose while the inputs stayed (`concept`)."""
+    judgement = whole.slices[part] if part else whole
+    of = f", where {part}," if part else ""
     if kind == "concept":
         against = f"its validation of {judgement.validation:.4g}, though no input moved"
     elif judgement.past_margin:
@@ -72,16 +82,19 @@ def worse(where: Where, kind: FindingKind, judgement: Judgement, rule: Persisten
     else:
         against = "its floor"
     sentence = (
-        f"{judgement.metric} of version {where.record.version} on {judgement.rows} matured labels is {judgement.value:.4g} "
+        f"{judgement.metric} of version {where.record.version}{of} on {judgement.rows} matured labels is {judgement.value:.4g} "
         f"(95% interval {judgement.low:.4g} to {judgement.high:.4g}), worse than {against}, in {rule.hits} of {rule.windows} windows"
     )
     evidence = {**msgspec.to_builtins(judgement), "inputsMoved": list(inputs), "persistence": f"{rule.hits} of {rule.windows}"}
-    return _finding(where, kind, sentence, evidence, hurts=True)
+    evidence |= {"slice": part} if part else {}
+    return _finding(where, kind, sentence, evidence, hurts=True, severity="critical")
 
 
 def broken(where: Where, breaks: Sequence[Break], hurts: bool | None) -> Finding:
-    """The window's data is wrong rather than different."""
-    sentence = f"the data of version {where.record.version} is broken in window {where.record.window}: {breaks[0].sentence}"
+    """The window's data is wrong rather than different, or more or less of it comes than ever."""
+    what = "traffic of version {} is unusual" if breaks[0].column == TRAFFIC else "data of version {} is broken"
+    sentence = f"the {what.format(where.record.version)} in window {where.record.window}: {breaks[0].sentence}"
     if len(breaks) > 1:
         sentence += f", and {len(breaks) - 1} more"
-    return _finding(where, "quality", sentence, {"breaks": msgspec.to_builtins(breaks)}, hurts)
+    severity: Severity = "warning" if all(item.check in HARMLESS for item in breaks) else "critical"
+    return _finding(where, "quality", sentence, {"breaks": msgspec.to_builtins(breaks)}, hurts, severity)

@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
-from trimtab.monitoring.checks import Subject, check_drift, check_quality, give_up, judge_window
+from trimtab.monitoring.checks import Subject, check_drift, check_quality, check_silence, estimate_window, give_up, judge_window
 from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.due import Due
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 2
 UNJUDGED = 20
 PAIRING_SECONDS = 5.0
+LISTENING = timedelta(minutes=1)
 NAMED = 10
 RETENTION_SECONDS = 300.0
 RETENTION_PAUSE = 0.02
@@ -41,6 +44,14 @@ RETENTION_PAUSE = 0.02
 
 class UnknownModel(InvalidInput):
     """An event or a question names a model, or a version of it, that is not watched."""
+
+
+class Heard(Struct, frozen=True):
+    """A model's watermark, since when (wall time) it stands there, and when that was last looked at."""
+
+    watermark: datetime
+    at: datetime
+    looked: datetime
 
 
 class Monitor:
@@ -68,6 +79,7 @@ class Monitor:
         self._retired = 0.0
         self._pool = ThreadPoolExecutor(3, "monitor")
         self._rounds: dict[str, Future[None]] = {}
+        self._heard: dict[str, Heard] = {}
         self._stopping = threading.Event()
         self._retention = Retention(self.store, lambda: not self._stopping.wait(RETENTION_PAUSE))
 
@@ -136,7 +148,7 @@ class Monitor:
         self._guarded("fleet", self._look)
         for watched in self._due.of(self._watched.values(), self.store.progress(), self._troubles, started):
             self._unchecked[watched.id] = watched
-            self._guarded(watched.id, self._advance, watched)
+            self._guarded(watched.id, self._advance, watched, now)
         self._begin("drift", self._check_all)
         self._begin("pairing", self._pair_all)
         if started >= self._retired + RETENTION_SECONDS:
@@ -196,16 +208,29 @@ class Monitor:
             self._references[key] = read_reference(version.folder)
         return self._references[key]
 
-    def _advance(self, watched: Watched) -> None:
+    def _advance(self, watched: Watched, now: datetime) -> None:
         subject = self.subject(watched, watched.champion) if watched.champion else None
         if subject is None:
             return
         self._close_windows(subject)
         for record in self.records.unsaid(subject.id, subject.version, "quality", UNJUDGED):
             self._report(check_quality(self.records, subject, record))
+        for record in self.records.unsaid(subject.id, subject.version, "estimate", UNJUDGED):
+            estimate_window(self.records, subject, record)
         for record in self.records.unsaid(subject.id, subject.version, "performance", UNJUDGED):
             if record.drift is not None:
                 self._report(judge_window(self.records, subject, record)[1])
+        if not self._replaying:
+            self._listen(subject, now)
+
+    def _listen(self, subject: Subject, now: datetime) -> None:
+        """Notice that no row comes any more, once a minute of wall time; a replay's data time is not the wall's."""
+        heard = self._heard.get(subject.id)
+        if heard is None or heard.watermark != subject.watermark:
+            self._heard[subject.id] = Heard(subject.watermark, now, now)
+        elif now - heard.looked >= LISTENING:
+            self._heard[subject.id] = Heard(heard.watermark, heard.at, now)
+            self._report(check_silence(self.records, subject, (now - heard.at).total_seconds()))
 
     def _close_windows(self, subject: Subject) -> None:
         rows, every = pane(subject.model.spec.monitoring.window)
@@ -227,7 +252,7 @@ class Monitor:
         if subject is None:
             return
         for record in self.records.unsaid(subject.id, subject.version, "drift", UNJUDGED):
-            if record.breaks is None or self._stopping.is_set():
+            if record.breaks is None or record.estimate is None or self._stopping.is_set():
                 return
             key = (subject.id, subject.version, record.window)
             self.counters.add("trimtab_monitor_detector_runs_total")

@@ -12,15 +12,16 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from trimtab.monitoring.columns import MINIMUM_ROWS, Floats
 from trimtab.monitoring.deciding import persistent
 from trimtab.monitoring.metric import allowed, as_error, error, losses
+from trimtab.monitoring.resampling import areas, block_rows, blocks, grouped, resampled
 from trimtab.spec import Task
 from trimtab.units import Margin, Persistence
 
-BLOCK = 24
 RESAMPLES = 500
 LABEL_SHARE = 0.5
 
@@ -28,7 +29,8 @@ LABEL_SHARE = 0.5
 class Judgement(Struct, frozen=True, rename="camel"):
     """A window's metric, its 95% interval, the validation's value and the bound, all in the metric's own unit.
 
-    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly.
+    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly. `slices`
+    are the declared parts of the window that have enough rows, by their names.
     """
 
     metric: str
@@ -41,6 +43,12 @@ class Judgement(Struct, frozen=True, rename="camel"):
     rose: bool = False
     past_margin: bool = False
     past_floor: bool = False
+    slices: dict[str, "Judgement"] = {}
+
+    @property
+    def past(self) -> bool:
+        """Whether the error is past its bound or its floor."""
+        return self.past_margin or self.past_floor
 
 
 class Sample(Struct, frozen=True):
@@ -52,9 +60,14 @@ class Sample(Struct, frozen=True):
 
 def sample(truth: Floats, answers: Floats) -> Sample:
     """The rows that have both a label and a prediction."""
-    unread = np.isnan(answers)
-    both = ~np.isnan(truth) & ~(unread.any(axis=1) if answers.ndim > 1 else unread)
+    both = complete(truth, answers)
     return Sample(truth[both], answers[both])
+
+
+def complete(truth: Floats, answers: Floats) -> NDArray[np.bool_]:
+    """Which rows have both a label and a prediction, shape (rows,)."""
+    unread = np.isnan(answers)
+    return np.asarray(~np.isnan(truth) & ~(unread.any(axis=1) if answers.ndim > 1 else unread))
 
 
 def mature(labels: int, rows: int, watermark: float, end: float, start: float, delay: float) -> bool:
@@ -73,20 +86,14 @@ def seed(identity: str) -> int:
 
 def replicates(metric: str, task: Task, rows: Sample, block: int, generator: np.random.Generator) -> Floats:
     """RESAMPLES values of the metric's error over circular blocks of `block` rows."""
-    size = len(rows.truth)
-    starts = generator.integers(0, size, (RESAMPLES, -(-size // block)))
-    if metric != "roc_auc":
-        each = losses(task, rows.truth, rows.answers)
-        summed = np.concatenate([[0.0], np.cumsum(np.concatenate([each, each[:block]]))])
-        means = (summed[starts + block] - summed[starts]).sum(axis=1) / (starts.shape[1] * block)
-        return np.asarray(np.sqrt(np.maximum(means, 0.0)) if metric == "rmse" else means, dtype=float)
-    places = (starts[:, :, None] + np.arange(block)) % size
-    return np.array([error(metric, task, rows.truth[at], rows.answers[at]) for at in places.reshape(RESAMPLES, -1)])
-
-
-def _block(rows: int, wanted: int) -> int:
-    """The rows of a block: as many as wanted, but at least ten blocks in all."""
-    return max(1, min(wanted, rows // 10))
+    if metric == "roc_auc":
+        sizes, positives = resampled(grouped(rows.answers), (rows.truth > 0).astype(float), block, RESAMPLES, generator)
+        return 1.0 - areas(positives, sizes - positives)[1:]
+    starts = blocks(len(rows.truth), block, RESAMPLES, generator)
+    each = losses(task, rows.truth, rows.answers)
+    summed = np.concatenate([[0.0], np.cumsum(np.concatenate([each, each[:block]]))])
+    means = (summed[starts + block] - summed[starts]).sum(axis=1) / (starts.shape[1] * block)
+    return np.asarray(np.sqrt(np.maximum(means, 0.0)) if metric == "rmse" else means, dtype=float)
 
 
 def _deviation(errors: Floats) -> float:
@@ -118,11 +125,11 @@ def judge(
     if not np.isfinite(found):
         return None
     generator = np.random.default_rng(seed(identity))
-    block = _block(len(window.truth), BLOCK)
+    block = block_rows(len(window.truth), len(window.truth))
     errors = replicates(metric, task, window, block, generator)
     ends = sorted(as_error(metric, float(end)) for end in np.nanquantile(errors, [0.025, 0.975]))
-    own, blocks = _deviation(errors), len(window.truth) / block
-    past_floor = floor is not None and _above(found, as_error(metric, floor), own, blocks, level)
+    own, apart = _deviation(errors), len(window.truth) / block
+    past_floor = floor is not None and _above(found, as_error(metric, floor), own, apart, level)
     value = as_error(metric, found)
     if validation is None:
         return Judgement(metric, value, ends[0], ends[1], None, None, len(window.truth), past_floor=past_floor)
@@ -130,9 +137,9 @@ def judge(
     bound = allowed(metric, before, margin)
     theirs = 0.0
     if len(holdout.truth) >= MINIMUM_ROWS:
-        thinned = _block(len(holdout.truth), round(BLOCK * len(holdout.truth) / max(holdout_rows, 1)))
+        thinned = block_rows(len(holdout.truth), holdout_rows)
         theirs = _deviation(replicates(metric, task, holdout, thinned, generator))
-        blocks = min(blocks, len(holdout.truth) / thinned)
+        apart = min(apart, len(holdout.truth) / thinned)
     both = float(np.hypot(own, theirs))
     return Judgement(
         metric,
@@ -142,24 +149,31 @@ def judge(
         validation,
         as_error(metric, bound),
         len(window.truth),
-        rose=_above(found, before, both, blocks, level),
-        past_margin=_above(found, bound, both, blocks, level),
+        rose=_above(found, before, both, apart, level),
+        past_margin=_above(found, bound, both, apart, level),
         past_floor=past_floor,
     )
 
 
-def _above(found: float, bound: float, deviation: float, blocks: float, level: float) -> bool:
-    """Whether the error is above the bound beyond what its log's deviation explains at this level."""
+def _above(found: float, bound: float, deviation: float, apart: float, level: float) -> bool:
+    """Whether the error is above the bound beyond what its log's deviation, of so many blocks that are apart, explains at this level."""
     if found <= bound:
         return False
     if bound <= 0 or deviation == 0:
         return True
-    return bool(np.log(found / bound) > student.isf(level, max(1.0, blocks - 1)) * deviation)
+    return bool(np.log(found / bound) > student.isf(level, max(1.0, apart - 1)) * deviation)
+
+
+def lasting_slice(history: Sequence[Judgement], rule: Persistence) -> str:
+    """The slice of the newest judgement that is past its bound in enough of them, the one with the most rows; empty where none is."""
+    past = [name for name, judgement in history[-1].slices.items() if judgement.past] if history else []
+    found = [name for name in past if persistent([name in one.slices and one.slices[name].past for one in history], rule)]
+    return max(found, key=lambda name: history[-1].slices[name].rows, default="")
 
 
 def kind(history: Sequence[Judgement], rule: Persistence, *, inputs_moved: bool) -> Literal["performance", "concept"] | None:
     """What the newest judgement, with those before it (oldest first), is a finding of; performance wins over concept."""
-    if persistent([judgement.past_margin or judgement.past_floor for judgement in history], rule):
+    if persistent([judgement.past for judgement in history], rule) or lasting_slice(history, rule):
         return "performance"
     if not inputs_moved and persistent([judgement.rose for judgement in history], rule):
         return "concept"

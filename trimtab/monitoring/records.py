@@ -10,10 +10,12 @@ from msgspec import Struct
 
 from trimtab.events import CloudEvent
 from trimtab.monitoring.deciding import Drift
+from trimtab.monitoring.estimate import Estimate
 from trimtab.monitoring.performance import Judgement
-from trimtab.monitoring.quality import Break
+from trimtab.monitoring.quality import HARMLESS, Break
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import LATE, add, findings, insert_new, labels, rows, windows
+from trimtab.monitoring.traffic import Span
 from trimtab.monitoring.windows import Closed
 from trimtab.monitoring.writing import LATE_ROWS
 
@@ -30,11 +32,12 @@ class WindowRecord(Struct, frozen=True):
     drift: Drift | None = None
     judged: bool = False
     judgement: Judgement | None = None
+    estimate: Estimate | None = None
 
     @property
     def spoiled(self) -> bool:
-        """Whether its data is too broken to conclude from. Categories that training never saw may be the world's: they spoil nothing."""
-        return any(item.check != "unseen" for item in self.breaks or ())
+        """Whether its data is too broken to conclude from."""
+        return any(item.check not in HARMLESS for item in self.breaks or ())
 
     @property
     def span_days(self) -> float:
@@ -111,11 +114,20 @@ class Records:
         with self._store.transaction(reading=True) as connection:
             return [_window(row) for row in connection.execute(question)][::-1]
 
+    def spans(self, model: str, since: float, until: float) -> list[Span]:
+        """When the model's windows that end in that time (seconds since 1970) began and ended and how many rows each has, oldest first."""
+        ours = (windows.c.model == model) & (windows.c.end > since) & (windows.c.end <= until)
+        question = sa.select(windows.c.start, windows.c.end, windows.c.rows).where(ours).order_by(windows.c.end)
+        with self._store.transaction(reading=True) as connection:
+            return [Span(row.start, row.end, row.rows) for row in connection.execute(question)]
+
     def before(self, model: str, version: str, window: int, count: int) -> list[WindowRecord]:
         """The version's windows before this one, at most `count`, oldest first."""
         return self._windows(model, version, windows.c.window < window, count)
 
-    def unsaid(self, model: str, version: str, what: Literal["quality", "drift", "performance"], count: int) -> list[WindowRecord]:
+    def unsaid(
+        self, model: str, version: str, what: Literal["quality", "drift", "performance", "estimate"], count: int
+    ) -> list[WindowRecord]:
         """The version's windows of which this was not said yet, the newest `count`, oldest first."""
         return self._windows(model, version, windows.c[what].is_(None), count)
 
@@ -149,7 +161,7 @@ class Records:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(joined).where(ours)) or 0)
 
     def say(self, model: str, record: WindowRecord, said: dict[str, Any], events: Sequence[CloudEvent]) -> None:
-        """Write what was said of the window (`quality`, `drift`, `performance`) and the findings it led to, together."""
+        """Write what was said of the window (`quality`, `drift`, `performance`, `estimate`) and the findings it led to, together."""
         ours = (windows.c.model == model) & (windows.c.version == record.version) & (windows.c.window == record.window)
         values = {name: msgspec.json.encode(value) for name, value in said.items()}
         found = [
@@ -224,4 +236,5 @@ def _window(row: Any) -> WindowRecord:
         None if row.drift is None else msgspec.json.decode(row.drift, type=Drift),
         row.performance is not None,
         None if row.performance is None else msgspec.json.decode(row.performance, type=Judgement | None),
+        None if row.estimate is None else msgspec.json.decode(row.estimate, type=Estimate),
     )

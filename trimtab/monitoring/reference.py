@@ -13,6 +13,7 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Column, Floats, Table, labelled, predicted, table
 from trimtab.monitoring.dependence import Dependence, Ints, blocks, measure
+from trimtab.monitoring.holdout import labels_and_answers
 from trimtab.monitoring.ingest import event_time
 from trimtab.monitoring.seasons import cells
 from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, Schema, read_metrics, read_schema
@@ -49,6 +50,7 @@ class Reference(Struct, frozen=True):
     span_days: float
     rows: int
     times: Floats
+    folder: Path = Path()
     cached: dict[tuple[str, Length, bool], Dependence] = {}
 
     def blocks(self, length: Length) -> Ints:
@@ -80,18 +82,26 @@ def read_reference(folder: Path) -> Reference:
     order = np.argsort(times, kind="stable")
     columns = {name: [values[place] for place in order] for name, values in columns.items()}
     rows: list[Mapping[str, Any]] = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    held = [place for place, flag in enumerate(columns[HOLDOUT]) if flag]
     known = times[np.isfinite(times)]
+    truth, said = labels_and_answers(folder, schema) or _sampled(schema, columns)
     return Reference(
         schema=schema,
         metrics=metrics,
         table=table(schema, rows, columns[PREDICTION]),
-        truth=labelled(schema, [columns[schema.label][place] for place in held]),
-        answers=predicted(schema, [columns[VALIDATION if VALIDATION in columns else PREDICTION][place] for place in held]),
+        truth=labelled(schema, truth),
+        answers=predicted(schema, said),
         span_days=float(known.max() - known.min()) / _DAY if len(known) else 0.0,
         rows=len(rows),
         times=times[order],
+        folder=folder,
     )
+
+
+def _sampled(schema: Schema, columns: Mapping[str, list[Any]]) -> tuple[list[Any], list[Any]]:
+    """Labels and answers of the holdout's rows in the sample."""
+    said = columns[VALIDATION if VALIDATION in columns else PREDICTION]
+    held = [place for place, flag in enumerate(columns[HOLDOUT]) if flag]
+    return [columns[schema.label][place] for place in held], [said[place] for place in held]
 
 
 def _times(schema: Schema, columns: Mapping[str, list[Any]]) -> Floats:

@@ -90,6 +90,7 @@ windows = Table(
     Column("drift", LargeBinary),
     Column("performance", LargeBinary),
     Column("cleared", Float),
+    Column("estimate", LargeBinary),
 )
 findings = Table(
     "findings",

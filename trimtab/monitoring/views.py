@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from trimtab.monitoring.deciding import Drift
+from trimtab.monitoring.estimate import State, states
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.prometheus import Labels, render
 from trimtab.monitoring.records import WindowRecord
@@ -98,14 +99,18 @@ def findings(monitor: Monitor, model: str) -> list[dict[str, Any]]:
 
 
 def performance(monitor: Monitor, model: str) -> list[dict[str, Any]]:
-    """A window each, oldest first: metric on matured labels (null before) with its 95% interval, validation, bound, effects by column."""
+    """A window each, oldest first: the metric on matured labels (`judgement`, null before) with its 95% interval, validation and bound.
+
+    Beside it what was expected before there were labels (`estimate`, with its `state`), and the effects by column.
+    """
     monitor.watched(model)
-    found = []
-    for record in monitor.records.recent(model, None, MANY):
-        drift = record.drift.columns if record.drift else {}
-        judgement = msgspec.to_builtins(record.judgement) if record.judgement else None
-        found.append(_window(record) | {"judgement": judgement, "effects": {name: check.effect for name, check in drift.items()}})
-    return found
+    records = monitor.records.recent(model, None, MANY)
+    relied: dict[tuple[str, int], State] = {}
+    for version in dict.fromkeys(record.version for record in records):
+        of_version = [record for record in records if record.version == version]
+        found = states([(record.estimate, record.judgement) for record in of_version])
+        relied |= {(version, record.window): state for record, state in zip(of_version, found, strict=True)}
+    return [_window(record) | _measured(record, relied[record.version, record.window]) for record in records]
 
 
 def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: datetime) -> PairedLosses:
@@ -163,6 +168,15 @@ def _window(record: WindowRecord) -> dict[str, Any]:
 def _said(record: WindowRecord) -> dict[str, Any]:
     said = {"breaks": record.breaks, "drift": record.drift, "judged": record.judged, "judgement": record.judgement}
     return {name: msgspec.to_builtins(value) for name, value in said.items()}
+
+
+def _measured(record: WindowRecord, state: State) -> dict[str, Any]:
+    drift = record.drift.columns if record.drift else {}
+    return {
+        "judgement": msgspec.to_builtins(record.judgement) if record.judgement else None,
+        "estimate": {**msgspec.to_builtins(record.estimate), "state": state} if record.estimate else None,
+        "effects": {name: check.effect for name, check in drift.items()},
+    }
 
 
 def _text(time: datetime | None) -> str | None:

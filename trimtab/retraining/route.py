@@ -43,7 +43,7 @@ def _moved(finding: Finding, model: Model) -> Route:
     if "drift" not in model.spec.retraining.on:
         return Route("watch", "DriftWatched", f"watched only: spec.retraining.on does not name drift: {finding.sentence}")
     if finding.hurts:
-        return Route("retrain", "DriftHurts", f"the {finding.kind} distribution moved and the error rose: {finding.sentence}", "drift")
+        return Route("retrain", "DriftHurts", f"the {finding.kind} distribution moved and it hurts: {finding.sentence}", "drift")
     if finding.hurts is False:
         return Route("watch", "DriftHarmless", f"watched only: labels say that it does not hurt: {finding.sentence}")
     if finding.seasons >= LEAST_SEASONS:

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.errors import InvalidInput
 from trimtab.explanation import EXPLANATION
-from trimtab.measures import FAIRNESS, PRIMARY
+from trimtab.measures import FAIRNESS, PRIMARY, slice_columns
 from trimtab.schema import METRICS as METRICS_FILE
 from trimtab.schema import Metrics, read_schema
 from trimtab.spec import ModelSpec
@@ -30,7 +30,7 @@ from trimtab.training.evaluation.measured import Measured, Opponent, measure
 from trimtab.training.evaluation.opponent import opponent
 from trimtab.training.evaluation.ranking import confusion, roc
 from trimtab.training.evaluation.reference import holdout_start as holdout_start
-from trimtab.training.evaluation.reference import write_reference
+from trimtab.training.evaluation.reference import write_answers, write_reference
 from trimtab.training.evaluation.reliability import curve
 from trimtab.training.evaluation.sliced import declared, found_worst, most_harmed
 from trimtab.training.evaluation.slices import grouping
@@ -104,6 +104,7 @@ def evaluate(
         write_metrics(out, found, row_losses(spec.task, on.mine.labels, on.mine.predictions))
     with watch.lap("reference"):
         sample = write_reference(out, table, read_schema(candidate), candidate, on.whole, seed)
+        write_answers(out, table, on.schema, on.whole, slice_columns(spec))
         (out / EXPLANATION).write_bytes(_json(explain(candidate, sample, seed).explanation))
     (out / EVALUATION).write_bytes(_json(found))
     log.info("evaluated on %d rows: %s %.6g", on.rows, found.primary, found.candidate.get(found.primary, float("nan")))

@@ -17,7 +17,7 @@ from msgspec import Struct
 from trimtab.explanation import EXPLANATION
 from trimtab.manifest import write_manifest
 from trimtab.release import CandidateOutcome, Outcome
-from trimtab.schema import METRICS, REFERENCE, read_schema
+from trimtab.schema import ANSWERS, METRICS, REFERENCE, read_schema
 from trimtab.training import runlog, tracking
 from trimtab.training.fitted import FOLDS
 from trimtab.training.lineage import Facts, commit
@@ -43,8 +43,9 @@ def assemble(model: Path, evaluation: Path, into: Path, beside: Mapping[str, byt
     shutil.copytree(model, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FOLDS, LEADERBOARD))
     for name in (METRICS, REFERENCE):
         shutil.copyfile(evaluation / name, into / name)
-    if (evaluation / EXPLANATION).is_file():
-        shutil.copyfile(evaluation / EXPLANATION, into / EXPLANATION)
+    for name in (EXPLANATION, ANSWERS):
+        if (evaluation / name).is_file():
+            shutil.copyfile(evaluation / name, into / name)
     for name, content in beside.items():
         (into / name).write_bytes(content)
     write_mlmodel(into, read_schema(into))

@@ -128,6 +128,22 @@ def test_a_rise_within_the_margin_at_unchanged_inputs_is_a_concept_finding(
     monitor.stop()
 
 
+def test_an_estimate_comes_before_the_labels_and_is_not_believed_once_they_contradict_it(
+    monitor: Monitor, calm: Rows, generator: np.random.Generator
+) -> None:
+    feed(monitor, calm[:110], generator, labels=False)
+    look(monitor)
+    told = views.performance(monitor, ID)[0]
+    assert (told["judgement"], told["estimate"]["state"]) == (None, "estimated")
+    assert told["estimate"]["value"] == pytest.approx(1.0, rel=0.2)
+    monitor.accept(labels_of(calm[:110], generator, 3.0), NOW)
+    feed(monitor, calm[110:], generator, first=110, labels=False)
+    look(monitor)
+    found = views.performance(monitor, ID)
+    assert [window["estimate"]["state"] for window in found] == ["unverified"] * 4
+    assert found[0]["judgement"]["value"] > found[0]["estimate"]["high"]
+
+
 def test_labels_that_are_missing_keep_a_window_unjudged(monitor: Monitor, calm: Rows, generator: np.random.Generator) -> None:
     feed(monitor, calm, generator, labels=False)
     monitor.accept(labels_of(calm[:40], generator, 9.0), NOW)

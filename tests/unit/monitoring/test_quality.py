@@ -27,7 +27,7 @@ def put(column: str, value: Any, share: float = 1.0) -> Change:
         pytest.param(put("heat", None, 0.15), [], id="a few nulls are no break"),
         pytest.param(put("load", "1.5", 0.1), [("load", "type")], id="a tenth of the numbers is text"),
         pytest.param(put("load", "1.5", 0.02), [], id="one caller's text is no break"),
-        pytest.param(lambda _, row: {**row, "heat": row["heat"] * 1000}, [("heat", "range")], id="another unit"),
+        pytest.param(lambda _, row: {**row, "heat": row["heat"] * 1000}, [("heat", "unit")], id="another unit"),
         pytest.param(put("heat", 1e308, 0.01), [], id="a single absurd value is no break"),
         pytest.param(put("heat", 10**400, 0.1), [("heat", "range")], id="numbers beyond a float"),
         pytest.param(lambda _, row: {**row, "load": row["load"] + 2.0}, [], id="a moved number is drift, no break"),
@@ -56,3 +56,35 @@ def test_nulls_that_are_usual_are_no_break(generator: np.random.Generator) -> No
     sample = [{**row, "heat": None if number % 2 else row["heat"]} for number, row in enumerate(instances(generator, 400))]
     reference = table(SCHEMA, sample, [0.0] * 400)
     assert breaks(SCHEMA, reference, sample[:100]) == []
+
+
+def test_a_missing_column_names_those_that_nobody_knows(generator: np.random.Generator) -> None:
+    reference = table(SCHEMA, instances(generator, 400), [0.0] * 400)
+    rows = [{**{name: value for name, value in row.items() if name != "heat"}, "heat_c": 1.0} for row in instances(generator, 100)]
+    assert "'heat_c'" in breaks(SCHEMA, reference, rows)[0].sentence
+    assert breaks(SCHEMA, reference, [{**row, "heat_c": 1.0} for row in instances(generator, 100)]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "span", "expected"),
+    [
+        pytest.param(put("heat", 1.25), 0.05, ["heat"], id="a sensor stands still"),
+        pytest.param(put("heat", 1.25, 0.6), 0.05, ["heat"], id="for more than half of the window"),
+        pytest.param(put("heat", 1.25, 0.4), 0.05, [], id="for less"),
+        pytest.param(put("heat", 1.25), 0.0, [], id="nobody knows how long the window is"),
+        pytest.param(put("site", "east"), 0.05, [], id="rows of one site alone are no break"),
+    ],
+)
+def test_stuck(generator: np.random.Generator, change: Change, span: float, expected: list[str]) -> None:
+    reference = table(SCHEMA, instances(generator, 2000), [0.0] * 2000)
+    rows = [change(number, row) for number, row in enumerate(instances(generator, 100))]
+    found = breaks(SCHEMA, reference, rows, span)
+    assert [item.column for item in found] == expected
+    assert all("is the sensor stuck?" in item.sentence for item in found)
+
+
+def test_a_column_that_stands_still_by_itself_is_not_stuck(generator: np.random.Generator) -> None:
+    sample = [{**row, "heat": float(number // 170)} for number, row in enumerate(instances(generator, 2000))]
+    reference = table(SCHEMA, sample, [0.0] * 2000)
+    rows = [{**row, "heat": 11.0} for row in instances(generator, 100)]
+    assert breaks(SCHEMA, reference, rows, 0.05) == []

@@ -1,11 +1,11 @@
-"""What stays with a version of the rows that it was made from: `reference.parquet` and `metrics.json`, which the monitor compares with."""
+"""What stays with a version of the rows that it was made from, and of its word on them: what the monitor compares with."""
 
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.events import aware
-from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Schema, read_schema
+from trimtab.schema import ANSWERS, HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Schema, read_schema
 from trimtab.training.model import predict
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REFERENCE_ROWS = 10_000
+ANSWERED_ROWS, ANSWERED_LEAST, ANSWERED_CELLS = 50_000, 5_000, 1_000_000
 
 
 def write_reference(out: Path, table: "pa.Table", schema: Schema, served: Path, held: "np.ndarray[Any, Any]", seed: int) -> "pa.Table":
@@ -36,6 +37,22 @@ def write_reference(out: Path, table: "pa.Table", schema: Schema, served: Path, 
     sample = sample.append_column(VALIDATION, pa.array(validation, kind))
     pq.write_table(sample, out / REFERENCE, compression="zstd")
     return sample
+
+
+def write_answers(out: Path, table: "pa.Table", schema: Schema, held: "np.ndarray[Any, Any]", slices: tuple[str, ...] = ()) -> None:
+    """Write the last `len(held)` rows of the table, evenly spaced ones where they are many, and what the twin said of them (`held`).
+
+    The columns are the label, the features, and those of `slices`, by which a person wants the rows told apart.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    most = min(ANSWERED_ROWS, max(ANSWERED_LEAST, ANSWERED_CELLS // len(schema.features)))
+    rows = np.unique(np.linspace(0, max(len(held) - 1, 0), min(len(held), most)).astype(int))
+    columns = list(dict.fromkeys([schema.label, *schema.names, *slices]))
+    kept = table.slice(table.num_rows - len(held)).select(columns).take(pa.array(rows))
+    pq.write_table(kept.append_column(VALIDATION, pa.array(held[rows].tolist())), out / ANSWERS, compression="zstd")
 
 
 def holdout_start(folder: Path) -> datetime | None:

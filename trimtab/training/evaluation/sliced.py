@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from trimtab.measures import METRICS
+from trimtab.measures import slice_columns
 from trimtab.training.evaluation.bootstrap import stripes
 from trimtab.training.evaluation.explaining import Rests
 from trimtab.training.evaluation.found import Slice
@@ -23,10 +23,8 @@ _OF_BOTH_CLASSES = ("roc_auc", "pr_auc", "precision", "recall", "f1", "calibrati
 
 def declared(on: Ground, other: Opponent | None, known: Rests, seed: int) -> tuple[Slice, ...]:
     """Each value with at least 50 rows of the columns that the document names in `training.slices` or in a gate."""
-    spec = on.spec
-    columns = [*spec.training.slices, *(gate.slice for gate in spec.gates if gate.slice and gate.metric in METRICS[spec.task])]
     found = []
-    for column in dict.fromkeys(columns):
+    for column in slice_columns(on.spec):
         groups = grouping(on.held, column)
         masks = [(name, groups.codes == place) for place, name in enumerate(groups.names)]
         told = [(name, rows) for name, rows in masks if rows.sum() >= MIN_ROWS]
