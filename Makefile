@@ -15,6 +15,7 @@ CASES ?= 10000
 	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation \
 	simulate-monitoring clean
 	simulate-estimates fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
+	fuzz-serving bench-capture bench-defects bench-drift bench-ingest bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -115,6 +116,9 @@ bench-run: $(STAMPS)/local ## a whole training run of bike-demand with a search 
 bench-defects: $(STAMPS)/local ## planted defects and clean retrains of all examples: what is caught, what is stopped wrongly
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.defects
+
+bench-drift: $(STAMPS)/local $(STAMPS)/detectors ## a drift check beside Alibi's, the same windows to both: seconds and p-values
+	$(BIN)/python -m tests.bench.drift
 
 bench-capture: $(STAMPS)/local ## a million requests while the monitor is dead: memory, and every loss counted
 	$(BIN)/python -m tests.bench.capture

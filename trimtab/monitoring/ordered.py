@@ -44,7 +44,7 @@ class Ordered:
     @cached_property
     def tenths(self) -> Floats:
         """The distinct values at one tenth to nine tenths: each ends a cell, and belongs to it."""
-        return np.unique(self.values[np.arange(1, TENTHS) * len(self) // TENTHS])
+        return np.unique(self.values[np.arange(1, TENTHS) * len(self) // TENTHS - 1])
 
     @cached_property
     def deviation(self) -> float:

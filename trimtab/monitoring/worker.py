@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def detectors() -> dict[str, Callable[..., dict[str, dict[str, Any]]]]:
         sys.modules["alibi_tests"] = importlib.util.module_from_spec(place)
         place.loader.exec_module(sys.modules["alibi_tests"])
         logging.getLogger("alibi_detect").setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
     found: dict[str, Callable[..., dict[str, dict[str, Any]]]] = sys.modules["alibi_tests"].DETECTORS
     return found
 
@@ -135,6 +137,8 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds that a test over the socket may take")
     given = parser.parse_args()
     without_network()
+    # Read when a library is imported; threads that wait for each other cost more than they bring.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

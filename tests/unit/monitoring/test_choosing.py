@@ -96,7 +96,7 @@ def scipys(name: str, old: np.ndarray, new: np.ndarray, kind: str) -> float:
         counts = [[(side == value).sum() for side in (new, old)] for value in (1.0, 0.0)]
         return float(fisher_exact(counts).pvalue)
     if kind == "number":
-        edges = np.sort(old)[np.arange(1, 10) * len(old) // 10]
+        edges = np.sort(old)[np.arange(1, 10) * len(old) // 10 - 1]
         old, new = np.searchsorted(edges, old), np.searchsorted(edges, new)
     values = np.union1d(old, new)
     return float(chi2_contingency([[(side == value).sum() for value in values] for side in (old, new)]).pvalue)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp, kstwo, wasserstein_distance
+from scipy.stats import ks_2samp, kstwo
 
 from trimtab.errors import Unavailable
 from trimtab.monitoring import ordered as remembered
@@ -16,7 +16,6 @@ from trimtab.monitoring.columns import Column, Floats, Table
 from trimtab.monitoring.detectors.exact import Exact, Stream
 from trimtab.monitoring.detectors.kolmogorov import p_value, smirnov
 from trimtab.monitoring.detectors.tabular import TabularDrift
-from trimtab.monitoring.effects import wasserstein
 from trimtab.monitoring.ordered import ordered
 
 from .folders import ScipyDetector
@@ -120,13 +119,6 @@ def test_smirnovs_series_is_a_probability_that_falls() -> None:
     found = [smirnov(500, x) for x in np.linspace(0.001, 0.999, 300)]
     assert all(1.0 >= left > right >= 0.0 or left == right == 0.0 for left, right in pairwise(found))
     assert smirnov(1, 0.3) == pytest.approx(0.7)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))
-def test_the_effect_is_scipys_distance(left: list[float], right: list[float]) -> None:
-    found = wasserstein(np.sort(left), np.sort(right))
-    assert found == pytest.approx(wasserstein_distance(left, right), rel=1e-9, abs=1e-9)
 
 
 def test_an_array_is_sorted_once_in_its_life_and_then_forgotten() -> None:

@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from trimtab.cage import Cage
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import CloudEvent
 from trimtab.monitoring import views
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
-from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.monitoring.detectors.choosing import Chosen
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Watched, WatchedVersion
 
@@ -80,16 +81,21 @@ def test_calm_traffic_makes_windows_and_no_finding(
     assert (state["windows"], state["openQuality"], state["counts"]["labels"]) == ({"1": 5}, [], 500)
 
 
-def test_a_shift_is_found_by_alibis_detector_and_a_duplicate_has_the_same_id(
-    tmp_path: Path, fleet: MemoryFleet, detector: TabularDrift, generator: np.random.Generator
+@pytest.mark.parametrize("detector", ["exact", "tabular"])
+def test_a_shift_is_found_by_the_detector_that_the_model_asks_for_and_a_duplicate_has_the_same_id(
+    tmp_path: Path, version: WatchedVersion, cage: Cage, detector: str, generator: np.random.Generator
 ) -> None:
+    asking = model(drift={"detector": detector, "persistence": "2 of 3"})
     found = []
     for name in ("first", "second"):
         sent: list[CloudEvent] = []
-        monitor = Monitor(tmp_path / f"{name}.db", fleet, detector, sent.append, replaying=True)
+        monitor = Monitor(tmp_path / f"{name}.db", MemoryFleet(Watched(asking, version)), Chosen(cage), sent.append, replaying=True)
         feed(monitor, instances(np.random.default_rng(3), 420, shift=1.0), generator, labels=False)
         look(monitor)
         found.append({(*pair, event.id) for pair, event in zip(said(sent), sent, strict=True)})
+        load = views.windows(monitor, ID)[0]["drift"]["columns"]["load"]
+        assert load["psi"] > 0.2
+        assert 0.2 < load["jensenShannon"] < 1.0
         monitor.stop()
     assert {(kind, window) for kind, window, _ in found[0]} == {(kind, n) for kind in ("covariate", "prediction") for n in (1,)}, (
         "what lasts is told once in three windows"

@@ -19,8 +19,10 @@ from trimtab.errors import Unavailable
 from trimtab.monitoring import worker
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.detectors.asking import beside
+from trimtab.monitoring.detectors.choosing import Chosen
 from trimtab.monitoring.detectors.neighbour import Neighbour
 from trimtab.monitoring.detectors.tabular import TabularDrift
+from trimtab.spec import Drift
 
 from .folders import DETECTORS, ScipyDetector
 
@@ -58,6 +60,17 @@ def test_the_worker_beside_answers_as_scipy_does_and_again(place: Path, generato
         for column in COLUMNS:
             assert found[column.name].p == pytest.approx(expected[column.name].p, rel=1e-5)
     assert [path.name for path in place.parent.iterdir()] == ["worker.sock"]
+
+
+@pytest.mark.parametrize("name", ["classifier", "cvm_online", "fet_online"])
+def test_detectors_that_run_threads_answer_in_a_forked_child_too(place: Path, name: str, generator: np.random.Generator) -> None:
+    reference, window = table(generator, 2000) | {"site": np.arange(2000) % 2.0}, table(generator, 300) | {"site": np.ones(300)}
+    window["load"] += 2.0
+    chosen = Chosen(beside(place), place.parent)
+    for _ in range(2):
+        found = chosen.test(COLUMNS, reference, window, Drift(detector=name, expected_run_time=100))  # type: ignore[arg-type]
+        column = found["site" if name == "fet_online" else "load"]
+        assert column.alarm or column.p < 1e-9
 
 
 @pytest.mark.parametrize(
