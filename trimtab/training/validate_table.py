@@ -19,7 +19,7 @@ CHANCE = 2.0
 STALE_STOP, STALE_WARN = 0.1, 0.05
 """How much of the window's length (of `data.history`, or of the time that the rows span) may have no rows at its end."""
 _SEEN = 0.02
-"""Rows came after the champion if the newest is so much later; less, and its sample of 2,000 rows may just lack the last of them."""
+"""Rows came after the champion if the newest is so much later; less, and its sample of 10,000 rows may just lack the last of them."""
 PAUSES = 10.0
 """... and how many times the longest usual pause (99% of them) between two rows that is at least."""
 
