@@ -16,6 +16,7 @@ CASES ?= 10000
 	simulate-monitoring clean
 	simulate-estimates fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
 	fuzz-serving bench-capture bench-defects bench-drift bench-ingest bench-run bench-search bench-serving bench-validation clean
+	fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation backtest-bike clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -119,6 +120,9 @@ bench-defects: $(STAMPS)/local ## planted defects and clean retrains of all exam
 
 bench-drift: $(STAMPS)/local $(STAMPS)/detectors ## a drift check beside Alibi's, the same windows to both: seconds and p-values
 	$(BIN)/python -m tests.bench.drift
+backtest-bike: $(STAMPS)/local $(STAMPS)/detectors ## the bike example's policy over its two years, beside clocks and an oracle, written to docs/evidence
+	$(BIN)/python examples/bike-demand/prepare.py
+	$(BIN)/python -m tests.bench.backtest --gated
 
 bench-capture: $(STAMPS)/local ## a million requests while the monitor is dead: memory, and every loss counted
 	$(BIN)/python -m tests.bench.capture

@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 local = typer.Typer(help="The whole loop on this machine: real parts, no cluster.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(local, name="local")
+policy = typer.Typer(help="What another policy would have done.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(policy, name="policy")
 
 StateFolder = Annotated[Path, typer.Option("--state", help="The state folder.", envvar="TRIMTAB_STATE_FOLDER")]
 Namespace = Annotated[
@@ -114,6 +116,41 @@ def report(
     from trimtab.cli.report import write_report
 
     write_report(state, model, out, as_json=as_json)
+
+
+@app.command()
+def backtest(
+    document: Annotated[Path, typer.Argument(help="The Model document.")],
+    data: Annotated[Path | None, typer.Argument(help="A CSV or Parquet file with the rows; else the document's data.uri.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first cut (ISO 8601); else where a quarter of the rows is known.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=100, help="How many settings each search tries.")] = 1,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="A folder for what is trained; the next backtest takes it from there.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the page is written.")] = Path("backtest.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Would this policy have been worth it? Lives it over old rows, beside never, clocks and an oracle; nothing is installed."""
+    from trimtab.cli.backtest import run_backtest
+
+    run_backtest(document, data, start, trials, keep, out, as_json=as_json)
+
+
+@policy.command()
+def replay(
+    document: Annotated[Path, typer.Argument(help="A Model document; its monitoring and retraining are the policy.")],
+    model: Annotated[str | None, typer.Option(help="Which Model's windows; only needed where there are several.")] = None,
+    state: StateFolder = STATE,
+    namespace: Namespace = None,
+    monitor: Annotated[str, typer.Option("--monitor", help="With -n: the monitor's address, such as http://localhost:8090.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run another policy over the windows that the monitor stored: which findings and retrains there would have been instead."""
+    from trimtab.cli.policy import replay_policy
+
+    replay_policy(document, model, state, namespace, monitor, as_json=as_json)
 
 
 @app.command()

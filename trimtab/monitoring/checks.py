@@ -26,7 +26,7 @@ from trimtab.monitoring.slicing import slices
 from trimtab.monitoring.traffic import changed, gone, lookback
 from trimtab.monitoring.windows import enough
 from trimtab.spec import Model
-from trimtab.units import duration, margin, persistence
+from trimtab.units import Persistence, duration, margin, persistence
 
 SOURCE = "/trimtab/monitor"
 BROKEN = "not tested: the window's data is broken"
@@ -93,17 +93,21 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
     A window whose data spoils it is not tested: nothing may be retrained on it; one with too few rows cannot be.
     """
     monitoring = subject.model.spec.monitoring
-    drift = _tested(records, subject, record, detector)
-    rule = persistence(monitoring.drift.persistence)
-    before = records.before(subject.id, subject.version, record.window, rule.windows)
-    hurts = _hurts([*before, record])
+    drift = replace(_tested(records, subject, record, detector), at=subject.watermark.timestamp())
+    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    return _say(records, subject, record, "drift", drift, found_drift(subject.where(record), before, drift))
+
+
+def found_drift(where: Where, before: Sequence[WindowRecord], drift: Drift) -> list[Finding]:
+    """What a window's drift check leads to, given the version's windows before it (oldest first). Pure."""
+    rule, hurts = _persistence(where.model), _hurts([*before, where.record])
     history = [*(other.drift or Drift() for other in before), drift]
     findings = []
     for prediction in (False, True):
         names = lasting(history, rule, prediction=prediction)
         if names:
-            findings.append(moved(subject.where(record), drift, names, rule, hurts, prediction=prediction))
-    return _say(records, subject, record, "drift", drift, findings)
+            findings.append(moved(where, drift, names, rule, hurts, prediction=prediction))
+    return findings
 
 
 def _tested(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> Drift:
@@ -122,7 +126,7 @@ def _tested(records: Records, subject: Subject, record: WindowRecord, detector: 
 
 def give_up(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:
     """Note why a window's drift could not be tested, so that those after it can be."""
-    _say(records, subject, record, "drift", Drift(failed=sentence), [])
+    _say(records, subject, record, "drift", Drift(failed=sentence, at=subject.watermark.timestamp()), [])
 
 
 def estimate_window(records: Records, subject: Subject, record: WindowRecord) -> None:
@@ -165,20 +169,26 @@ def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tu
     if not mature(labels, record.rows, watermark, record.end, record.start, delay):
         return False, []
     judgement = _judgement(subject, record, records.content(subject.id, subject.version, record.window))
-    rule = persistence(spec.monitoring.drift.persistence)
-    before = records.before(subject.id, subject.version, record.window, rule.windows)
-    history = [other.judgement for other in before if other.judgement is not None and not other.spoiled]
-    findings = []
-    if judgement is not None and not record.spoiled:
-        drifts = [other.drift or Drift() for other in before] + [record.drift or Drift()]
-        inputs = lasting(drifts, rule, prediction=False)
-        untested = record.drift is None or bool(record.drift.failed)
-        named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
-        if named:
-            whole = named == "concept" or persistent([one.past for one in (*history, judgement)], rule)
-            part = "" if whole else lasting_slice([*history, judgement], rule)
-            findings.append(worse(subject.where(record), named, judgement, rule, inputs, part))
+    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    findings = found_performance(subject.where(record), before, judgement)
     return True, _say(records, subject, record, "performance", judgement, findings)
+
+
+def found_performance(where: Where, before: Sequence[WindowRecord], judgement: Judgement | None) -> list[Finding]:
+    """What a window's judgement leads to, given the version's windows before it (oldest first). Pure."""
+    record, rule = where.record, _persistence(where.model)
+    if judgement is None or record.spoiled:
+        return []
+    history = [other.judgement for other in before if other.judgement is not None and not other.spoiled]
+    drifts = [other.drift or Drift() for other in before] + [record.drift or Drift()]
+    inputs = lasting(drifts, rule, prediction=False)
+    untested = record.drift is None or bool(record.drift.failed)
+    named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
+    if not named:
+        return []
+    whole = named == "concept" or persistent([one.past for one in (*history, judgement)], rule)
+    part = "" if whole else lasting_slice([*history, judgement], rule)
+    return [worse(where, named, judgement, rule, inputs, part)]
 
 
 def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judgement | None:
@@ -201,7 +211,7 @@ def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judg
         named = f"{name}|{part.name}"
         one = judge(metric, schema.task, part.window, part.holdout, before, every, allowed, part.floor, budget / len(parts), named)
         found |= {part.name: one} if one is not None else {}
-    return replace(whole, slices=found)
+    return replace(whole, slices=found, at=subject.watermark.timestamp())
 
 
 def _metric(reference: Reference) -> str:
@@ -223,9 +233,17 @@ def _say(records: Records, subject: Subject, record: WindowRecord, what: str, sa
 
 
 def _told(records: Records, subject: Subject, finding: Finding) -> bool:
-    """Whether the same is told already: what lasts is told again only after as many windows as persistence looks at."""
-    rule = persistence(subject.model.spec.monitoring.drift.persistence)
-    return records.told(subject.id, subject.version, finding.kind, finding.window - rule.windows + 1)
+    """Whether the same is told already."""
+    return records.told(subject.id, subject.version, finding.kind, news_since(subject.model, finding.window))
+
+
+def news_since(model: Model, window: int) -> int:
+    """Since which window a finding in `window` must not have been told to be news: as many as persistence looks at."""
+    return window - _persistence(model).windows + 1
+
+
+def _persistence(model: Model) -> Persistence:
+    return persistence(model.spec.monitoring.drift.persistence)
 
 
 def _hurts(history: Sequence[WindowRecord]) -> bool | None:

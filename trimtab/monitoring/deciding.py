@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.monitoring.columns import Column
 from trimtab.monitoring.dependence import Law
@@ -70,6 +71,7 @@ class ColumnCheck(Struct, frozen=True, rename="camel"):
     statistic: float
     effect: float
     moved: bool
+    significant: bool
     psi: float | None = None
     jensen_shannon: float | None = None
     adjusted: float | None = None
@@ -84,13 +86,14 @@ class ColumnCheck(Struct, frozen=True, rename="camel"):
 class Drift(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A window's drift check; `failed` says why there is none. `level` is what each feature's p-value was held against.
 
-    `note` says what was not known and had to be assumed.
+    `note` says what was not known and had to be assumed. `at` is the watermark when it was said, in seconds since 1970.
     """
 
     columns: dict[str, ColumnCheck] = {}
     level: float = 0.0
     failed: str = ""
     note: str = ""
+    at: float = 0.0
 
     def moved(self, *, prediction: bool) -> dict[str, ColumnCheck]:
         """The columns that moved, of the prediction or of the features."""
@@ -125,9 +128,15 @@ def check(
         family = 1 if test.joint else of_prediction if column.of == PREDICTION else of_features
         significant = test.deciding < budget / family if test.alarm is None else test.alarm
         divergences = (other.psi, other.jensen_shannon) if other else (None, None)
-        moved = significant and size >= effect
-        found[column.name] = ColumnCheck(column.of, test.p, test.statistic, size, moved, *divergences, test.adjusted, test.rows)
+        measured = (column.of, test.p, test.statistic, size, significant and size >= effect, significant)
+        found[column.name] = ColumnCheck(*measured, *divergences, test.adjusted, test.rows)
     return Drift(found, budget / of_features, note=note)
+
+
+def again(drift: Drift, effect: float) -> Drift:
+    """The same check under another `effect`: what was measured, and whether it was significant, stays."""
+    columns = {name: replace(one, moved=one.significant and one.effect >= effect) for name, one in drift.columns.items()}
+    return replace(drift, columns=columns)
 
 
 def persistent(hits: Sequence[bool], rule: Persistence) -> bool:

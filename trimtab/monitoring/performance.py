@@ -12,12 +12,14 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from trimtab.monitoring.columns import MINIMUM_ROWS, Floats
 from trimtab.monitoring.deciding import persistent
 from trimtab.monitoring.metric import allowed, as_error, error, losses
+from trimtab.monitoring.offset import Offset, matters, offset
 from trimtab.monitoring.resampling import areas, block_rows, blocks, grouped, resampled
 from trimtab.spec import Task
 from trimtab.units import Margin, Persistence
@@ -26,11 +28,20 @@ RESAMPLES = 500
 LABEL_SHARE = 0.5
 
 
+class Spread(Struct, frozen=True):
+    """The standard deviation of the log of an error (None: the replicates do not tell), and the blocks that it rests on."""
+
+    deviation: float | None
+    blocks: float
+
+
 class Judgement(Struct, frozen=True, rename="camel"):
     """A window's metric, its 95% interval, the validation's value and the bound, all in the metric's own unit.
 
-    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly. `slices`
-    are the declared parts of the window that have enough rows, by their names.
+    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly, at `level`.
+    `off`: the labels lie beside the predictions by an `offset` that matters. `slices` are the declared parts of the window that have enough
+    rows, by their names. `own` is the spread of the window's error, `ratio` that of its ratio to the validation's: what another policy can be
+    decided by. `at` is the watermark when it was said, in seconds since 1970.
     """
 
     metric: str
@@ -44,6 +55,12 @@ class Judgement(Struct, frozen=True, rename="camel"):
     past_margin: bool = False
     past_floor: bool = False
     slices: dict[str, "Judgement"] = {}
+    level: float = 0.0
+    own: Spread | None = None
+    ratio: Spread | None = None
+    offset: Offset | None = None
+    off: bool = False
+    at: float = 0.0
 
     @property
     def past(self) -> bool:
@@ -128,40 +145,66 @@ def judge(
     block = block_rows(len(window.truth), len(window.truth))
     errors = replicates(metric, task, window, block, generator)
     ends = sorted(as_error(metric, float(end)) for end in np.nanquantile(errors, [0.025, 0.975]))
-    own, apart = _deviation(errors), len(window.truth) / block
-    past_floor = floor is not None and _above(found, as_error(metric, floor), own, apart, level)
-    value = as_error(metric, found)
-    if validation is None:
-        return Judgement(metric, value, ends[0], ends[1], None, None, len(window.truth), past_floor=past_floor)
-    before = as_error(metric, validation)
-    bound = allowed(metric, before, margin)
-    theirs = 0.0
-    if len(holdout.truth) >= MINIMUM_ROWS:
-        thinned = block_rows(len(holdout.truth), holdout_rows)
-        theirs = _deviation(replicates(metric, task, holdout, thinned, generator))
-        apart = min(apart, len(holdout.truth) / thinned)
-    both = float(np.hypot(own, theirs))
-    return Judgement(
+    deviation, apart = _deviation(errors), len(window.truth) / block
+    measured = Judgement(
         metric,
-        value,
+        as_error(metric, found),
         ends[0],
         ends[1],
         validation,
-        as_error(metric, bound),
+        None,
         len(window.truth),
-        rose=_above(found, before, both, apart, level),
-        past_margin=_above(found, bound, both, apart, level),
-        past_floor=past_floor,
+        level=level,
+        own=_spread(deviation, apart),
+        offset=offset(window.truth, window.answers, block) if task == "regression" else None,
+    )
+    if validation is not None:
+        theirs = 0.0
+        if len(holdout.truth) >= MINIMUM_ROWS:
+            thinned = block_rows(len(holdout.truth), holdout_rows)
+            theirs = _deviation(replicates(metric, task, holdout, thinned, generator))
+            apart = min(apart, len(holdout.truth) / thinned)
+        measured = replace(measured, ratio=_spread(float(np.hypot(deviation, theirs)), apart))
+    return decided(measured, margin, floor)
+
+
+def _spread(deviation: float, apart: float) -> Spread:
+    return Spread(deviation if np.isfinite(deviation) else None, apart)
+
+
+def again(judgement: Judgement, margin: Margin, floor: float | None) -> Judgement:
+    """What the same measured error, and those of its slices, come to under another policy; the slices' floors are none of it."""
+    parts = {name: replace(decided(one, margin, None), past_floor=one.past_floor) for name, one in judgement.slices.items()}
+    return replace(decided(judgement, margin, floor), slices=parts)
+
+
+def decided(measured: Judgement, margin: Margin, floor: float | None) -> Judgement:
+    """What a measured window's error comes to under a policy: the part of `judge` that `monitoring.performance` changes."""
+    metric, found, level = measured.metric, as_error(measured.metric, measured.value), measured.level
+    past_floor = floor is not None and _above(found, as_error(metric, floor), measured.own, level)
+    off = measured.offset is not None and matters(measured.offset, margin, level / 2)
+    measured = replace(measured, past_floor=past_floor, off=off)
+    if measured.validation is None:
+        return measured
+    before = as_error(metric, measured.validation)
+    bound = allowed(metric, before, margin)
+    return replace(
+        measured,
+        bound=as_error(metric, bound),
+        rose=_above(found, before, measured.ratio, level),
+        past_margin=_above(found, bound, measured.ratio, level),
     )
 
 
-def _above(found: float, bound: float, deviation: float, apart: float, level: float) -> bool:
-    """Whether the error is above the bound beyond what its log's deviation, of so many blocks that are apart, explains at this level."""
+def _above(found: float, bound: float, spread: Spread | None, level: float) -> bool:
+    """Whether the error is above the bound beyond what its log's deviation explains at this level."""
     if found <= bound:
         return False
-    if bound <= 0 or deviation == 0:
+    if bound <= 0:
         return True
-    return bool(np.log(found / bound) > student.isf(level, max(1.0, apart - 1)) * deviation)
+    if spread is None or spread.deviation is None:
+        return False
+    return spread.deviation == 0 or bool(np.log(found / bound) > student.isf(level, max(1.0, spread.blocks - 1)) * spread.deviation)
 
 
 def lasting_slice(history: Sequence[Judgement], rule: Persistence) -> str:
@@ -175,6 +218,8 @@ def kind(history: Sequence[Judgement], rule: Persistence, *, inputs_moved: bool)
     """What the newest judgement, with those before it (oldest first), is a finding of; performance wins over concept."""
     if persistent([judgement.past for judgement in history], rule) or lasting_slice(history, rule):
         return "performance"
+    if persistent([judgement.off for judgement in history], rule):
+        return "concept"
     if not inputs_moved and persistent([judgement.rose for judgement in history], rule):
         return "concept"
     return None

@@ -58,8 +58,8 @@ def read_rows(path: Path, data: Data, features: list[str], after: datetime, unti
         record = dict(zip(columns, values, strict=True))
         moment = _moment(record[data.time], path, data.time)
         if after < moment and (until is None or moment <= until):
-            instance = {name: _plain(value) for name, value in record.items() if name not in hidden}
-            rows.append(Row(index, moment, str(record[data.key]), instance, _plain(record[data.label])))
+            instance = {name: plain(value) for name, value in record.items() if name not in hidden}
+            rows.append(Row(index, moment, str(record[data.key]), instance, plain(record[data.label])))
     if not rows:
         msg = f"{str(path)!r} has no rows after {after:%Y-%m-%d %H:%M}" + (f" and until {until:%Y-%m-%d %H:%M}" if until else "")
         raise InvalidInput(msg)
@@ -81,7 +81,8 @@ def _moment(value: Any, path: Path, column: str) -> datetime:
         raise InvalidInput(msg) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON has it: what is no number, text or truth value becomes a text."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

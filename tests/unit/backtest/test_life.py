@@ -1,0 +1,120 @@
+"""A life over a small history: what it knows when, who answers, and what is done about what is found."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.unit.monitoring.folders import ScipyDetector
+from trimtab.backtest.history import read_history
+from trimtab.backtest.life import Life, Lived
+from trimtab.backtest.policies import freely, offline
+from trimtab.backtest.workshop import Workshop
+from trimtab.errors import InvalidInput
+from trimtab.release import Phase
+from trimtab.spec import Model
+from trimtab.training.model import predict
+
+from .worlds import CHANGE, FIRST, HOUR, ROWS, START, model, table, write
+
+Live = Callable[..., Lived]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Live:
+    kept = tmp_path_factory.mktemp("kept")
+
+    def work(given: Model, asks: tuple[datetime, ...] = (), start: datetime = FIRST) -> Lived:
+        given = offline(given, 1)
+        history = read_history(given.spec.data)
+        return Life(history, given, Workshop(given, kept), ScipyDetector(), tmp_path_factory.mktemp("life"), start, asks).live()
+
+    return work
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(table(), tmp_path_factory.mktemp("data") / "rows.parquet")
+
+
+@pytest.fixture(scope="module")
+def lived(live: Live, rows: Path) -> Lived:
+    return live(model(rows))
+
+
+def test_a_change_is_found_retrained_on_and_cured(lived: Lived) -> None:
+    assert {finding.kind for finding in lived.findings} & {"performance", "concept"}
+    assert [retrain.trigger for retrain in lived.retrains] != []
+    assert all(retrain.cut > START + CHANGE * HOUR for retrain in lived.retrains), "nothing is retrained before the change"
+    truth = table().column("y").to_numpy()[lived.first :]
+    errors = np.abs(lived.said - truth)
+    assert errors[:250].mean() < 2.0
+    assert errors[-100:].mean() < 2.0 < errors[CHANGE - lived.first : CHANGE - lived.first + 60].mean()
+
+
+def test_rows_are_answered_by_the_champion_of_their_time(live: Live, rows: Path) -> None:
+    asks = (START + 700 * HOUR, START + 1000 * HOUR)
+    lived = live(freely(model(rows), "schedule"), asks)
+    assert [retrain.cut for retrain in lived.retrains] == list(asks)
+    assert [retrain.phase for retrain in lived.retrains] == [Phase.PROMOTED, Phase.PROMOTED]
+    folders = [folder for _, folder in sorted(lived.fits)]
+    bounds = [lived.first, *(round((retrain.since - START) / HOUR) + 1 for retrain in lived.retrains if retrain.since), ROWS]
+    assert bounds == [501, 703, 1003, ROWS], "a version takes over two hours (rollout.maxDuration) after its cut"
+    for folder, start, stop in zip(folders, bounds[:-1], bounds[1:], strict=True):
+        expected = predict(folder, table().slice(start, stop - start))
+        np.testing.assert_array_equal(lived.said[start - lived.first : stop - lived.first], expected)
+
+
+@pytest.mark.parametrize("seen", [600, 900, 1150])
+def test_what_is_later_changes_nothing_that_was_before(live: Live, lived: Lived, tmp_path: Path, seen: int) -> None:
+    """Rows after `seen`, and labels that were not known then, are replaced by nonsense: until then all is the same."""
+    honest = table()
+    y, load = honest.column("y").to_numpy().copy(), honest.column("load").to_numpy().copy()
+    y[seen - 24 :], load[seen:] = 1e6, -1e6
+    poisoned = honest.set_column(6, "y", pa.array(y)).set_column(2, "load", pa.array(load)).set_column(5, "hint", pa.array(y))
+    other = live(model(write(poisoned, tmp_path / "rows.parquet")))
+    until = START + (seen - 1) * HOUR
+    np.testing.assert_array_equal(other.said[: seen - other.first], lived.said[: seen - lived.first])
+    assert [one for one in other.findings if one.cut < until] == [one for one in lived.findings if one.cut < until]
+    assert [one.cut for one in other.retrains if one.cut < until] == [one.cut for one in lived.retrains if one.cut < until]
+
+
+def test_a_label_is_known_its_delay_after_its_row_and_not_before(rows: Path) -> None:
+    history = read_history(model(rows).spec.data)
+    row = history.times[100]
+    assert history.after(row) == 101
+    assert history.known(row) == 77
+    assert b"hint" not in bytes(history.instances[0])
+    assert b'"y"' not in bytes(history.instances[0])
+
+
+def test_the_governor_holds_a_policy_to_its_cooldown(live: Live, rows: Path) -> None:
+    cuts = [retrain.cut for retrain in live(model(rows, cooldown="14d")).retrains]
+    assert all(later - earlier >= timedelta(days=14) for earlier, later in pairwise(cuts))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param({"key": None}, "spec.data.key", id="no key"),
+        pytest.param({"time": None}, "spec.data.time", id="no time"),
+        pytest.param({"label": "price"}, "there is no column 'price'", id="no such label"),
+        pytest.param({"key": "site"}, "repeat another row's 'site'", id="a key that repeats"),
+        pytest.param({"uri": "/nowhere/rows.parquet"}, "no file matches", id="no file"),
+    ],
+)
+def test_what_cannot_be_played_is_a_sentence(rows: Path, change: dict[str, str | None], sentence: str) -> None:
+    from msgspec.structs import replace
+
+    data = replace(model(rows).spec.data, **change)
+    with pytest.raises(InvalidInput, match=sentence):
+        read_history(data)
+
+
+def test_no_first_version_is_a_sentence(live: Live, rows: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is no first version at 2026-01-02"):
+        live(model(rows), start=START + 30 * HOUR)
