@@ -50,7 +50,7 @@ def best(reigns: Sequence[Reign], sums: Floats, count: int) -> list[int]:
 
 def reigns_of(history: History, first: int, fits: Sequence[tuple[datetime, Path]], lag: timedelta) -> list[Reign]:
     """Every version that was fitted once, with the row from which on it could have served; the first version first."""
-    found = {}
+    found: dict[Path, Reign] = {}
     for cut, folder in sorted(fits):
         start = history.after((cut + lag).timestamp())
         if start < len(history):

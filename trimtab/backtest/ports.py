@@ -70,7 +70,7 @@ class MemoryObjects:
 
     def head(self, release: Release) -> DecisionRecord | None:
         """The last decision of the Release, or None."""
-        return self._records.get(release.name, [None])[-1]  # type: ignore[list-item]
+        return self._records.get(release.name, [None])[-1]
 
     def append(self, release: Release, record: DecisionRecord) -> None:
         """Keep the record."""

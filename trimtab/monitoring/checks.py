@@ -92,7 +92,6 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
 
     A window whose data spoils it is not tested: nothing may be retrained on it; one with too few rows cannot be.
     """
-    monitoring = subject.model.spec.monitoring
     drift = replace(_tested(records, subject, record, detector), at=subject.watermark.timestamp())
     before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
     return _say(records, subject, record, "drift", drift, found_drift(subject.where(record), before, drift))

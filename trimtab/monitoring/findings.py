@@ -72,10 +72,15 @@ def moved(where: Where, drift: Drift, names: Sequence[str], rule: Persistence, h
 
 
 def worse(where: Where, kind: FindingKind, whole: Judgement, rule: Persistence, inputs: Sequence[str], part: str = "") -> Finding:
-    """The error on matured labels is too large (`performance`), of all rows or of a `part`, or rose while the inputs stayed (`concept`)."""
+    """The error on matured labels is too large, of all rows or of a `part` (`performance`), or rose while the inputs stayed (`concept`).
+
+    It is `concept` as well where labels lie off the predictions.
+    """
     judgement = whole.slices[part] if part else whole
     of = f", where {part}," if part else ""
-    if kind == "concept":
+    if kind == "concept" and judgement.off and judgement.offset is not None:
+        against = f"the {judgement.offset.without:.4g} that it would be if labels did not lie {judgement.offset.mean:+.4g} off on average"
+    elif kind == "concept":
         against = f"its validation of {judgement.validation:.4g}, though no input moved"
     elif judgement.past_margin:
         against = f"its bound of {judgement.bound:.4g} (validation {judgement.validation:.4g})"
