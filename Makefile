@@ -122,7 +122,7 @@ bench-drift: $(STAMPS)/local $(STAMPS)/detectors ## a drift check beside Alibi's
 	$(BIN)/python -m tests.bench.drift
 backtest-bike: $(STAMPS)/local $(STAMPS)/detectors ## the bike example's policy over its two years, beside clocks and an oracle, written to docs/evidence
 	$(BIN)/python examples/bike-demand/prepare.py
-	$(BIN)/python -m tests.bench.backtest --gated
+	$(BIN)/python -m tests.bench.backtest
 
 bench-capture: $(STAMPS)/local ## a million requests while the monitor is dead: memory, and every loss counted
 	$(BIN)/python -m tests.bench.capture

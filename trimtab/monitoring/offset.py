@@ -38,4 +38,5 @@ def offset(truth: Floats, answers: Floats, block: int) -> Offset | None:
 def matters(found: Offset, margin: Margin, level: float) -> bool:
     """Whether the offset is there, with `level` as the chance of a false word, and makes the error worse than the margin allows."""
     worse = float(np.hypot(found.without, found.mean)) > margin.bound(found.without)
-    return worse and (found.deviation == 0 or abs(found.mean) > student.isf(level / 2, found.blocks - 1) * found.deviation)
+    bound = float(student.isf(level / 2, found.blocks - 1)) * found.deviation
+    return worse and abs(found.mean) > bound

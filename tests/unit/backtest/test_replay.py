@@ -30,13 +30,13 @@ def test_the_policy_in_force_gives_exactly_what_was_found_and_retrained(past: Pa
 
 
 def test_a_margin_that_nothing_passes_finds_no_performance(past: Past) -> None:
-    found = past.under(past.changed(performance=Performance("x50")))
+    found = past.under(past.changed(performance=Performance("x500")))
     assert "performance" in {one.kind for one in past.made}
     assert "performance" not in {one.finding.kind for one in found.told}
 
 
 def test_a_floor_that_everything_is_past_finds_it_from_the_second_window_on(past: Past) -> None:
-    found = past.under(past.changed(performance=Performance("x50", 0.01)))
+    found = past.under(past.changed(performance=Performance("x500", 0.01)))
     first = min(one.finding.window for one in found.told if one.finding.kind == "performance" and one.finding.version == "1")
     assert first == 1, "2 of 3 windows"
 
@@ -66,7 +66,7 @@ def test_the_command_tells_what_would_have_been_instead_of_what_was(past: Past, 
     assert same["would"] == same["was"] == {"findings": len(past.made), "retrains": len(past.lived.retrains)}
     assert not same["gone"]
     assert not any(one["new"] for one in same["timeline"])
-    other = past.document(past.changed(performance=Performance("x50"), window=Window(30)), tmp_path / "other.json")
+    other = past.document(past.changed(performance=Performance("x500"), window=Window(30)), tmp_path / "other.json")
     replay_policy(other, None, past.state.folder, None, "", as_json=False)
     told = capsys.readouterr().out
     assert f"instead of {len(past.made)} and {len(past.lived.retrains)}" in told
