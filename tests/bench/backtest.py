@@ -53,8 +53,8 @@ def text(found: Comparison, seconds: float, clock: float) -> str:
         "",
         markdown(("what must be shown", "found", ""), shown),
         "",
-        f"The example's window, persistence, cooldown and bake were chosen on the rows before {CHOSEN:%Y-%m-%d}: of 240 settings, played over "
-        "versions of whole weeks, the highest gain among those with at most a third of the weekly clock's retrains. On the rows "
+        f"The example's window, persistence, cooldown and bake were chosen on the rows before {CHOSEN:%Y-%m-%d}: of 240 settings, "
+        "played over weekly versions, the highest gain among those with at most a third of the weekly clock's retrains. On the rows "
         f"since then alone, {found.metric} is:",
         "",
         markdown(("policy", found.metric, "retrains"), later(found)),
