@@ -19,7 +19,10 @@ class Forbidden(InvalidInput):
 
 
 class Access(Struct, frozen=True):
-    """What is asked for: `create` the `events` of a model, or `get` its `monitoring`; `model` is `namespace/name`."""
+    """What is asked for: `create` the `events` of a model, or `get` its `monitoring`.
+
+    `model` is `namespace/name`; without a name all of the namespace, without either all there are.
+    """
 
     verb: Literal["create", "get"]
     part: Literal["events", "monitoring"]

@@ -1,12 +1,15 @@
 """What the monitor's two HTTP applications share: bodies with a limit, and errors as answers with a sentence."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.monitoring.gate import Forbidden, Unauthenticated
 from trimtab.monitoring.monitor import UnknownModel
+from trimtab.monitoring.reports.reading import UnknownWindow
 
 SINGLE_LIMIT = 1 << 20
 HANDLER = {"auto_decompress": False}
@@ -26,6 +29,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unauthenticated, 401),
     (Forbidden, 403),
     (UnknownModel, 404),
+    (UnknownWindow, 404),
     (TooLarge, 413),
     (Compressed, 415),
     (InvalidInput, 400),
@@ -48,6 +52,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _failure(status: int, sentence: str) -> web.Response:
     return web.json_response({"error": sentence}, status=status)
+
+
+def as_json(value: Any) -> web.Response:
+    """Any of our values as JSON."""
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
 
 
 async def limited(request: web.Request, limit: int, what: str) -> bytes:

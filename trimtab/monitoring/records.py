@@ -112,7 +112,7 @@ class Records:
         ours = windows.c.model == model if version is None else (windows.c.model == model) & (windows.c.version == version)
         question = sa.select(windows).where(ours).order_by(windows.c.end.desc(), windows.c.window.desc()).limit(count)
         with self._store.transaction(reading=True) as connection:
-            return [_window(row) for row in connection.execute(question)][::-1]
+            return [read_row(row) for row in connection.execute(question)][::-1]
 
     def spans(self, model: str, since: float, until: float) -> list[Span]:
         """When the model's windows that end in that time (seconds since 1970) began and ended and how many rows each has, oldest first."""
@@ -135,7 +135,7 @@ class Records:
         ours = (windows.c.model == model) & (windows.c.version == version) & condition
         question = sa.select(windows).where(ours).order_by(windows.c.window.desc()).limit(count)
         with self._store.transaction(reading=True) as connection:
-            return [_window(row) for row in connection.execute(question)][::-1]
+            return [read_row(row) for row in connection.execute(question)][::-1]
 
     def content(self, model: str, version: str, window: int, panes: int = 1) -> Content:
         """The window's rows with their labels; with `panes` also those of the windows before it, so many in all."""
@@ -225,7 +225,8 @@ def parsed(stored: bytes | None) -> Any:
     return None if stored is None else msgspec.json.decode(stored)
 
 
-def _window(row: Any) -> WindowRecord:
+def read_row(row: Any) -> WindowRecord:
+    """A row of the table of windows as a record."""
     return WindowRecord(
         row.version,
         row.window,

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from trimtab.errors import InvalidInput, Unavailable
@@ -16,10 +15,11 @@ from trimtab.events import BATCH, CANDIDATE, FINDING, LABEL, NEW_DATA, REQUEST, 
 from trimtab.monitoring import prometheus, views
 from trimtab.monitoring.commit import GroupCommit
 from trimtab.monitoring.gate import Access, Caller, Gate, about
-from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, Handler, errors, limited
-from trimtab.monitoring.ingest import Arrival
+from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, Handler, as_json, errors, limited
+from trimtab.monitoring.ingest import NAME, Arrival
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Sink
+from trimtab.monitoring.reports.routes import report_routes
 
 log = logging.getLogger(__name__)
 BATCH_LIMIT = 16 << 20
@@ -52,6 +52,7 @@ def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5) ->
             web.get("/metrics", api.metrics),
             web.get("/models/{namespace}/{name}/{view:state|windows|findings|performance}", api.view),
             web.get("/models/{namespace}/{name}/paired", api.paired),
+            *report_routes(monitor, api.asked_of, api.asked_of_all),
         ]
     )
 
@@ -154,7 +155,7 @@ class _Api:
 
     async def view(self, request: web.Request) -> web.Response:
         """One of the views of a model."""
-        return _json(await asyncio.to_thread(_VIEWS[request.match_info["view"]], self._monitor, await self._asked_of(request)))
+        return as_json(await asyncio.to_thread(_VIEWS[request.match_info["view"]], self._monitor, await self.asked_of(request)))
 
     async def paired(self, request: web.Request) -> web.Response:
         """The losses of two versions on the same rows."""
@@ -164,13 +165,22 @@ class _Api:
         except (ValueError, OverflowError) as error:
             msg = f"since={since!r} is not a time such as 2026-01-31T12:00:00Z"
             raise InvalidInput(msg) from error
-        return _json(await asyncio.to_thread(views.paired, self._monitor, await self._asked_of(request), champion, candidate, start))
+        return as_json(await asyncio.to_thread(views.paired, self._monitor, await self.asked_of(request), champion, candidate, start))
 
-    async def _asked_of(self, request: web.Request) -> str:
+    async def asked_of(self, request: web.Request) -> str:
         """The model that a question is about, if the caller may ask."""
         model = f"{request.match_info['namespace']}/{request.match_info['name']}"
         await self._gate.check(request[_CALLER], Access("get", "monitoring", model))
         return model
+
+    async def asked_of_all(self, request: web.Request) -> str:
+        """The namespace that a question about all models keeps to (empty: every one), if the caller may ask of all in it."""
+        namespace = request.query.get("namespace", "")
+        if namespace and not NAME.fullmatch(namespace):
+            msg = f"namespace={namespace[:80]!r} is no name; small letters, digits, hyphens and dots are allowed"
+            raise InvalidInput(msg)
+        await self._gate.check(request[_CALLER], Access("get", "monitoring", f"{namespace}/"))
+        return namespace
 
 
 def _parsed(headers: Mapping[str, str], body: bytes) -> tuple[list[CloudEvent], list[str]]:
@@ -197,7 +207,3 @@ def _asked(request: web.Request, name: str) -> str:
         msg = f'the question lacks "{name}"; champion, candidate and since are required'
         raise InvalidInput(msg)
     return value
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -1,15 +1,24 @@
 """The monitor's answers to questions, as JSON values: state, windows, findings, performance over time, paired losses, metrics."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from trimtab.monitoring.deciding import Drift
+from trimtab.errors import InvalidInput
 from trimtab.monitoring.estimate import State, states
+from trimtab.monitoring.fleet import Fleet, Member
+from trimtab.monitoring.fleet import fleet as over_all
+from trimtab.monitoring.gauges import OTHER, gauges, named
 from trimtab.monitoring.monitor import Monitor, UnknownModel
+from trimtab.monitoring.overview import newest
+from trimtab.monitoring.ports import Watched
 from trimtab.monitoring.prometheus import Labels, render
 from trimtab.monitoring.records import WindowRecord
+from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.reports.reading import ModelStory, WindowStory, read_model, read_window
+from trimtab.monitoring.standing import standing as judged
 from trimtab.monitoring.tables import moment
 from trimtab.monitoring.writing import ANSWERED, LABELS, LATE_ROWS, ROWS, UNKNOWN, UNTIMED
 from trimtab.release import PairedLosses
@@ -24,7 +33,6 @@ _TALLIES = {
     LABELS: "trimtab_monitor_labels",
     UNKNOWN: "trimtab_monitor_labels_without_row",
 }
-_WORST = ("performance", "concept", "covariate", "prediction")
 
 
 def state(monitor: Monitor, model: str) -> dict[str, Any]:
@@ -48,41 +56,66 @@ def state(monitor: Monitor, model: str) -> dict[str, Any]:
 
 
 def standing(monitor: Monitor, model: str) -> tuple[str, str]:
-    """How the champion stands, in a word and a sentence.
+    """How the champion stands, in a word and a sentence (`standing.py`)."""
+    found = members(monitor, [monitor.watched(model)], datetime.now(UTC))[0].stands
+    return found.state, found.sentence
 
-    `quality`: its data is broken; a finding's kind (the worst's): it was made within the windows that persistence looks at; `watch`:
-    columns moved in the newest tested window; `none`: none did; `unknown`: no window was tested yet.
-    """
+
+def members(monitor: Monitor, watched: Sequence[Watched], now: datetime) -> list[Member]:
+    """How each of the models stands, from a fixed number of questions to the store."""
+    rules = {one.id: persistence(one.model.spec.monitoring.drift.persistence) for one in watched}
+    versions = {one.id: one.champion.version if one.champion else "" for one in watched}
+    known = newest(monitor.store, versions, max([1, *(rule.windows for rule in rules.values())]))
+    found = []
+    for name, version in versions.items():
+        one = known[name]
+        lag = None if one.watermark is None else now.timestamp() - one.watermark
+        stands = judged(version or None, rules[name], one.tested, one.last, one.findings, one.broken)
+        found.append(Member(name, version or None, stands, one.tested, lag, len(one.broken)))
+    return found
+
+
+def fleet(monitor: Monitor, namespace: str, now: datetime) -> Fleet:
+    """All models of a namespace (empty: of all), what to look at first coming first."""
+    every = [monitor.watched(name) for name in monitor.models() if not namespace or name.startswith(f"{namespace}/")]
+    return over_all(members(monitor, every, now))
+
+
+def story(monitor: Monitor, model: str) -> ModelStory:
+    """A model's life, as its page tells it."""
     watched = monitor.watched(model)
-    broken = monitor.records.open_quality(model)
-    if broken:
-        return "quality", str(broken[-1].data["sentence"])
-    if watched.champion is None:
-        return "unknown", "no version serves yet"
-    version, rule = watched.champion.version, persistence(watched.model.spec.monitoring.drift.persistence)
-    recent = monitor.records.recent(model, version, rule.windows + 1)
-    tested = [record for record in recent if record.drift is not None]
-    if not tested:
-        return "unknown", f"no window of version {version} was tested yet"
-    first = recent[-1].window - rule.windows + 1
-    found = [event for event in monitor.records.findings(model) if event.data["version"] == version and event.data["window"] >= first]
-    worth = [event for event in found if event.data["kind"] != "quality"]
-    if worth:
-        worst = min(reversed(worth), key=lambda event: _WORST.index(event.data["kind"])).data
-        return str(worst["kind"]), str(worst["sentence"])
-    return _moved(tested[-1], version)
+    return read_model(monitor.store, monitor.records, watched.model, watched.champion.version if watched.champion else None)
 
 
-def _moved(record: WindowRecord, version: str) -> tuple[str, str]:
-    drift = record.drift or Drift()
-    if drift.failed:
-        return "unknown", f"window {record.window} of version {version}: {drift.failed}"
-    moved = {name: check.effect for name, check in drift.columns.items() if check.moved}
-    if not moved:
-        return "none", f"none of {len(drift.columns)} columns of version {version} moved in window {record.window}"
-    name = max(moved, key=lambda column: moved[column])
-    words = f"{len(moved)} of {len(drift.columns)} columns of version {version} moved in window {record.window}"
-    return "watch", f"{words}, {name!r} the most (effect {moved[name]:.2f}), not yet for good"
+def window_story(monitor: Monitor, model: str, number: int, version: str | None) -> WindowStory:
+    """One window, as its page tells it."""
+    watched = monitor.watched(model)
+    served = {one.version: one for one in watched.versions}
+
+    def reference(name: str) -> Reference:
+        if name not in served:
+            msg = f"version {name} does not serve any more"
+            raise InvalidInput(msg)
+        return monitor.reference(served[name])
+
+    return read_window(monitor.records, watched.model, reference, number, version)
+
+
+def window(monitor: Monitor, model: str, number: int, version: str | None) -> dict[str, Any]:
+    """One window: what was said of it, its findings, and each column's distribution beside the reference's."""
+    return told(window_story(monitor, model, number, version))
+
+
+def told(found: WindowStory) -> dict[str, Any]:
+    """A window's story as JSON values."""
+    return {
+        **_window(found.record),
+        **_said(found.record),
+        "labelled": found.labelled,
+        "findings": [{"kind": one.kind, "sentence": one.sentence, "evidence": one.evidence} for one in found.findings],
+        "distributions": msgspec.to_builtins(found.distributions),
+        "withoutDistributions": found.lacking,
+    }
 
 
 def windows(monitor: Monitor, model: str) -> list[dict[str, Any]]:
@@ -128,29 +161,26 @@ def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: d
 
 
 def metrics(monitor: Monitor, now: datetime) -> str:
-    """Prometheus text: counters and histograms of what came in, and gauges of rows, labels, findings, scores and the watermark's lag."""
-    watermarks, fleet = monitor.store.watermarks(), monitor.models()
-    gauges: dict[str, dict[Labels, float]] = {
-        **_accepted(monitor),
-        "trimtab_monitor_watermark_lag_seconds": {
-            (("model", model),): (now - watermarks[model]).total_seconds() for model in fleet if model in watermarks
-        },
+    """Prometheus text: counters and histograms of what came in, gauges of findings and scores, and how each model stands (`gauges.py`)."""
+    watched = [monitor.watched(name) for name in monitor.models()]
+    found: dict[str, dict[Labels, float]] = {
+        **_accepted(monitor, named(one.id for one in watched)),
+        **gauges(members(monitor, watched, now)),
         "trimtab_monitor_findings": {(("kind", kind),): float(count) for kind, count in monitor.records.finding_counts().items()},
         "trimtab_monitor_scores": {(("result", result),): float(count) for result, count in monitor.scores.counts().items()},
     }
-    return render(monitor.counters, gauges)
+    return render(monitor.counters, found)
 
 
-def _accepted(monitor: Monitor) -> dict[str, dict[Labels, float]]:
-    """What was ever accepted, by model and version of the fleet; all others are "other" together."""
-    fleet = set(monitor.models())
+def _accepted(monitor: Monitor, fleet: set[str]) -> dict[str, dict[Labels, float]]:
+    """What was ever accepted, by model and version of the fleet; all others are told together."""
     served = {(model, version.version) for model in fleet for version in monitor.watched(model).versions}
     found: dict[str, dict[Labels, float]] = {name: {} for name in _TALLIES.values()}
     for (model, version, what), count in monitor.store.tallies().items():
         name = _TALLIES[what]
-        key: Labels = (("model", model if model in fleet else "other"),)
+        key: Labels = (("model", model if model in fleet else OTHER),)
         if version or what not in (LABELS, UNKNOWN):
-            key += (("version", version if (model, version) in served else "other"),)
+            key += (("version", version if (model, version) in served else OTHER),)
         found[name][key] = found[name].get(key, 0.0) + count
     return found
 

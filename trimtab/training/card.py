@@ -4,10 +4,10 @@ on, what it must not be trusted with, and how it can be made again. Values in, a
 
 from datetime import datetime
 
+from trimtab.drawing.page import Page, Section, markdown
 from trimtab.training.card_facts import Card, notes, parts
 from trimtab.training.evaluation.fairness import Fairness
 from trimtab.training.limits import limits
-from trimtab.training.page import Page, Section, markdown
 from trimtab.units import duration
 
 CARD_MARKDOWN, CARD_HTML = "card.md", "card.html"

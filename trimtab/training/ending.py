@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from trimtab.drawing.page import markdown, to_html
 from trimtab.explanation import EXPLANATION, read_explanation
 from trimtab.release import CandidateOutcome, InvalidDataOutcome
 from trimtab.schema import read_schema
@@ -23,7 +24,6 @@ from trimtab.training.fitted import read_fitted
 from trimtab.training.found import GATES, REPORT, REPORT_PAGE
 from trimtab.training.gate import GateResult, rejection
 from trimtab.training.lineage import LINEAGE, Facts, Lineage, encode, trace, used
-from trimtab.training.page import markdown, to_html
 from trimtab.training.register import Written, assemble, register
 from trimtab.training.runlog import Findings
 from trimtab.training.trials import LEADERBOARD

@@ -3,9 +3,10 @@
 import html
 from collections.abc import Sequence
 
+from trimtab.drawing.page import Figure
+from trimtab.drawing.svg import BLUE, INK, RULE, SOFT, Drawing, shortened
 from trimtab.training.evaluation.ranking import Curve
 from trimtab.training.evaluation.reliability import Bin
-from trimtab.training.page import BLUE, INK, RULE, SOFT, Figure
 
 _SIDE, _LEFT, _TOP, _BOTTOM = 260, 40, 12, 36
 _BAR, _NAME, _WIDE = 18, 170, 420
@@ -41,7 +42,7 @@ def bars_figure(values: Sequence[tuple[str, float, tuple[float, float] | None]],
     rows = []
     for place, (name, value, interval) in enumerate(values):
         top, wide = place * _BAR, value / most * room
-        shown = html.escape(name if len(name) <= 24 else f"{name[:23]}…")
+        shown = html.escape(shortened(name, 24))
         rows.append(
             f'<text x="{_NAME - 8}" y="{top + 13}" text-anchor="end">{shown}</text>'
             f'<rect x="{_NAME}" y="{top + 3}" width="{wide:.1f}" height="{_BAR - 6}" fill="{BLUE}"/>'
@@ -50,10 +51,10 @@ def bars_figure(values: Sequence[tuple[str, float, tuple[float, float] | None]],
         if interval:
             low, high = (_NAME + min(edge / most, 1.1) * room for edge in interval)
             rows.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{top + 9}" y2="{top + 9}" stroke="{INK}"/>')
-    return Figure(_svg(_WIDE, len(values) * _BAR + 4, "".join(rows)), caption)
+    return Figure(Drawing(_WIDE, len(values) * _BAR + 4, "".join(rows)), caption)
 
 
-def _square(content: str, across: str, up: str, most: float = 1.0) -> str:
+def _square(content: str, across: str, up: str, most: float = 1.0) -> Drawing:
     ticks = "".join(
         f'<text x="{_x(part):.1f}" y="{_TOP + _SIDE + 14}" text-anchor="middle">{part * most:.2g}</text>'
         f'<text x="{_LEFT - 6}" y="{_y(part) + 4:.1f}" text-anchor="end">{part * most:.2g}</text>'
@@ -65,14 +66,7 @@ def _square(content: str, across: str, up: str, most: float = 1.0) -> str:
         f'<text x="{_x(0.5):.1f}" y="{_TOP + _SIDE + 30}" text-anchor="middle">{across}</text>'
         f'<text transform="translate(10 {_y(0.5):.1f}) rotate(-90)" text-anchor="middle">{up}</text>'
     )
-    return _svg(_LEFT + _SIDE + 12, _TOP + _SIDE + _BOTTOM, frame + diagonal + content + ticks + names)
-
-
-def _svg(width: int, height: int, content: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="system-ui, DejaVu Sans, sans-serif" font-size="11" fill="{INK}">{content}</svg>'
-    )
+    return Drawing(_LEFT + _SIDE + 12, _TOP + _SIDE + _BOTTOM, frame + diagonal + content + ticks + names)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> str:

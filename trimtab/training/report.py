@@ -1,10 +1,10 @@
 """The evaluation and its gates as a page: what a person reads before they believe a verdict."""
 
+from trimtab.drawing.page import Page, Section
 from trimtab.training.evaluation.bootstrap import Difference
 from trimtab.training.evaluation.found import Evaluation, Slice
 from trimtab.training.figures import bars_figure, calibration_figure, roc_figure
 from trimtab.training.gate import GateResult
-from trimtab.training.page import Page, Section
 
 _SHOWN = 20
 _COMPARED = {"": "", "served": "as it serves", "twin": "before its refit"}

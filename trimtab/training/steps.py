@@ -121,10 +121,10 @@ def evaluate(
 ) -> Evaluation:
     """Judge the model beside the champion and hold it against the gates; writes the evaluation, `gates.json` and the report to `out`."""
     one_thread()
+    from trimtab.drawing.page import markdown, to_html
     from trimtab.training import evaluate as step
     from trimtab.training.frame import read_table
     from trimtab.training.gate import judge
-    from trimtab.training.page import markdown, to_html
     from trimtab.training.report import report
 
     spec = _model(document).spec

@@ -106,10 +106,21 @@ def test_events(
         again.close()
 
 
-@pytest.mark.parametrize("view", ["state", "windows", "findings", "performance", "paired?champion=1&candidate=1&since=2026-01-01"])
+PAIRED = "paired?champion=1&candidate=1&since=2026-01-01"
+
+
+@pytest.mark.parametrize(
+    "view", ["state", "windows", "findings", "performance", "windows/0", "windows/0/report", "report", "report.png", PAIRED]
+)
 def test_the_views_need_a_right_of_their_own(monitor: Monitor, view: str) -> None:
     async def refused(client: Client) -> None:
-        for path in (f"/models/default/demand/{view}", f"/models/shop/demand/{view}"):
+        for path in (
+            f"/models/default/demand/{view}",
+            f"/models/shop/demand/{view}",
+            "/fleet",
+            "/fleet?namespace=default",
+            "/fleet/report",
+        ):
             answer = await client.get(path, headers=ANN)
             assert (answer.status, "may not get monitoring" in (await answer.json())["error"]) == (403, True)
 
@@ -118,7 +129,9 @@ def test_the_views_need_a_right_of_their_own(monitor: Monitor, view: str) -> Non
 
 def test_whoever_may_look_sees(monitor: Monitor) -> None:
     async def steps(client: Client) -> None:
-        assert (await client.get("/models/default/demand/state", headers=ANN)).status == 200
+        for path in ("/models/default/demand/state", "/models/default/demand/report"):
+            assert (await client.get(path, headers=ANN)).status == 200
+        assert (await client.get("/fleet", headers=ANN)).status == 403, "a model's viewer may not see all models"
         headers, body = one(asked(1, [ROW]))
         assert (await client.post("/events", headers={**headers, **ANN}, data=body)).status == 403
 

@@ -19,6 +19,7 @@ SECRET = "a-secret-of-these-tests"
 GOOD = {"Authorization": f"Bearer {SECRET}"}
 ROW = {"id": 1, "at": START.isoformat(), "load": 1.0, "heat": 1.0, "site": "east"}
 FOUND = CloudEvent("f1", "/elsewhere", FINDING, data={"kind": "performance", "model": "demand"})
+REPORTS = ("report", "report.html", "report.png", "windows/0", "windows/0/report", "windows/0/report.html", "windows/0/report.png")
 Client = test_utils.TestClient[Any, Any]
 
 
@@ -114,8 +115,9 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
     async def steps(client: Client) -> None:
         headers, body = one(asked(1, [ROW]))
         assert (await client.post("/events", headers={**headers, **given}, data=body)).status == 401
-        for path in ("state", "windows", "findings", "performance", "paired?champion=1&candidate=2&since=2026-01-01"):
-            answer = await client.get(f"/models/default/demand/{path}", headers=given)
+        views = ("state", "windows", "findings", "performance", "paired?champion=1&candidate=2&since=2026-01-01", *REPORTS)
+        for path in (*(f"/models/default/demand/{what}" for what in views), "/fleet", "/fleet/report", "/fleet/report.png"):
+            answer = await client.get(path, headers=given)
             assert (answer.status, "secret" in (await answer.json())["error"]) == (401, True)
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/metrics")).status == 200
@@ -127,6 +129,17 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
     ("path", "status", "words"),
     [
         pytest.param("/models/default/other/state", 404, "known are default/demand", id="an unknown model"),
+        pytest.param("/models/default/other/report", 404, "known are default/demand", id="a report of an unknown model"),
+        pytest.param("/models/default/demand/windows/7", 404, "has no window 7; it has none yet", id="a window that is not there"),
+        pytest.param("/models/default/demand/windows/7/report.png", 404, "has no window 7", id="its picture"),
+        pytest.param("/models/default/demand/windows/-1", 400, "'-1' is no window; a whole number", id="a negative window"),
+        pytest.param("/models/default/demand/windows/%D9%A1", 400, "is no window", id="digits of another script"),
+        pytest.param(f"/models/default/demand/windows/{'9' * 5000}/report", 400, "is no window", id="a number without end"),
+        pytest.param("/models/default/demand/report.pdf", 404, "Not Found", id="a report of another kind"),
+        pytest.param("/fleet?namespace=No%20Name", 400, "namespace='No Name' is no name", id="a fleet of no namespace"),
+        pytest.param("/fleet?namespace=elsewhere", 200, "", id="a namespace without models"),
+        pytest.param("/fleet/report", 200, "", id="a fleet's page"),
+        pytest.param("/models/default/demand/report", 200, "", id="a model's page before its first row"),
         pytest.param("/models/default/demand/other", 404, "Not Found", id="an unknown view"),
         pytest.param("/models/default/demand/paired?champion=1", 400, "the question lacks", id="a question that is not whole"),
         pytest.param("/models/default/demand/paired?champion=1&candidate=2&since=soon", 400, "'soon' is not a time", id="no time"),
@@ -169,5 +182,38 @@ def test_traffic_becomes_windows_findings_and_metrics(monitor: Monitor, sent: li
         ):
             assert line in text.splitlines()
         assert "trimtab_monitor_watermark_lag_seconds" in text
+
+    run(monitor, steps)
+
+
+def test_a_window_and_a_model_are_told_as_json_page_and_picture(monitor: Monitor, generator: np.random.Generator) -> None:
+    async def steps(client: Client) -> None:
+        headers, body = many(*served(instances(generator, 120, shift=1.0)))
+        assert (await client.post("/events", headers={**headers, **GOOD}, data=body)).status == 202
+        deadline = asyncio.get_running_loop().time() + 20
+        found: dict[str, Any] = {}
+        while not found.get("drift") and asyncio.get_running_loop().time() < deadline:
+            found = await (await client.get("/models/default/demand/windows/0", headers=GOOD)).json()
+            await asyncio.sleep(0.02)
+        assert found["drift"]["columns"]["load"]["moved"]
+        load = found["distributions"]["load"]
+        assert len(load["edges"]) == len(load["reference"]) + 1 == len(load["live"]) + 1
+        assert (found["rows"], found["labelled"], found["withoutDistributions"]) == (100, 0, "")
+        kinds = {"report": "text/html", "report.html": "text/html", "report.png": "image/png"}
+        for path in ("/models/default/demand", "/models/default/demand/windows/0", "/fleet"):
+            for name, kind in kinds.items():
+                answer = await client.get(f"{path}/{name}", headers=GOOD)
+                assert (answer.status, answer.content_type) == (200, kind)
+                assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert (await answer.read()).startswith(b"<!doctype html>" if kind == "text/html" else b"\x89PNG")
+        fleet = await (await client.get("/fleet?namespace=default", headers=GOOD)).json()
+        assert [(row["model"], row["state"], row["column"]) for row in fleet["rows"]] == [("default/demand", "watch", "load")]
+        text = await (await client.get("/metrics")).text()
+        for line in (
+            'trimtab_monitor_model_state{model="default/demand",state="watch"} 1',
+            'trimtab_monitor_open_quality_findings{model="default/demand"} 0',
+        ):
+            assert line in text.splitlines()
 
     run(monitor, steps)

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.training.cards import DATA, FITTED, GATES, SCHEMA, card
+from trimtab.drawing.page import markdown, to_html
 from trimtab.explanation import Attribution, Explanation
 from trimtab.training.card import card_page, head
 from trimtab.training.card_facts import Card
@@ -19,7 +20,6 @@ from trimtab.training.evaluation.reliability import Bin
 from trimtab.training.evaluation.spurious import Suspicion
 from trimtab.training.gate import GateResult
 from trimtab.training.limits import limits
-from trimtab.training.page import markdown, to_html
 
 
 def part(name: str, rows: int, rmse: float, interval: tuple[float, float] | None = None) -> Slice:

@@ -161,7 +161,9 @@ class ReviewGate:
         who = {"user": caller.user, "uid": caller.uid, "groups": caller.groups, "extra": dict(caller.extra)}
         if not self._ask(_ACCESSES, "SubjectAccessReview", {"resourceAttributes": wanted, **who}).get("allowed"):
             what = f"models/{access.part} of {GROUP}"
-            msg = f"{caller.user} may not {access.verb} {what} for the Model {name!r} in namespace {namespace!r}; a Role can allow it"
+            which = f"the Model {name!r}" if name else "all Models"
+            where, allowing = (f" in namespace {namespace!r}", "Role") if namespace else ("", "ClusterRole")
+            msg = f"{caller.user} may not {access.verb} {what} for {which}{where}; a {allowing} can allow it"
             raise Forbidden(msg)
 
     def _ask(self, path: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:

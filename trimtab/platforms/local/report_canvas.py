@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from trimtab.drawing.svg import INK, RULE, SOFT
 from trimtab.platforms.local.report import Story, idle
 from trimtab.platforms.local.report_shares import reigns
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-INK, SOFT, RULE = "#1f2933", "#5c6873", "#dfe4e8"
-BLUE, BAD, GOOD, GREY = "#0072b2", "#c04a00", "#00805c", "#6b7680"
+GREY = "#6b7680"
 TINTS = ("#e3eef8", "#fdf0d5", "#dcf2ea", "#f6e6f0", "#e6e6fa", "#f0efe0")
 SOLIDS = ("#8fbbdd", "#f2bf57", "#74c7a9", "#d99fc3", "#a6a6dd", "#c3c08a")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from trimtab.drawing.svg import BAD, BLUE, INK, SOFT
 from trimtab.events import FindingKind
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
 from trimtab.platforms.local.report import Story
-from trimtab.platforms.local.report_canvas import BAD, BLUE, GREY, INK, SOFT, blank, followed, over_time, place, shade, span, told
+from trimtab.platforms.local.report_canvas import GREY, blank, followed, over_time, place, shade, span, told
 from trimtab.platforms.local.report_shares import Share
 
 if TYPE_CHECKING:

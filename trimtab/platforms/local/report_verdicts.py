@@ -9,8 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from trimtab.drawing.svg import BAD, GOOD, INK, SOFT
 from trimtab.platforms.local.report import Story
-from trimtab.platforms.local.report_canvas import BAD, GOOD, GREY, INK, SOFT, blank, told
+from trimtab.platforms.local.report_canvas import GREY, blank, told
 from trimtab.release import GuardVerdict, Release
 
 if TYPE_CHECKING:

@@ -119,6 +119,21 @@ def test_what_rbac_says_is_what_holds(server: Server, clock: Clock, access: Acce
     through(server, clock, steps)
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        pytest.param("/", "for all Models; a ClusterRole can allow it", id="all there are"),
+        pytest.param("shop/", "for all Models in namespace 'shop'; a Role can allow it", id="all of a namespace"),
+    ],
+)
+def test_who_asks_of_all_models_needs_a_right_to_all(server: Server, clock: Clock, model: str, words: str) -> None:
+    async def steps(gate: ReviewGate) -> None:
+        with pytest.raises(Forbidden, match=words):
+            await gate.check(await gate.caller("Bearer good"), Access("get", "monitoring", model))
+
+    through(server, clock, steps)
+
+
 def test_answers_are_remembered_good_ones_for_a_minute_bad_ones_for_seconds(server: Server, clock: Clock) -> None:
     async def steps(gate: ReviewGate) -> None:
         for clock.now, count in ((0.0, 2), (59.0, 2), (61.0, 4)):

@@ -1,0 +1,149 @@
+"""One window as a page: what moved and how far, the distributions, the metric, the quality of its data, what was found. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from trimtab.drawing.page import Page, Section, sentence
+from trimtab.monitoring.deciding import ColumnCheck, Drift
+from trimtab.monitoring.reports.estimates import estimated
+from trimtab.monitoring.reports.reading import WindowStory
+from trimtab.monitoring.reports.window_figures import by_effect, distribution_figure, effects_figure, metric_figure, named
+from trimtab.monitoring.standing import Standing, moved
+from trimtab.monitoring.tables import moment
+from trimtab.units import duration
+
+SHOWN = 9
+TABLE = 200
+_KNOWN = ("of", "p", "statistic", "effect", "moved")
+
+
+def window_page(story: WindowStory) -> Page:
+    """The whole page."""
+    record = story.record
+    title = f"{story.model.metadata.namespace}/{story.model.name}: window {record.window} of version {record.version}"
+    stands = verdict(story)
+    sections = (_facts(story), _drift(story), _distributions(story), _performance(story), _quality(story), _findings(story))
+    return Page(title, sentence(stands.sentence), stands.state == "none", tuple(part for part in sections if part is not None))
+
+
+def verdict(story: WindowStory) -> Standing:
+    """What was said of this window, the worst first."""
+    record = story.record
+    if story.findings:
+        worst = story.findings[0]
+        return Standing(worst.kind, worst.sentence)
+    if record.breaks:
+        return Standing("quality", f"its data has breaks: {record.breaks[0].sentence}")
+    judgement = record.judgement
+    if judgement is not None and (judgement.past_margin or judgement.past_floor):
+        return Standing("watch", f"its {judgement.metric} of {judgement.value:.4g} is past its bound")
+    return moved(record) if record.drift is not None else Standing("unknown", "it was not tested yet")
+
+
+def _facts(story: WindowStory) -> Section:
+    record, spec = story.record, story.model.spec
+    drift = record.drift or Drift()
+    rows = [
+        ("data time (UTC)", f"{moment(record.start):%Y-%m-%d %H:%M:%S} to {moment(record.end):%Y-%m-%d %H:%M:%S}"),
+        ("rows", f"{record.rows:,}, of which {story.labelled:,} have a label"),
+        ("columns tested", f"{len(drift.columns):,} against the reference of version {record.version}"),
+        (
+            "a column moved if",
+            f"its effect is {spec.monitoring.drift.effect:g} or more and its p-value below {drift.level:.2g} (this window's level)",
+        ),
+        ("it is a finding if", f"it moved in {spec.monitoring.drift.persistence} windows, the newest among them"),
+    ]
+    if not drift.columns:
+        rows[2:] = [("columns tested", drift.failed or "none yet")]
+    if record.judgement is None:
+        rows.append(("performance", _unjudged(story)))
+    return Section("In short", (), ("what", "which"), tuple(rows))
+
+
+def _unjudged(story: WindowStory) -> str:
+    if story.record.judged:
+        return "not judged: too few rows have both a label and a prediction, or all have one class"
+    delay = story.model.spec.data.label_delay
+    waiting = f"labels have {delay} to arrive" if duration(delay) else "enough labels have to arrive"
+    return f"not judged yet: {waiting}"
+
+
+def _drift(story: WindowStory) -> Section | None:
+    drift = story.record.drift
+    if drift is None or not drift.columns:
+        return None
+    order = by_effect(drift.columns)
+    more = _further(order[0][1])
+    rows = tuple(
+        (named(name), f"{check.effect:.4g}", f"{check.p:.3g}", *(_number(further.get(key)) for key in more), "NO" if check.moved else "yes")
+        for name, check in order[:TABLE]
+        for further in (msgspec.structs.asdict(check),)
+    )
+    left = len(order) - TABLE
+    sentences = (f"The {TABLE} largest; {left} more columns are in the JSON.",) if left > 0 else ()
+    header = ("column", "effect", "p", *more, "as the reference")
+    return Section("What moved", sentences, header, rows, (effects_figure(drift.columns, story.model.spec.monitoring.drift.effect),))
+
+
+def _further(check: ColumnCheck) -> list[str]:
+    """Further measures of the check, such as PSI."""
+    return [name for name, value in msgspec.structs.asdict(check).items() if name not in _KNOWN and isinstance(value, float)]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else ""
+
+
+def _distributions(story: WindowStory) -> Section:
+    if not story.distributions:
+        return Section("Distributions", (f"There are none: {story.lacking}.",))
+    drift = story.record.drift or Drift()
+    order = [name for name, _ in by_effect(drift.columns) if name in story.distributions]
+    order += [name for name in story.distributions if name not in order]
+    figures = tuple(distribution_figure(story.distributions[name], drift.columns.get(name)) for name in order[:SHOWN])
+    left = len(story.distributions) - len(figures)
+    more = f" {left} more are in the JSON." if left > 0 else ""
+    how = f"Grey: the reference of version {story.record.version}; blue: this window. The first and last bar hold all that lies beyond."
+    return Section("Distributions", (how + more,), figures=figures)
+
+
+def _performance(story: WindowStory) -> Section | None:
+    judgement, guesses = story.record.judgement, estimated([story.record])
+    if judgement is None and not guesses:
+        return None
+    lines, said = [], []
+    if judgement is not None:
+        past = judgement.past_margin or judgement.past_floor
+        lines.append((judgement.metric, judgement.value, judgement.low, judgement.high, past))
+        beyond = judgement.past_margin or not past
+        stand = f"{'past' if past else 'not surely past'} its {'bound' if beyond else 'floor'}, at this window's level"
+        rose = ", and significantly worse than at validation" if judgement.rose else ""
+        said.append(f"On {judgement.rows:,} matured labels. It is {stand}{rose}.")
+    for guess in guesses:
+        lines.append(("estimate", guess.value, guess.low, guess.high, False))
+        doubt = f" It is not to be relied on: {guess.doubt}." if guess.doubt else ""
+        said.append(f"The estimate without labels holds only while what the inputs mean stays as it was.{doubt}")
+    return Section("Performance", tuple(said), figures=(metric_figure(lines, judgement),))
+
+
+def _quality(story: WindowStory) -> Section | None:
+    breaks = story.record.breaks
+    if breaks is None:
+        return Section("Quality of the data", ("It was not looked at yet.",))
+    if not breaks:
+        return Section("Quality of the data", ("Nothing is broken.",))
+    rows = tuple((one.column, one.check, f"{one.share:.1%}", one.sentence) for one in breaks)
+    return Section(
+        "Quality of the data",
+        ("Broken data pages and holds rollouts; nothing is retrained on it.",),
+        ("column", "check", "share", "in words"),
+        rows,
+    )
+
+
+def _findings(story: WindowStory) -> Section | None:
+    if not story.findings:
+        return None
+    rows = tuple((one.kind, one.sentence) for one in story.findings)
+    return Section("Findings", (), ("kind", "in words"), rows)
