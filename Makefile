@@ -17,6 +17,7 @@ CASES ?= 10000
 	simulate-estimates fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
 	fuzz-serving bench-capture bench-defects bench-drift bench-ingest bench-run bench-search bench-serving bench-validation clean
 	fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation backtest-bike clean
+	fuzz-serving bench-capture bench-defects bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -99,6 +100,9 @@ bench-events: $(STAMPS)/local $(STAMPS)/detectors ## events/s into the monitor o
 
 bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: seconds and peak memory
 	$(BIN)/python -m tests.bench.ingest
+
+bench-reports: $(STAMPS)/local ## what reports cost, for a fleet of 1,000 models too, and the pictures of docs/reports.md
+	$(BIN)/python -m tests.bench.reports
 
 bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 seeds: what validation stops
 	$(BIN)/python -m tests.bench.validation

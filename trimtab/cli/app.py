@@ -118,6 +118,32 @@ def report(
     write_report(state, model, out, as_json=as_json)
 
 
+@app.command("report")
+def monitoring_report(
+    model: Annotated[
+        str | None, typer.Argument(help="Which Model; only needed where there are several, or where a monitor is asked.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(min=0, help="One window of it, by its number; else its whole life.")] = None,
+    version: Annotated[str | None, typer.Option(help="Whose window; else the newest one of that number.")] = None,
+    fleet: Annotated[
+        bool, typer.Option("--fleet", help="All Models that the monitor watches, what to look at first coming first.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Where it is written: a page (.html) or a picture (.png).")] = Path("report.html"),
+    state: StateFolder = STATE,
+    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="The Model's namespace, where a monitor is asked.")] = None,
+    monitor: Annotated[str, typer.Option(help="A monitor's address, asked with TRIMTAB_TOKEN; without it the state folder is read.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What the monitor saw of a Model: drift, distributions, metric, quality and findings, as a page or a picture."""
+    from trimtab.cli.reports import fleet_report
+    from trimtab.cli.reports import report as write
+
+    if fleet:
+        fleet_report(out, namespace, monitor, as_json=as_json)
+    else:
+        write(model, window, version, out, state, namespace, monitor, as_json=as_json)
+
+
 @app.command()
 def backtest(
     document: Annotated[Path, typer.Argument(help="The Model document.")],

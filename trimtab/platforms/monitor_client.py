@@ -42,20 +42,29 @@ class MonitorClient:
 
     def ask(self, model: Model, what: str, **query: str) -> Any:
         """The JSON answer of one of the monitor's questions about a model."""
-        path = f"/models/{model.metadata.namespace}/{model.name}/{what}?{urllib.parse.urlencode(query)}"
+        body = self.read(f"/models/{model.metadata.namespace}/{model.name}/{what}?{urllib.parse.urlencode(query)}", what)
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            msg = f"the monitor did not answer {what!r}: {error}"
+            raise Unavailable(msg) from error
+        if not isinstance(found, (dict, list)):
+            msg = f"the monitor did not answer {what!r}: whoever listens at {self._url} is no monitor"
+            raise Unavailable(msg)
+        return found
+
+    def read(self, path: str, what: str, timeout: float = TIMEOUT_SECONDS) -> bytes:
+        """The body of the monitor's answer at a path; `what` names it in a sentence."""
         try:
             request = urllib.request.Request(self._url + path, headers={"authorization": f"Bearer {self._secret()}"})  # noqa: S310 - our own
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-                found = json.load(answer)
+            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+                found: bytes = answer.read()
         except urllib.error.HTTPError as error:
             msg = f"the monitor did not answer {what!r}: {error.code}: {_sentence(error)}"
             raise Unavailable(msg) from error
         except (OSError, urllib.error.URLError, ValueError) as error:
             msg = f"the monitor did not answer {what!r}: {error}"
             raise Unavailable(msg) from error
-        if not isinstance(found, (dict, list)):
-            msg = f"the monitor did not answer {what!r}: whoever listens at {self._url} is no monitor"
-            raise Unavailable(msg)
         return found
 
 

@@ -42,7 +42,8 @@ _FOUND = ("data time", "kind", "version", "window", "in words")
 _COLUMNS = ("version", "window", "data time", "rows", "metric", "95% interval", "bound", "not past it", "columns that moved")
 _HOW_METRIC = (
     "Each window once its labels had arrived, with its 95% interval; against the version's own validation (dashed) and the bound that "
-    "the Model allows. It is past the bound where it is surely so, at the window's level. Where the version changes, so does what it is compared with."
+    "the Model allows. It is called past the bound only where that is sure at the window's level. Where the version changes, so does what "
+    "it is compared with."
 )
 _HOW_DRIFT = (
     "The columns that moved most. A column moved in a window only if its effect is above the line in the first figure and its p-value "

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trimtab.cli.report import numbers, write_report
+from trimtab.cli.reports import report
 from trimtab.errors import InvalidInput
 from trimtab.platforms.local.report import Story
 from trimtab.platforms.local.report_page import lead, page
@@ -110,6 +111,15 @@ def test_a_page_that_cannot_be_written_is_one_sentence(state: State, tmp_path: P
     (tmp_path / "taken").write_text("")
     with pytest.raises(InvalidInput, match=r"report.html' cannot be written: .*; name another file with --out"):
         write_report(state.folder, None, tmp_path / "taken" / "report.html", as_json=False)
+
+
+def test_what_the_monitor_saw_is_read_from_the_folder(state: State, tmp_path: Path) -> None:
+    report(None, None, None, tmp_path / "life.html", state.folder, None, "", as_json=False)
+    assert "Windows in numbers" in (tmp_path / "life.html").read_text()
+    report(None, 0, "1", tmp_path / "window.html", state.folder, None, "", as_json=False)
+    assert "window 0 of version 1" in (tmp_path / "window.html").read_text()
+    with pytest.raises(InvalidInput, match="has no window 999"):
+        report(None, 999, None, tmp_path / "none.html", state.folder, None, "", as_json=False)
 
 
 def test_a_folder_without_a_state_is_one_sentence(tmp_path: Path) -> None:
