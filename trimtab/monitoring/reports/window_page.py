@@ -1,5 +1,6 @@
 """One window as a page: what moved and how far, the distributions, the metric, the quality of its data, what was found. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -74,7 +75,7 @@ def _drift(story: WindowStory) -> Section | None:
     if drift is None or not drift.columns:
         return None
     order = by_effect(drift.columns)
-    more = _further(order[0][1])
+    more = _further(drift.columns.values())
     rows = tuple(
         (named(name), f"{check.effect:.4g}", f"{check.p:.3g}", *(_number(further.get(key)) for key in more), "NO" if check.moved else "yes")
         for name, check in order[:TABLE]
@@ -86,9 +87,10 @@ def _drift(story: WindowStory) -> Section | None:
     return Section("What moved", sentences, header, rows, (effects_figure(drift.columns, story.model.spec.monitoring.drift.effect),))
 
 
-def _further(check: ColumnCheck) -> list[str]:
-    """Further measures of the check, such as PSI."""
-    return [name for name, value in msgspec.structs.asdict(check).items() if name not in _KNOWN and isinstance(value, float)]
+def _further(checks: Iterable[ColumnCheck]) -> list[str]:
+    """The names of further measures that any check has, such as PSI."""
+    every = [item for check in checks for item in msgspec.structs.asdict(check).items()]
+    return list(dict.fromkeys(name for name, value in every if name not in _KNOWN and isinstance(value, float)))
 
 
 def _number(value: Any) -> str:
