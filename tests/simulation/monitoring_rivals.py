@@ -24,7 +24,7 @@ class Sorted:
         self.tenths = {name: values[np.arange(1, 10) * len(values) // 10] for name, values in self.reference.items()}
         self.deviations = {name: float(values.std()) for name, values in self.reference.items()}
 
-    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+    def test(self, columns: Sequence[Column], reference: Table, window: Table, *_: object) -> dict[str, ColumnTest]:
         """Each column's p-value and statistic."""
         del reference
         return {column.name: self._one(column, self.reference[column.name], np.sort(window[column.name])) for column in columns}

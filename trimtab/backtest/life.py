@@ -24,12 +24,12 @@ from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent, Finding, data_of
 from trimtab.monitoring.columns import Column, Floats, Table, labelled
 from trimtab.monitoring.deciding import ColumnTest
-from trimtab.monitoring.detectors import Detector
+from trimtab.monitoring.detectors import DEFAULT, Detector
 from trimtab.monitoring.metric import losses
 from trimtab.monitoring.monitor import Monitor
 from trimtab.release import PairedLosses, Phase, Release, Request
 from trimtab.schema import read_metrics, read_schema
-from trimtab.spec import Model
+from trimtab.spec import Drift, Model
 from trimtab.training.model import predict
 from trimtab.training.score import numbers
 from trimtab.units import duration
@@ -78,9 +78,9 @@ class Lent:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def test(self, columns: Sequence[Column], reference: Table, window: Table) -> dict[str, ColumnTest]:
+    def test(self, columns: Sequence[Column], reference: Table, window: Table, drift: Drift = DEFAULT) -> dict[str, ColumnTest]:
         """What the detector says."""
-        return self._detector.test(columns, reference, window)
+        return self._detector.test(columns, reference, window, drift)
 
     def close(self) -> None:
         """Nothing ends."""

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from trimtab.control.intake import release_for
 from trimtab.events import Finding, finding_event
-from trimtab.monitoring.checks import SOURCE, found_drift, found_performance, news_since
 from trimtab.monitoring import deciding, performance
+from trimtab.monitoring.checks import SOURCE, found_drift, found_performance, news_since
 from trimtab.monitoring.findings import Where
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment

@@ -14,7 +14,8 @@ from trimtab.cli.play import parse_time
 from trimtab.documents import read_model
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.detectors.asking import caged
+from trimtab.monitoring.detectors.choosing import Chosen
 from trimtab.platforms.local.monitor_main import detector_python
 from trimtab.spec import Model
 
@@ -23,7 +24,7 @@ def run_backtest(document: Path, data: Path | None, start: str | None, trials: i
     """Compare the policies over the rows and write the page; raises InvalidInput where either cannot be done."""
     model = _read(document, data)
     _check_place(out)
-    if not detector_python().exists():
+    if model.spec.monitoring.drift.detector != "exact" and not detector_python().exists():
         msg = f"the detector's environment {str(detector_python().parent.parent)!r} is not there: make build/stamps/detectors"
         raise InvalidInput(msg)
     tell = (lambda _: None) if as_json else (lambda name: print(f"  lived {name}", file=sys.stderr))
@@ -37,8 +38,8 @@ def run_backtest(document: Path, data: Path | None, start: str | None, trials: i
 
 
 def detector() -> Detector:
-    """The detector worker in its own environment."""
-    return TabularDrift(caged(detector_python()))
+    """Every detector that a document can name; Alibi's run in the worker's own environment."""
+    return Chosen(caged(detector_python()))
 
 
 def _read(document: Path, data: Path | None) -> Model:

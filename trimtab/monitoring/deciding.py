@@ -71,7 +71,7 @@ class ColumnCheck(Struct, frozen=True, rename="camel"):
     statistic: float
     effect: float
     moved: bool
-    significant: bool
+    significant: bool = False
     psi: float | None = None
     jensen_shannon: float | None = None
     adjusted: float | None = None
@@ -127,9 +127,11 @@ def check(
         size = sizes[column.name] if test.effect is None else test.effect
         family = 1 if test.joint else of_prediction if column.of == PREDICTION else of_features
         significant = test.deciding < budget / family if test.alarm is None else test.alarm
-        divergences = (other.psi, other.jensen_shannon) if other else (None, None)
-        measured = (column.of, test.p, test.statistic, size, significant and size >= effect, significant)
-        found[column.name] = ColumnCheck(*measured, *divergences, test.adjusted, test.rows)
+        psi, shannon = (other.psi, other.jensen_shannon) if other else (None, None)
+        moved = significant and size >= effect
+        found[column.name] = ColumnCheck(
+            column.of, test.p, test.statistic, size, moved, significant, psi, shannon, test.adjusted, test.rows
+        )
     return Drift(found, budget / of_features, note=note)
 
 
@@ -158,13 +160,3 @@ def window_p(drift: Drift) -> float:
     """One p-value for the whole window: its columns' smallest, times their number (Bonferroni); 1 where nothing was tested."""
     found = [check.deciding for check in drift.columns.values() if not math.isnan(check.deciding)]
     return min(1.0, len(found) * min(found)) if found else 1.0
-
-
-def fleet_fdr(p: Mapping[str, float], rate: float = CEILING) -> list[str]:
-    """The models, by their windows' p-values, that stand out of the fleet, smallest first (Benjamini and Hochberg, 1995).
-
-    Of those named a share of at most `rate` is expected to be there by chance. It informs; no single model's decision uses it.
-    """
-    ordered = sorted(p, key=lambda model: p[model])
-    passed = [rank for rank, model in enumerate(ordered, 1) if p[model] <= rate * rank / len(ordered)]
-    return ordered[: max(passed, default=0)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from trimtab.monitoring.deciding import Drift
+from trimtab.monitoring.deciding import Drift, window_p
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.standing import STATES, Standing
 from trimtab.schema import PREDICTION
@@ -85,7 +85,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 def fleet(members: Sequence[Member]) -> Fleet:
     """The fleet's list and its counts."""
     tested = [(member, drift) for member in members if (drift := _tested(member)) is not None]
-    smallest = {member.model: min(1.0, min(check.p for check in drift.columns.values()) * len(drift.columns)) for member, drift in tested}
+    smallest = {member.model: window_p(drift) for member, drift in tested}
     q = dict(zip(smallest, benjamini_hochberg(list(smallest.values())), strict=True))
     rows = sorted((_row(member, smallest.get(member.model), q.get(member.model)) for member in members), key=_first)
     columns = sum(len(drift.columns) for _, drift in tested)

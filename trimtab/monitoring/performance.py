@@ -38,10 +38,10 @@ class Spread(Struct, frozen=True):
 class Judgement(Struct, frozen=True, rename="camel"):
     """A window's metric, its 95% interval, the validation's value and the bound, all in the metric's own unit.
 
-    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly, at `level`.
-    `off`: the labels lie beside the predictions by an `offset` that matters. `slices` are the declared parts of the window that have enough
-    rows, by their names. `own` is the spread of the window's error, `ratio` that of its ratio to the validation's: what another policy can be
-    decided by. `at` is the watermark when it was said, in seconds since 1970.
+    `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly, at
+    `level`. `off`: the labels lie beside the predictions by an `offset` that matters. `slices` are the declared parts of the window that
+    have enough rows, by their names. `own` is the spread of the window's error, `ratio` that of its ratio to the validation's: what another
+    policy can be decided by. `at` is the watermark when it was said, in seconds since 1970.
     """
 
     metric: str

@@ -11,7 +11,8 @@ from subprocess import PIPE, Popen
 
 from aiohttp import web
 
-from trimtab.monitoring.detectors.tabular import TabularDrift, caged
+from trimtab.monitoring.detectors.asking import caged
+from trimtab.monitoring.detectors.tabular import TabularDrift
 from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.ports import SinkAnswer, Watched, WatchedVersion

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trimtab.monitoring.columns import Column, comparable, table
-from trimtab.monitoring.deciding import CEILING, ColumnTest, Drift, check, fleet_fdr, lasting, level, persistent, window_p
+from trimtab.monitoring.deciding import CEILING, ColumnTest, Drift, check, lasting, level, persistent, window_p
 from trimtab.monitoring.effects import effect, effects
 from trimtab.schema import PREDICTION, Schema
 from trimtab.units import persistence
@@ -56,20 +56,6 @@ def test_a_windows_own_p_value_is_its_smallest_times_the_columns() -> None:
     tests = {"load": ColumnTest(0.01, 0.1, adjusted=0.1), "heat": ColumnTest(0.02, 0.1), "wind": ColumnTest(float("nan"), 0.0)}
     assert window_p(check(columns, tests, dict.fromkeys(tests, 0.0), 1.0, 0.2)) == pytest.approx(0.04)
     assert window_p(Drift(failed="not judged")) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("p", "expected"),
-    [
-        pytest.param({}, [], id="no models"),
-        pytest.param({"a": 0.2, "b": 0.9}, [], id="none stands out"),
-        pytest.param({"a": 0.03, "b": 0.9, "c": 0.5, "d": 0.6}, [], id="0.03 of four is nothing"),
-        pytest.param({"a": 0.012, "b": 0.9, "c": 0.001, "d": 0.6}, ["c", "a"], id="the second of four is held against 2/4 of the rate"),
-        pytest.param({"a": 0.04, "b": 0.045, "c": 0.03}, ["c", "a", "b"], id="all below the rate stand out together"),
-    ],
-)
-def test_fleet_fdr(p: dict[str, float], expected: list[str]) -> None:
-    assert fleet_fdr(p, 0.05) == expected
 
 
 def test_level_is_proportional_to_data_time_and_bounded() -> None:

@@ -1,11 +1,13 @@
 """A window's estimate without labels as a report tells it: its interval, and whether one may rely on it. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
 
+from trimtab.monitoring.estimate import states
 from trimtab.monitoring.records import WindowRecord
+
+_DOUBTS = {"estimated": "", "unverified": "labels fell outside it"}
 
 
 class Estimated(Struct, frozen=True):
@@ -19,18 +21,16 @@ class Estimated(Struct, frozen=True):
 
 
 def estimated(records: Sequence[WindowRecord]) -> list[Estimated]:
-    """The windows that carry an estimate with a value, in the order given.
-
-    None of a version's is relied on once matured labels of it fell outside an interval.
-    """
-    found = [(record, known) for record in records if (known := getattr(record, "estimate", None)) is not None]
-    usable = [(record, known) for record, known in found if None not in (known.value, known.low, known.high)]
-    refuted = {record.version for record, known in usable if _outside(record, known)}
-    return [
-        Estimated(record, known.value, known.low, known.high, "labels fell outside it" if record.version in refuted else known.insufficient)
-        for record, known in usable
-    ]
-
-
-def _outside(record: WindowRecord, known: Any) -> bool:
-    return record.judgement is not None and not known.low <= record.judgement.value <= known.high
+    """The windows, in the order given (a version's oldest first), that carry an estimate with a value."""
+    found: dict[tuple[str, int], str] = {}
+    for version in {record.version for record in records}:
+        ours = [record for record in records if record.version == version]
+        said = states([(record.estimate, record.judgement) for record in ours])
+        found |= {(version, record.window): state for record, state in zip(ours, said, strict=True)}
+    told = []
+    for record in records:
+        known = record.estimate
+        if known is not None and known.value is not None and known.low is not None and known.high is not None:
+            doubt = _DOUBTS.get(found[(record.version, record.window)], known.insufficient)
+            told.append(Estimated(record, known.value, known.low, known.high, doubt))
+    return told

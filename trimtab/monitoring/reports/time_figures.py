@@ -136,7 +136,7 @@ def _measured(record: WindowRecord, name: str, what: str) -> float | None:
     check = record.drift.columns.get(name) if record.drift else None
     if check is None or record.drift is None:
         return None
-    return check.effect if what == "effect" else max(check.p / (record.drift.level or 1.0), SMALLEST_P)
+    return check.effect if what == "effect" else max(check.deciding / (record.drift.level or 1.0), SMALLEST_P)
 
 
 def _lines(course: Course, names: Sequence[str], what: str, up: Scale) -> str:

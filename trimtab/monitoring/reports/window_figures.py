@@ -38,10 +38,10 @@ def effects_figure(columns: Mapping[str, ColumnCheck], least: float) -> Figure:
     for place, (name, check) in enumerate(shown):
         y = top + place * _ROW
         colour = BAD if check.moved else GREY
-        told = f"{named(name)}: effect {check.effect:.4g}, p = {check.p:.2g}, {'moved' if check.moved else 'counts as unmoved'}"
+        told = f"{named(name)}: effect {check.effect:.4g}, p = {check.deciding:.2g}, {'moved' if check.moved else 'counts as unmoved'}"
         parts.append(words(_LEFT - 10, y + 14, shortened(named(name), NAME), "end", bold=check.moved))
         parts.append(box(_LEFT, y + 4, across(check.effect) - _LEFT, _ROW - 8, colour, told))
-        verdict = f", moved, p = {check.p:.1g}" if check.moved else f", p = {check.p:.1g}"
+        verdict = f", moved, p = {check.deciding:.1g}" if check.moved else f", p = {check.deciding:.1g}"
         parts.append(
             words(across(check.effect) + 6, y + 14, f"{check.effect:.3g}{verdict}", colour=INK if check.moved else SOFT, halo=True)
         )

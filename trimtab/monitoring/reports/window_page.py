@@ -77,7 +77,13 @@ def _drift(story: WindowStory) -> Section | None:
     order = by_effect(drift.columns)
     more = _further(drift.columns.values())
     rows = tuple(
-        (named(name), f"{check.effect:.4g}", f"{check.p:.3g}", *(_number(further.get(key)) for key in more), "NO" if check.moved else "yes")
+        (
+            named(name),
+            f"{check.effect:.4g}",
+            f"{check.deciding:.3g}",
+            *(_number(further.get(key)) for key in more),
+            "NO" if check.moved else "yes",
+        )
         for name, check in order[:TABLE]
         for further in (msgspec.structs.asdict(check),)
     )

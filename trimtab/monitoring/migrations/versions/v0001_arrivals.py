@@ -1,7 +1,7 @@
 """Events are known by digests that are numbered as they came, accepted rows and labels are tallied, windows say when they were cleared.
 
-Before it are the stores that have no `alembic_version`. Identities of old stores count as received now: they are kept as
-long as those of events that come today.
+A window's estimate without labels is kept too. Before it are the stores that have no `alembic_version`. Identities of old stores
+count as received now: they are kept as long as those of events that come today.
 """
 
 import hashlib
@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("count", _COUNT, nullable=False),
     )
     op.add_column("windows", sa.Column("cleared", sa.Float))
+    op.add_column("windows", sa.Column("estimate", sa.LargeBinary))
     op.add_column("rows", sa.Column("event", _COUNT))
     _number()
     op.create_index("arrivals_identity", "arrivals", ["identity"], unique=True)
