@@ -21,12 +21,11 @@ from alibi_detect.cd import (
 from scipy.stats import hypergeom
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 Side = dict[str, Any]
 Answer = dict[str, dict[str, Any]]
 
-FOLDS, SEED, REPEATS = 5, 0, 2
+SEED, REPEATS = 0, 2
 MOST_CATEGORIES = 255
 WINDOWS = (20, 100)
 MOST_KEPT = 20
@@ -80,8 +79,9 @@ def _by_column(reference: Side, window: Side, made: Callable[[Any, list[str]], A
 
 
 def classifier(reference: Side, window: Side, categories: set[str], _: dict[str, Any]) -> Answer:
-    """Whether boosted trees tell the window's rows from the reference's, out of fold: one p-value for all columns together.
+    """Whether boosted trees that learned from half of the rows tell the window's from the reference's in the other: one p-value for all.
 
+    Folds would use every row, but their rows are not independent: five gave p-values under 0.001 in 1% of 589 windows without drift.
     A column's statistic is how much worse the trees tell them apart, in AUC, when its values are shuffled. Its effect is |AUC - 0.5| in
     proportion to that: the column that made it drift has all of it.
     """
@@ -94,11 +94,13 @@ def classifier(reference: Side, window: Side, categories: set[str], _: dict[str,
             rows[:, place], others[:, place] = codes[: len(rows)], codes[len(rows) :]
             few += [place] if len(values) <= MOST_CATEGORIES else []
     trees = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, categorical_features=few or None, random_state=SEED)
-    detector = ClassifierDrift(rows, trees, backend="sklearn", train_size=None, n_folds=FOLDS, seed=SEED)
+    np.random.seed(SEED)
+    detector = ClassifierDrift(rows, trees, backend="sklearn", train_size=0.5)
     answer = detector.predict(others)["data"]
-    truth = np.repeat([0, 1], [len(rows), len(others)])
+    unseen = np.concatenate([answer["x_ref_oof"], answer["x_test_oof"]])
+    truth = np.repeat([0, 1], [len(answer["x_ref_oof"]), len(answer["x_test_oof"])])
     area = roc_auc_score(truth, np.concatenate([answer["probs_ref"], answer["probs_test"]]))
-    drops = _drops(answer["model"], np.concatenate([rows, others]), truth)
+    drops = _drops(answer["model"], unseen, truth)
     most = max(max(drops), 1e-12)
     effect = abs(float(area) - 0.5)
     return {
@@ -108,10 +110,7 @@ def classifier(reference: Side, window: Side, categories: set[str], _: dict[str,
 
 
 def _drops(model: Any, rows: Any, truth: Any) -> list[float]:
-    """How much AUC the last fold's model loses on the rows that it never saw when a column's values are shuffled among them."""
-    splits = StratifiedKFold(n_splits=FOLDS, shuffle=True, random_state=SEED).split(np.zeros(len(rows)), truth)
-    unseen = list(splits)[-1][1]
-    rows, truth = rows[unseen], truth[unseen]
+    """How much AUC the model loses on rows that it never saw when a column's values are shuffled among them."""
     whole = roc_auc_score(truth, model.predict_proba(rows)[:, 1])
     generator = np.random.default_rng(SEED)
     drops = []
