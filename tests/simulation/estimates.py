@@ -271,6 +271,8 @@ def loss_of(worlds: Sequence[Played]) -> Loss:
         for column in (of.held[name] for name in SHIFTED):
             for asked in (column >= np.quantile(column, 0.6), column <= np.quantile(column, 0.4)):
                 asked = asked & ~learned
+                if asked.sum() < 100:
+                    continue
                 realised = error("rmse", "regression", truth[asked], answers[asked])
                 told = estimate("rmse", "regression", answers[asked], known, len(known.truth), None, f"{len(gaps)}")
                 assert told.value is not None
