@@ -192,7 +192,7 @@ def _told(
 
 def agrees(told: Estimate | None, judged: Judgement | None) -> bool | None:
     """Whether labels found the metric inside the estimate's interval; None where one of them is missing or of another metric."""
-    if told is None or judged is None or told.insufficient or told.low is None or told.high is None or told.metric != judged.metric:
+    if told is None or judged is None or told.low is None or told.high is None or told.metric != judged.metric:
         return None
     return told.low <= judged.value <= told.high
 
@@ -207,7 +207,7 @@ def states(history: Sequence[tuple[Estimate | None, Judgement | None]]) -> list[
     for told, judged in history:
         agreed = agrees(told, judged)
         compared += [] if agreed is None else [agreed]
-        if told is None or told.insufficient:
+        if told is None or told.low is None or (told.insufficient and all(compared[-AGREEING:])):
             found.append("insufficient")
         else:
             found.append("estimated" if all(compared[-AGREEING:]) else "unverified")

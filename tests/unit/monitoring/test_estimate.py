@@ -10,6 +10,7 @@ from trimtab.monitoring.resampling import areas, counts, grouped
 
 OUTSIDE, INSIDE = Judgement("rmse", 2.0, 1.8, 2.2, 1.0, 1.1, 100), Judgement("rmse", 1.0, 0.9, 1.1, 1.0, 1.1, 100)
 TOLD = Estimate("rmse", 100, 1.0, 0.8, 1.2)
+THIN = Estimate("rmse", 100, 1.0, 0.8, 1.2, insufficient="few positives")
 FEW = Estimate("rmse", 100, insufficient="too few")
 
 
@@ -130,6 +131,8 @@ def test_rows_without_an_answer_are_left_out_and_the_same_window_is_estimated_th
             id="until the last three agree again",
         ),
         pytest.param([(FEW, OUTSIDE), (TOLD, None)], ["insufficient", "estimated"], id="what was no estimate is not contradicted"),
+        pytest.param([(THIN, OUTSIDE), (THIN, INSIDE)], ["unverified"] * 2, id="few positives were expected, and labels contradict it"),
+        pytest.param([(THIN, INSIDE)], ["insufficient"], id="few positives were expected"),
         pytest.param([(None, OUTSIDE)], ["insufficient"], id="nothing was told"),
     ],
 )
