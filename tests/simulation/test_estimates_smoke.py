@@ -4,12 +4,12 @@ import numpy as np
 
 from tests.simulation.estimates import World, cohorts, estimated, judged, played, rows_of
 
-SMALL = World(160_000, 12, "2024-04-01", "2024-09-01", "2024-12-01")
+SMALL = World(60_000, 6, "2024-04-01", "2024-05-01", "2024-06-01")
 
 
 def test_an_estimate_is_near_what_labels_say_until_the_concept_changes() -> None:
-    of = played("fraud", 1, SMALL)
-    rows = rows_of("fraud", 1, of)
+    of = played("recommendation", 1, SMALL)
+    rows = rows_of("recommendation", 1, of)
     moving, after = ([row for row in rows if row.concept == side] for side in (False, True))
     assert moving
     assert after
@@ -19,7 +19,7 @@ def test_an_estimate_is_near_what_labels_say_until_the_concept_changes() -> None
 
 
 def test_a_window_with_few_positives_says_so() -> None:
-    of = played("fraud", 1, SMALL)
+    of = played("recommendation", 1, SMALL)
     part = cohorts(of.parts[0])[0]
     few = part.taken(np.arange(5000))
     told = estimated(of, few, "few")
