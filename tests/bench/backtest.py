@@ -21,7 +21,7 @@ from trimtab.cli.backtest import detector
 from trimtab.documents import read_model
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "examples" / "bike-demand" / "model.yaml"
+DOCUMENT = ROOT / "examples" / "bike-demand" / "policy.yaml"
 START = datetime(2011, 7, 1, tzinfo=UTC)
 OUT = ROOT / "build" / "bench" / "backtest.json"
 PAGE = ROOT / "docs" / "evidence" / "backtest.md"
@@ -39,7 +39,7 @@ def text(found: Comparison, seconds: float, clock: float) -> str:
         "# The bike example's policy over its two years",
         "",
         "`make backtest-bike` writes this page and `build/bench/backtest.json`. It is what `trimtab backtest "
-        f"examples/bike-demand/model.yaml --from {START:%Y-%m-%d}` finds over {found.rows:,} hours until {found.end:%Y-%m-%d}; "
+        f"examples/bike-demand/policy.yaml --from {START:%Y-%m-%d}` finds over {found.rows:,} hours until {found.end:%Y-%m-%d}; "
         "[how that is played](../backtest.md).",
         f"It took {seconds:.0f} s of processor time in {WORKERS} processes, {clock:.0f} s by the clock of a machine that others used, too.",
         "",
@@ -53,7 +53,7 @@ def text(found: Comparison, seconds: float, clock: float) -> str:
         "",
         markdown(("what must be shown", "found", ""), shown),
         "",
-        f"The example's window, persistence, cooldown and bake were chosen on the rows before {CHOSEN:%Y-%m-%d}: of 240 settings, "
+        f"The document's window, persistence, cooldown and bake were chosen on the rows before {CHOSEN:%Y-%m-%d}: of 240 settings, "
         "played over weekly versions, the highest gain among those with at most a third of the weekly clock's retrains. On the rows "
         f"since then alone, {found.metric} is:",
         "",
