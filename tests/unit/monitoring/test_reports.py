@@ -18,6 +18,7 @@ from trimtab.errors import InvalidInput
 from trimtab.monitoring import views
 from trimtab.monitoring.columns import table
 from trimtab.monitoring.deciding import ColumnCheck, Drift
+from trimtab.monitoring.estimate import Estimate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.ports import Watched, WatchedVersion
@@ -135,15 +136,8 @@ def test_no_row_and_no_redacted_column_is_told(monitor: Monitor, fleet: MemoryFl
     assert not any(repr(row["load"]) in text for row in rows)
 
 
-class Later(WindowRecord, frozen=True, kw_only=True):
-    estimate: Any = None
-
-
-class Guess(msgspec.Struct, frozen=True):
-    value: float | None
-    low: float | None
-    high: float | None
-    insufficient: str = ""
+def guess(value: float | None = 1.0, low: float | None = 0.8, high: float | None = 1.2, insufficient: str = "") -> Estimate:
+    return Estimate("rmse", 100, value, low, high, insufficient=insufficient)
 
 
 def judged(value: float) -> Judgement:
@@ -153,16 +147,16 @@ def judged(value: float) -> Judgement:
 @pytest.mark.parametrize(
     ("estimate", "judgement", "doubt"),
     [
-        pytest.param(Guess(1.0, 0.8, 1.2), None, "", id="labels have not come"),
-        pytest.param(Guess(1.0, 0.8, 1.2), judged(1.1), "", id="labels agree"),
-        pytest.param(Guess(1.0, 0.8, 1.2), judged(1.5), "labels fell outside it", id="labels disagree"),
-        pytest.param(Guess(1.0, 0.8, 1.2, "too few positives"), None, "too few positives", id="it says itself that it is weak"),
-        pytest.param(Guess(None, None, None, "no rows"), None, None, id="there is none"),
+        pytest.param(guess(), None, "", id="labels have not come"),
+        pytest.param(guess(), judged(1.1), "", id="labels agree"),
+        pytest.param(guess(), judged(1.5), "labels fell outside it", id="labels disagree"),
+        pytest.param(guess(insufficient="too few positives"), None, "too few positives", id="it says itself that it is weak"),
+        pytest.param(guess(None, None, None, "no rows"), None, None, id="there is none"),
         pytest.param(None, judged(1.0), None, id="the window has none"),
     ],
 )
-def test_an_estimate_is_drawn_with_its_doubt(estimate: Guess | None, judgement: Judgement | None, doubt: str | None) -> None:
-    record = Later("1", 0, 0.0, 86_400.0, 100, (), Drift(), True, judgement, estimate=estimate)
+def test_an_estimate_is_drawn_with_its_doubt(estimate: Estimate | None, judgement: Judgement | None, doubt: str | None) -> None:
+    record = WindowRecord("1", 0, 0.0, 86_400.0, 100, (), Drift(), True, judgement, estimate=estimate)
     assert [one.doubt for one in estimated([record])] == ([] if doubt is None else [doubt])
     html = to_html(window_page(WindowStory(model(), record, [], 0, {}, "none")))
     assert ("The estimate without labels holds only" in html) == (doubt is not None)
