@@ -31,7 +31,7 @@ WAITING_BYTES = 16 << 20
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 # What the shipper may take beyond its own seconds to end.
-MARGIN_SECONDS = 2.0
+MARGIN_SECONDS = 5.0
 
 _pack = HEADER.pack
 

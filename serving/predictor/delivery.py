@@ -23,6 +23,8 @@ log = logging.getLogger("trimtab.capture")
 LINGER_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
 SPOOL_PAUSE_SECONDS = 1.0
+# A thread that is to run on an idle processor may have to wait for one at the end.
+STARVED_SECONDS = 3.0
 
 
 class Delivery:
@@ -77,7 +79,7 @@ class Delivery:
             self._changed.notify_all()
         for thread in (self._deliverer, self._filler):
             if thread is not None:
-                thread.join(max(0.0, self._closing + 0.5 - time.monotonic()))
+                thread.join(max(0.0, self._closing + STARVED_SECONDS - time.monotonic()))
         self._keep(self._left)
         while batch := self._batch():
             self._keep(self._encoded(batch))

@@ -14,20 +14,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
 from trimtab.monitoring.checks import Subject, check_drift, check_quality, check_silence, estimate_window, give_up, judge_window
 from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.due import Due
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
-from trimtab.monitoring.pairing import Scores, score
+from trimtab.monitoring.pairing import Scores, pair
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
 from trimtab.monitoring.records import Records
 from trimtab.monitoring.reference import Reference, read_reference
 from trimtab.monitoring.retention import Retention
+from trimtab.monitoring.silence import Silence
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.windows import close, pane
 from trimtab.units import duration
@@ -35,8 +34,6 @@ from trimtab.units import duration
 log = logging.getLogger(__name__)
 ATTEMPTS = 2
 UNJUDGED = 20
-PAIRING_SECONDS = 5.0
-LISTENING = timedelta(minutes=1)
 NAMED = 10
 RETENTION_SECONDS = 300.0
 RETENTION_PAUSE = 0.02
@@ -44,14 +41,6 @@ RETENTION_PAUSE = 0.02
 
 class UnknownModel(InvalidInput):
     """An event or a question names a model, or a version of it, that is not watched."""
-
-
-class Heard(Struct, frozen=True):
-    """A model's watermark, since when (wall time) it stands there, and when that was last looked at."""
-
-    watermark: datetime
-    at: datetime
-    looked: datetime
 
 
 class Monitor:
@@ -79,7 +68,7 @@ class Monitor:
         self._retired = 0.0
         self._pool = ThreadPoolExecutor(3, "monitor")
         self._rounds: dict[str, Future[None]] = {}
-        self._heard: dict[str, Heard] = {}
+        self._silence = Silence()
         self._stopping = threading.Event()
         self._retention = Retention(self.store, lambda: not self._stopping.wait(RETENTION_PAUSE))
 
@@ -224,13 +213,9 @@ class Monitor:
             self._listen(subject, now)
 
     def _listen(self, subject: Subject, now: datetime) -> None:
-        """Notice that no row comes any more, once a minute of wall time; a replay's data time is not the wall's."""
-        heard = self._heard.get(subject.id)
-        if heard is None or heard.watermark != subject.watermark:
-            self._heard[subject.id] = Heard(subject.watermark, now, now)
-        elif now - heard.looked >= LISTENING:
-            self._heard[subject.id] = Heard(heard.watermark, heard.at, now)
-            self._report(check_silence(self.records, subject, (now - heard.at).total_seconds()))
+        seconds = self._silence.seconds(subject.id, subject.watermark, now)
+        if seconds is not None:
+            self._report(check_silence(self.records, subject, seconds))
 
     def _close_windows(self, subject: Subject) -> None:
         rows, every = pane(subject.model.spec.monitoring.window)
@@ -293,25 +278,9 @@ class Monitor:
 
     def _pair(self, watched: Watched) -> None:
         watermark = self.store.watermark(watched.id)
-        if watermark is None or watched.champion is None:
-            return
-        since = self.scores.appear(watched.id, [version.version for version in watched.others], watermark)
-        deadline = time.monotonic() + PAIRING_SECONDS
-        if since:
-            first = min(since.values())
-            for version in watched.versions:
-                self._score(watched, version, since.get(version.version, first), deadline)
-
-    def _score(self, watched: Watched, version: WatchedVersion, since: datetime, deadline: float) -> None:
-        while version.url and time.monotonic() < deadline and not self._stopping.is_set():
-            asked = self.scores.unscored(watched.id, version.version, since)
-            if not asked:
-                return
-            scored = score(version.url, watched.model.name, [row.features for row in asked])
-            if scored.predictions is None:
-                self.counters.add("trimtab_monitor_pairing_failures_total")
-                return
-            self.scores.keep(watched.id, version.version, asked, scored)
+        if watermark is not None and watched.champion is not None:
+            failed = pair(self.scores, watched, watermark, self._stopping)
+            self.counters.add("trimtab_monitor_pairing_failures_total", failed)
 
     def matured(self, watched: Watched) -> datetime | None:
         """The last event time whose labels had time to arrive; None before the first row."""

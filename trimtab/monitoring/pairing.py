@@ -2,6 +2,9 @@
 
 import http.client
 import logging
+import threading
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +16,7 @@ from msgspec import Struct
 
 from trimtab.monitoring.columns import labelled, predicted
 from trimtab.monitoring.metric import losses
+from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.records import parsed
 from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.store import Store
@@ -22,6 +26,7 @@ from trimtab.release import PairedLosses
 log = logging.getLogger(__name__)
 BATCH = 64
 TIMEOUT = 2.0
+ROUND_SECONDS = 5.0
 _HEADERS = {"content-type": "application/json", "x-trimtab-capture": "off"}
 
 
@@ -164,3 +169,26 @@ class Scores:
         with self._store.transaction(reading=True) as connection:
             every, good = connection.execute(question).one()
         return {"scored": int(good), "failed": int(every - good)}
+
+
+def pair(asked: Scores, watched: Watched, watermark: datetime, stopping: threading.Event) -> int:
+    """Let the model's versions score what they have not, for some seconds at most; returns how many of them did not answer."""
+    since = asked.appear(watched.id, [version.version for version in watched.others], watermark)
+    if not since:
+        return 0
+    first, deadline = min(since.values()), time.monotonic() + ROUND_SECONDS
+    going = lambda: time.monotonic() < deadline and not stopping.is_set()  # noqa: E731
+    return sum(not _answers(asked, watched, version, since.get(version.version, first), going) for version in watched.versions)
+
+
+def _answers(scored: Scores, watched: Watched, version: WatchedVersion, since: datetime, going: Callable[[], bool]) -> bool:
+    """Whether the version answered as long as there was something to ask it, and time."""
+    while version.url and going():
+        unscored = scored.unscored(watched.id, version.version, since)
+        if not unscored:
+            return True
+        found = score(version.url, watched.model.name, [row.features for row in unscored])
+        if found.predictions is None:
+            return False
+        scored.keep(watched.id, version.version, unscored, found)
+    return True
