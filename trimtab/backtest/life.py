@@ -25,8 +25,8 @@ from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent, Finding, data_o
 from trimtab.monitoring.columns import Column, Floats, Table, labelled
 from trimtab.monitoring.deciding import ColumnTest
 from trimtab.monitoring.detectors import DEFAULT, Detector
-from trimtab.monitoring.metric import losses
 from trimtab.monitoring.monitor import Monitor
+from trimtab.monitoring.pairing import compared
 from trimtab.release import PairedLosses, Phase, Release, Request
 from trimtab.schema import read_metrics, read_schema
 from trimtab.spec import Drift, Model
@@ -246,9 +246,7 @@ class Life:
             return PairedLosses(clip=clip)
         truth = labelled(schema, history.labels[start:stop])
         sides = [self._answers.of(self._runner.versions[version].folder)[start:stop] for version in (champion, candidate)]
-        usable = ~np.isnan(truth)
-        old, new = (losses(schema.task, truth[usable], side[usable]) for side in sides)
-        return PairedLosses(tuple(old.tolist()), tuple(new.tolist()), clip)
+        return compared(schema.task, truth, sides, clip)
 
     # --- what came of it
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from trimtab.backtest.compare import compare
 from trimtab.backtest.page import COLUMNS, headline, page, rows
 from trimtab.backtest.told import Comparison
-from trimtab.cli.output import print_json, table
+from trimtab.cli.output import print_json, table, writing
 from trimtab.cli.play import parse_time
 from trimtab.documents import read_model
 from trimtab.errors import InvalidInput
@@ -23,7 +23,8 @@ from trimtab.spec import Model
 def run_backtest(document: Path, data: Path | None, start: str | None, trials: int, keep: Path | None, out: Path, *, as_json: bool) -> None:
     """Compare the policies over the rows and write the page; raises InvalidInput where either cannot be done."""
     model = _read(document, data)
-    _check_place(out)
+    with writing(out):  # minutes of work must not end at a file that cannot be written
+        out.touch()
     if model.spec.monitoring.drift.detector != "exact" and not detector_python().exists():
         msg = f"the detector's environment {str(detector_python().parent.parent)!r} is not there: make build/stamps/detectors"
         raise InvalidInput(msg)
@@ -50,16 +51,6 @@ def _read(document: Path, data: Path | None) -> Model:
         msg = f"there is no file {str(data)!r} to play"
         raise InvalidInput(msg)
     return replace(model, spec=replace(model.spec, data=replace(model.spec.data, uri=str(data.resolve()))))
-
-
-def _check_place(out: Path) -> None:
-    """Minutes of work must not end at a folder that cannot be written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.touch()
-    except OSError as error:
-        msg = f"{str(out)!r} cannot be written: {error.strerror}; name another file with --out"
-        raise InvalidInput(msg) from error
 
 
 def _numbers(found: Comparison) -> dict[str, object]:

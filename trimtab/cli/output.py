@@ -2,12 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
+
+from trimtab.errors import InvalidInput
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
@@ -15,6 +19,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value inste
 def print_json(value: Any) -> None:
     """Print any of our values as one JSON document."""
     print(json.dumps(msgspec.to_builtins(value), indent=1))
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make the folder of what `out` names for what is written inside; raises InvalidInput where it cannot be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        msg = f"{str(out)!r} cannot be written: {error.strerror}; name another file with --out"
+        raise InvalidInput(msg) from error
 
 
 def complain(error: Exception) -> None:

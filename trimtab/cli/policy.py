@@ -85,7 +85,8 @@ def _local(folder: Path, name: str | None) -> Stored:
     def seasons(version: str) -> float:
         if version not in spans:
             try:
-                spans[version] = read_reference(state.version_folder(model.name, version)).span_days / 365.0
+                reference = read_reference(state.version_folder(model.name, version))
+                spans[version] = reference.seasons(model.spec.monitoring.reference.season)
             except InvalidInput:
                 spans[version] = _seasons(made, version)
         return spans[version]

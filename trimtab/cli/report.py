@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trimtab.cli.output import print_json
+from trimtab.cli.output import print_json, writing
 from trimtab.cli.releases import find_model
-from trimtab.errors import InvalidInput
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.report import Story, read_story
 from trimtab.platforms.local.report_page import headline, lead, page
@@ -19,12 +18,8 @@ def write_report(folder: Path, model_name: str | None, out: Path, *, as_json: bo
     objects = SqliteObjects(state.database)
     story = read_story(state, objects, find_model(objects, model_name))
     made = page(story, datetime.now(UTC))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out):
         out.write_text(made)
-    except OSError as error:
-        msg = f"{str(out)!r} cannot be written: {error.strerror}; name another file with --out"
-        raise InvalidInput(msg) from error
     if as_json:
         print_json({"report": str(out), **numbers(story)})
         return

@@ -4,7 +4,7 @@ import os
 import urllib.parse
 from pathlib import Path
 
-from trimtab.cli.output import print_json
+from trimtab.cli.output import print_json, writing
 from trimtab.cli.releases import find_model
 from trimtab.drawing.page import Page, to_html
 from trimtab.drawing.picture import png
@@ -46,11 +46,7 @@ def report(
     else:
         page = _read(folder, model, window, version)
         made = png(page) if out.suffix == ".png" else to_html(page).encode()
-    _write(out, made)
-    if as_json:
-        print_json({"report": str(out), "bytes": len(made)})
-    else:
-        print(f"wrote {out}")
+    _write(out, made, as_json=as_json)
 
 
 def fleet_report(out: Path, namespace: str | None, monitor: str, *, as_json: bool) -> None:
@@ -60,11 +56,7 @@ def fleet_report(out: Path, namespace: str | None, monitor: str, *, as_json: boo
         raise InvalidInput(msg)
     query = f"?namespace={urllib.parse.quote(namespace, safe='')}" if namespace else ""
     made = MonitorClient(monitor.rstrip("/"), _token).read(f"/fleet/report{out.suffix}{query}", "fleet", _PATIENCE)
-    _write(out, made)
-    if as_json:
-        print_json({"report": str(out), "bytes": len(made)})
-    else:
-        print(f"wrote {out}")
+    _write(out, made, as_json=as_json)
 
 
 def _asked(monitor: str, model: str | None, window: int | None, version: str | None, namespace: str, suffix: str) -> bytes:
@@ -105,10 +97,10 @@ def _read(folder: Path, name: str | None, window: int | None, version: str | Non
         store.close()
 
 
-def _write(out: Path, made: bytes) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+def _write(out: Path, made: bytes, *, as_json: bool) -> None:
+    with writing(out):
         out.write_bytes(made)
-    except OSError as error:
-        msg = f"{str(out)!r} cannot be written: {error.strerror}; name another file with --out"
-        raise InvalidInput(msg) from error
+    if as_json:
+        print_json({"report": str(out), "bytes": len(made)})
+    else:
+        print(f"wrote {out}")

@@ -30,7 +30,6 @@ from trimtab.units import Persistence, duration, margin, persistence
 
 SOURCE = "/trimtab/monitor"
 BROKEN = "not tested: the window's data is broken"
-_DAY = 86_400.0
 
 
 class Subject(Struct, frozen=True):
@@ -44,8 +43,8 @@ class Subject(Struct, frozen=True):
 
     def where(self, record: WindowRecord) -> Where:
         """What a finding in this window is about."""
-        season = duration(self.model.spec.monitoring.reference.season).total_seconds() / _DAY
-        return Where(self.model, record, self.watermark, self.reference.span_days / season)
+        seasons = self.reference.seasons(self.model.spec.monitoring.reference.season)
+        return Where(self.model, record, self.watermark, seasons)
 
 
 def check_quality(records: Records, subject: Subject, record: WindowRecord) -> list[Finding]:

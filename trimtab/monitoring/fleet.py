@@ -138,7 +138,7 @@ def _row(member: Member, p: float | None, q: float | None) -> Row:
         metric=judged.metric if judged else None,
         value=judged.value if judged else None,
         bound=judged.bound if judged else None,
-        past=judged is not None and (judged.past_margin or judged.past_floor),
+        past=judged is not None and judged.past,
         open_quality=member.open_quality,
         lag=member.lag,
     )

@@ -4,7 +4,7 @@ import http.client
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from msgspec import Struct
 
-from trimtab.monitoring.columns import labelled, predicted
+from trimtab.monitoring.columns import Floats, labelled, predicted
 from trimtab.monitoring.metric import losses
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.records import parsed
@@ -22,6 +22,7 @@ from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import appearances, insert_new, labels, rows, scores
 from trimtab.release import PairedLosses
+from trimtab.spec import Task
 
 log = logging.getLogger(__name__)
 BATCH = 64
@@ -85,6 +86,15 @@ def score(url: str, model: str, instances: list[bytes]) -> Scored:
     if halves[0] is None or halves[1] is None:
         return Scored(None)
     return Scored(halves[0] + halves[1])
+
+
+def compared(task: Task, truth: Floats, answers: Sequence[Floats], clip: float) -> PairedLosses:
+    """The losses of two versions' `answers` on the rows where nothing is missing, of labels or of answers."""
+    usable = ~np.isnan(truth)
+    for side in answers:
+        usable &= ~np.isnan(side.reshape(len(truth), -1)).any(axis=1)
+    first, second = (losses(task, truth[usable], side[usable]) for side in answers)
+    return PairedLosses(tuple(first.tolist()), tuple(second.tolist()), clip)
 
 
 class Scores:
@@ -156,12 +166,7 @@ class Scores:
         if not found:
             return PairedLosses(clip=clip)
         truth = labelled(schema, [row[2] for row in found])
-        answers = [predicted(schema, [row[side] for row in found]) for side in (0, 1)]
-        usable = ~np.isnan(truth)
-        for side in answers:
-            usable &= ~np.isnan(side.reshape(len(truth), -1)).any(axis=1)
-        first, second = (losses(schema.task, truth[usable], side[usable]) for side in answers)
-        return PairedLosses(tuple(first.tolist()), tuple(second.tolist()), clip)
+        return compared(schema.task, truth, [predicted(schema, [row[side] for row in found]) for side in (0, 1)], clip)
 
     def counts(self) -> dict[str, int]:
         """How many scores there are, and how many rows a version could not score."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from trimtab.events import CloudEvent
 from trimtab.monitoring.deciding import Drift
-from trimtab.monitoring.estimate import Estimate
+from trimtab.monitoring.estimate import Estimate, State, states
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.quality import HARMLESS, Break
 from trimtab.monitoring.store import Store
@@ -239,3 +239,13 @@ def read_row(row: Any) -> WindowRecord:
         None if row.performance is None else msgspec.json.decode(row.performance, type=Judgement | None),
         None if row.estimate is None else msgspec.json.decode(row.estimate, type=Estimate),
     )
+
+
+def reliance(windows: Sequence[WindowRecord]) -> dict[tuple[str, int], State]:
+    """How far each window's estimate can be relied on, by version and window; a version's windows come oldest first."""
+    found: dict[tuple[str, int], State] = {}
+    for version in {record.version for record in windows}:
+        ours = [record for record in windows if record.version == version]
+        said = states([(record.estimate, record.judgement) for record in ours])
+        found |= {(version, record.window): state for record, state in zip(ours, said, strict=True)}
+    return found

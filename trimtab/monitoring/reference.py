@@ -17,6 +17,7 @@ from trimtab.monitoring.holdout import labels_and_answers
 from trimtab.monitoring.ingest import event_time
 from trimtab.monitoring.seasons import cells
 from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, Schema, read_metrics, read_schema
+from trimtab.units import duration
 
 _DAY = 86_400.0
 _STEP = 1.02
@@ -52,6 +53,10 @@ class Reference(Struct, frozen=True):
     times: Floats
     folder: Path = Path()
     cached: dict[tuple[str, Length, bool], Dependence] = {}
+
+    def seasons(self, season: str) -> float:
+        """How many of the Model's `monitoring.reference.season` it spans."""
+        return self.span_days * _DAY / duration(season).total_seconds()
 
     def blocks(self, length: Length) -> Ints:
         """The block of each row (rows,), as long as a window of that length."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import InvalidInput
-from trimtab.monitoring.estimate import State, states
+from trimtab.monitoring.estimate import State
 from trimtab.monitoring.fleet import Fleet, Member
 from trimtab.monitoring.fleet import fleet as over_all
 from trimtab.monitoring.gauges import OTHER, gauges, named
@@ -15,7 +15,7 @@ from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.overview import newest
 from trimtab.monitoring.ports import Watched
 from trimtab.monitoring.prometheus import Labels, render
-from trimtab.monitoring.records import WindowRecord
+from trimtab.monitoring.records import WindowRecord, reliance
 from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.reports.reading import ModelStory, WindowStory, read_model, read_window
 from trimtab.monitoring.standing import standing as judged
@@ -138,11 +138,7 @@ def performance(monitor: Monitor, model: str) -> list[dict[str, Any]]:
     """
     monitor.watched(model)
     records = monitor.records.recent(model, None, MANY)
-    relied: dict[tuple[str, int], State] = {}
-    for version in dict.fromkeys(record.version for record in records):
-        of_version = [record for record in records if record.version == version]
-        found = states([(record.estimate, record.judgement) for record in of_version])
-        relied |= {(version, record.window): state for record, state in zip(of_version, found, strict=True)}
+    relied = reliance(records)
     return [_window(record) | _measured(record, relied[record.version, record.window]) for record in records]
 
 

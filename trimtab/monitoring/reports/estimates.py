@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from trimtab.monitoring.estimate import states
-from trimtab.monitoring.records import WindowRecord
+from trimtab.monitoring.records import WindowRecord, reliance
 
 _DOUBTS = {"estimated": "", "unverified": "labels fell outside it"}
 
@@ -22,11 +21,7 @@ class Estimated(Struct, frozen=True):
 
 def estimated(records: Sequence[WindowRecord]) -> list[Estimated]:
     """The windows, in the order given (a version's oldest first), that carry an estimate with a value."""
-    found: dict[tuple[str, int], str] = {}
-    for version in {record.version for record in records}:
-        ours = [record for record in records if record.version == version]
-        said = states([(record.estimate, record.judgement) for record in ours])
-        found |= {(version, record.window): state for record, state in zip(ours, said, strict=True)}
+    found = reliance(records)
     told = []
     for record in records:
         known = record.estimate

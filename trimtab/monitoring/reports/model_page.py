@@ -93,7 +93,7 @@ def _row(record: WindowRecord) -> tuple[str, ...]:
     numbers = ("", "", "", "")
     if judged is not None:
         bound = f"{judged.bound:.4g}" if judged.bound is not None else ""
-        within = "NO" if judged.past_margin or judged.past_floor else "yes"
+        within = "NO" if judged.past else "yes"
         numbers = (f"{judged.metric} {judged.value:.4g}", f"{judged.low:.4g} to {judged.high:.4g}", bound, within)
     broken = f"{len(record.breaks)} breaks; " if record.breaks else ""
     return record.version, str(record.window), when, f"{record.rows:,}", *numbers, broken + words

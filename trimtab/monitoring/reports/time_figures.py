@@ -76,7 +76,7 @@ def metric_figure(course: Course) -> Figure | None:
         body.append(line(x, up(known.low), x, up(known.high), SOFT, 1.2, "2 2" if known.doubt else ""))
         body.append(mark(x, up(known.value), "square", shade, False, f"{told} {known.doubt}", 3.2))
     for record, one in judged:
-        bad = one.past_margin or one.past_floor
+        bad = one.past
         colour, x = BAD if bad else BLUE, course.middle(record)
         told = f"window {record.window} of version {record.version}: {one.metric} {one.value:.4g} ({one.low:.4g} to {one.high:.4g})"
         body.append(line(x, up(one.low), x, up(one.high), colour, 1.6))

@@ -37,7 +37,7 @@ def verdict(story: WindowStory) -> Standing:
     if record.breaks:
         return Standing("quality", f"its data has breaks: {record.breaks[0].sentence}")
     judgement = record.judgement
-    if judgement is not None and (judgement.past_margin or judgement.past_floor):
+    if judgement is not None and judgement.past:
         return Standing("watch", f"its {judgement.metric} of {judgement.value:.4g} is past its bound")
     return moved(record) if record.drift is not None else Standing("unknown", "it was not tested yet")
 
@@ -122,7 +122,7 @@ def _performance(story: WindowStory) -> Section | None:
         return None
     lines, said = [], []
     if judgement is not None:
-        past = judgement.past_margin or judgement.past_floor
+        past = judgement.past
         lines.append((judgement.metric, judgement.value, judgement.low, judgement.high, past))
         beyond = judgement.past_margin or not past
         stand = f"{'past' if past else 'not surely past'} its {'bound' if beyond else 'floor'}, at this window's level"

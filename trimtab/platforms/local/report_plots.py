@@ -83,7 +83,7 @@ def errors(story: Story) -> "Figure | None":
 
 def _past(record: WindowRecord) -> bool:
     judgement = record.judgement
-    return judgement is not None and (judgement.past_margin or judgement.past_floor)
+    return judgement is not None and judgement.past
 
 
 def _levels(judged: Sequence[WindowRecord]) -> list[tuple[str, list[tuple[datetime | None, float | None]], dict[str, str]]]:
