@@ -12,12 +12,8 @@ CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	fuzz-events fuzz-serving bench-capture bench-defects bench-events bench-ingest bench-run bench-search bench-serving bench-validation \
-	simulate-monitoring clean
-	simulate-estimates fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation clean
-	fuzz-serving bench-capture bench-defects bench-drift bench-ingest bench-run bench-search bench-serving bench-validation clean
-	fuzz-serving bench-capture bench-defects bench-ingest bench-run bench-search bench-serving bench-validation backtest-bike clean
-	fuzz-serving bench-capture bench-defects bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
+	simulate-estimates simulate-monitoring backtest-bike fuzz-events fuzz-serving bench-capture bench-defects bench-drift bench-events \
+	bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -85,6 +81,7 @@ simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
 
 simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring
+
 simulate-estimates: $(STAMPS)/local ## estimates without labels against the labels that come, written to docs/evidence/estimates.md
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.estimates
@@ -124,6 +121,7 @@ bench-defects: $(STAMPS)/local ## planted defects and clean retrains of all exam
 
 bench-drift: $(STAMPS)/local $(STAMPS)/detectors ## a drift check beside Alibi's, the same windows to both: seconds and p-values
 	$(BIN)/python -m tests.bench.drift
+
 backtest-bike: $(STAMPS)/local $(STAMPS)/detectors ## the bike example's policy over its two years, beside clocks and an oracle, written to docs/evidence
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.bench.backtest

@@ -21,7 +21,7 @@ from trimtab.training.ingest import read
 class Shelf:
     """An HTTP server over files in memory; `faults` are taken first, one a request: a status, or `cut` for half of an answer.
 
-    With `tagged` it gives each file an ETag; `heard` is called after each answer.
+    With `tagged` it gives each file an ETag; `heard` is called when an answer's content is settled, before its last byte goes out.
     """
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class Shelf:
                 if shelf.tagged:
                     self.send_header("ETag", f'"{sha256(content).hexdigest()}"')
                 self.end_headers()
-                self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
                 shelf.heard()
+                self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
 
             def log_message(self, *_: Any) -> None:
                 pass
