@@ -12,11 +12,13 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Sequence
+from operator import itemgetter
 
 from msgspec import structs
 
 from serving.predictor.counters import CLOSED, FULL, Counts, Ledger
-from serving.predictor.frames import ANSWERED, HEADER, V2
+from serving.predictor.frames import Noted, framed
 from serving.predictor.shipper import Settings
 from serving.predictor.shipping import Shipping
 from serving.predictor.spool import Part
@@ -33,12 +35,12 @@ LONGEST_PAUSE_SECONDS = 30.0
 # What the shipper may take beyond its own seconds to end.
 MARGIN_SECONDS = 5.0
 
-_pack = HEADER.pack
+_content = itemgetter(4)
 
 
-def _events(content: bytes | None) -> int:
-    """How many events an exchange becomes whose answer is this."""
-    return 1 if content is None else 2
+def _events(noted: Sequence[Noted]) -> int:
+    """How many events these become: two each, one where there is no answer."""
+    return 2 * len(noted) - list(map(_content, noted)).count(None)
 
 
 class Capture:
@@ -50,7 +52,7 @@ class Capture:
         self._part = part
         self._all = settings.told.sample >= 1
         self._number = self._taken = self._skipped = 0
-        self._fresh: list[tuple[int, bool, bytes, bytes, bytes | None]] = []
+        self._fresh: list[Noted] = []
         self._late: deque[tuple[bytes, int]] = deque()
         self._late_bytes = self._late_events = 0
         self._partial = memoryview(b"")
@@ -64,12 +66,14 @@ class Capture:
         self._watch = threading.Thread(target=self._tend, args=(self._shipping,), name="shipper", daemon=True)
         self._watch.start()
 
-    def take(self, v2: bool, body: bytes, content: bytes | None, given: bytes = b"") -> None:
+    def take(self, v2: bool, body: bytes, content: bytes | None, arrived: float, given: bytes = b"") -> None:
         """Queue one exchange: a request's body by V1 or V2, and its answer's, None where it failed. Waits for nothing.
+
+        `arrived` is when the request did, by the monotonic clock, which is not read again: each call counts here.
 
         `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.
         """
-        self._fresh.append((time.time_ns(), v2, given, body, content))
+        self._fresh.append((arrived, v2, given, body, content))
         if len(self._fresh) >= BATCH or len(body) > LARGE_BYTES:
             self._flush()
             if not self._waits():
@@ -81,11 +85,11 @@ class Capture:
     def counts(self) -> Counts:
         """The counters, all of one moment."""
         with self._lock:
-            chosen = {True: self._taken, False: self._skipped}
-            for number, (_, _, given, _, content) in enumerate(list(self._fresh), self._number + 1):
-                chosen[self._chosen(number, given)] += _events(content)
+            fresh = list(self._fresh)
+            taken = fresh if self._all else self._chosen(self._number + 1, fresh)
             state = None if self._shipping is None else self._shipping.board.read()
-            return self._ledger.counts(chosen[True], chosen[False], self._dropped, state)
+            captured, skipped = self._taken + _events(taken), self._skipped + _events(fresh) - _events(taken)
+            return self._ledger.counts(captured, skipped, self._dropped, state)
 
     def close(self) -> None:
         """Hand over what waits and let the shipper send it for its seconds; then all is delivered, in the spool, or dropped."""
@@ -119,36 +123,41 @@ class Capture:
     def _flush(self) -> None:
         """Give the shipper what it has room for, and tell it of all that it has."""
         with self._lock:
-            frames, events = self._framed()
+            first, taken, events = self._sampled()
             shipping = self._shipping
-            if shipping is not None and not self._late and not self._partial and shipping.ring.put(frames):
-                self._given += events
-            elif events:
-                self._wait(frames, events)
+            if taken:
+                pieces = framed(first, taken)
+                if shipping is not None and not self._late and not self._partial and shipping.ring.put(*pieces):
+                    self._given += events
+                else:
+                    self._wait(b"".join(pieces), events)
             if shipping is not None:
                 self._write(shipping)
                 shipping.ring.tell()
 
-    def _framed(self) -> tuple[bytes, int]:
-        """The frames of what was taken since the last time, as far as it is in the sample, and their number of events."""
-        fresh, self._fresh = self._fresh, []
-        pieces: list[bytes] = []
-        taken = 0
-        for number, (moment, v2, given, body, content) in enumerate(fresh, self._number + 1):
-            if not self._chosen(number, given):
-                self._skipped += _events(content)
-                continue
-            taken += _events(content)
-            answer = content or b""
-            flags = V2 * v2 + ANSWERED * (content is not None)
-            pieces += (_pack(flags, moment, number, len(given), len(body), len(answer)), given, body, answer)
+    def _sampled(self) -> tuple[int, list[Noted], int]:
+        """What was taken since the last time as far as it is in the sample, with the number of the first and how many events it becomes."""
+        first, fresh = self._number + 1, self._fresh
+        self._fresh = []
         self._number += len(fresh)
+        events = _events(fresh)
+        if self._all:
+            self._taken += events
+            return first, fresh, events
+        chosen = self._chosen(first, fresh)
+        taken = _events(chosen)
         self._taken += taken
-        return b"".join(pieces), taken
+        self._skipped += events - taken
+        return first, chosen, taken
 
-    def _chosen(self, number: int, given: bytes) -> bool:
-        """Whether the exchange of this number, or of the id that its caller gave, is in the sample."""
-        return self._all or self._settings.told.chosen(given.decode("latin-1") or f"{self._settings.prefix}-{number}")
+    def _chosen(self, first: int, fresh: Sequence[Noted]) -> list[Noted]:
+        """Those in the sample, each with its id, for their numbers have gaps."""
+        chosen: list[Noted] = []
+        for number, (arrived, v2, given, body, content) in enumerate(fresh, first):
+            name = given or f"{self._settings.prefix}-{number}".encode()
+            if self._settings.told.chosen(name.decode("latin-1")):
+                chosen.append((arrived, v2, name, body, content))
+        return chosen
 
     def _wait(self, frame: bytes, events: int) -> None:
         """Keep a frame that the shipper has no room for, and drop the oldest where they are more than may wait."""

@@ -92,11 +92,11 @@ class Front:
         try:
             left = _left(until)
             body = await (read_body(receive) if WHOLE in scope else asyncio.wait_for(read_body(receive), left))
-            return await self._infer(scope["path"] != self._v1, headers, body, receive, until)
+            return await self._infer(scope["path"] != self._v1, headers, body, receive, arrived, until)
         except TimeoutError:
             return refusal(504, f"no answer within {seconds:g} s: send fewer rows a request, or ask again when there is less to do")
 
-    async def _infer(self, v2: bool, headers: dict[bytes, bytes], body: bytes, receive: Receive, until: float) -> Answer:
+    async def _infer(self, v2: bool, headers: dict[bytes, bytes], body: bytes, receive: Receive, arrived: float, until: float) -> Answer:
         if refused := not_taken(headers, body):
             return refused
         served = self._served
@@ -119,7 +119,8 @@ class Front:
         if predictions is not None:
             served.answers.predicted(predictions)
         if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
-            served.capture.take(v2, body, None if predictions is None else answer.content, headers.get(ID_HEADER, b""))
+            answered = None if predictions is None else answer.content
+            served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""))
         return answer
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:

@@ -1,11 +1,13 @@
 """Capture as real processes: a predictor's side and its shipper. Every event is delivered, dropped for a reason, or waits, whoever dies."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -29,8 +31,10 @@ def shipper_of(pid):
 
     def found():
         for child in psutil.Process(pid).children():
-            if "serving.predictor.shipper" in child.cmdline():
-                return child
+            # One that was killed may not have been waited for yet.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "serving.predictor.shipper" in child.cmdline():
+                    return child
         return None
 
     return until(found)
@@ -51,7 +55,7 @@ class Own:
     def take(self, count, body=BODY, content=ANSWER, ids=None):
         async def taken():
             for number in range(count):
-                self.capture.take(False, body, content, b"" if ids is None else ids[number])
+                self.capture.take(False, body, content, time.monotonic(), b"" if ids is None else ids[number])
 
         asyncio.run_coroutine_threadsafe(taken(), self._loop).result(20)
 
