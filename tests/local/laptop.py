@@ -75,9 +75,9 @@ class Laptop:
     def ask(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json").stdout)
 
-    def up(self) -> None:
+    def up(self, document: str = "model.yaml") -> None:
         cut = (START + timedelta(hours=TRAINED)).isoformat()
-        self.run("local", "up", "model.yaml", "--from", cut, *FREE_PORTS)
+        self.run("local", "up", document, "--from", cut, *FREE_PORTS)
 
     def down(self) -> None:
         self.run("local", "down")
