@@ -33,7 +33,7 @@ BROKEN = "not tested: the window's data is broken"
 
 
 class Subject(Struct, frozen=True):
-    """What is checked: a model's champion, its reference, and the watermark (data time)."""
+    """What is checked: a model's champion, its reference without what is redacted from capture, and the watermark (data time)."""
 
     id: str
     model: Model
@@ -148,9 +148,9 @@ def estimate_window(records: Records, subject: Subject, record: WindowRecord) ->
 
 
 def _inputs(reference: Reference, content: Content) -> Inputs | None:
-    """What the inputs of the window tell beside its scores; None where the version did not keep those of its holdout."""
+    """What the inputs of the window tell beside its scores; None without any, or where the version did not keep those of its holdout."""
     schema, known = reference.schema, inputs(reference.folder, reference.schema)
-    if known is None:
+    if known is None or not schema.features:
         return None
     rows = complete(reference.truth, reference.answers)
     held = {name: column[rows] for name, column in known.items()}

@@ -188,7 +188,10 @@ class Monitor:
     def subject(self, watched: Watched, version: WatchedVersion) -> Subject | None:
         """What is needed to check windows of the version; None before the model's first row."""
         watermark = self.store.watermark(watched.id)
-        return None if watermark is None else Subject(watched.id, watched.model, version.version, self.reference(version), watermark)
+        if watermark is None:
+            return None
+        told = self.reference(version).told(watched.model.spec.serving.capture.redact)
+        return Subject(watched.id, watched.model, version.version, told, watermark)
 
     def reference(self, version: WatchedVersion) -> Reference:
         """The version's reference, read once; raises InvalidInput where it cannot be read."""

@@ -1,7 +1,7 @@
 """A version's own reference, read once from its folder: what its windows are compared with (design §8)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Column, Floats, Table, labelled, predicted, table
@@ -53,6 +54,11 @@ class Reference(Struct, frozen=True):
     times: Floats
     folder: Path = Path()
     cached: dict[tuple[str, Length, bool], Dependence] = {}
+
+    def told(self, redacted: Collection[str]) -> "Reference":
+        """The same without the features that are `redacted` from what callers' rows are told with: nothing can be said of them."""
+        features = tuple(feature for feature in self.schema.features if feature.name not in redacted)
+        return replace(self, schema=replace(self.schema, features=features))
 
     def seasons(self, season: str) -> float:
         """How many of the Model's `monitoring.reference.season` it spans."""

@@ -36,7 +36,10 @@ _TALLIES = {
 
 
 def state(monitor: Monitor, model: str) -> dict[str, Any]:
-    """Watermark, windows by version, open quality findings, counts of rows and labels, and how the champion stands (`standing`)."""
+    """Watermark, windows by version, open quality findings, counts of rows and labels, and how the champion stands (`standing`).
+
+    `notWatched` are the columns that the Model redacts from capture.
+    """
     watched = monitor.watched(model)
     watermark = monitor.store.watermark(model)
     counts: dict[str, int] = {}
@@ -50,6 +53,7 @@ def state(monitor: Monitor, model: str) -> dict[str, Any]:
         "champion": watched.champion.version if watched.champion else None,
         "watermark": _text(watermark),
         "windows": counts,
+        "notWatched": list(watched.model.spec.serving.capture.redact),
         "openQuality": [event.data["sentence"] for event in monitor.records.open_quality(model)],
         "counts": monitor.store.counts(model),
     }

@@ -67,6 +67,9 @@ def _facts(story: ModelStory) -> Section:
         ("windows", f"{story.all_windows:,}, each of {window}"),
         ("findings", f"{len(story.findings):,}, of which {sum(story.unclosed)} of the data's quality are open"),
     ]
+    redacted = story.model.spec.serving.capture.redact
+    if redacted:
+        rows.append(("not watched", f"{', '.join(map(repr, redacted))}: redacted from capture"))
     if story.all_windows > len(story.windows):
         rows.append(("shown here", f"the newest {len(story.windows)} windows"))
     return Section("In short", (), ("what", "which"), tuple(rows))
