@@ -12,7 +12,7 @@ CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	simulate-estimates simulate-monitoring backtest-bike fuzz-events fuzz-serving bench-capture bench-defects bench-drift bench-events \
+	simulate-estimates simulate-explanations simulate-monitoring backtest-bike fuzz-events fuzz-serving bench-capture bench-defects bench-drift bench-events \
 	bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
@@ -85,6 +85,9 @@ simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted d
 simulate-estimates: $(STAMPS)/local ## estimates without labels against the labels that come, written to docs/evidence/estimates.md
 	$(BIN)/python examples/bike-demand/prepare.py
 	$(BIN)/python -m tests.simulation.estimates
+
+simulate-explanations: $(STAMPS)/local ## what answers rest on, in calm worlds and moving ones, written to docs/evidence/explanations.md
+	$(BIN)/python -m tests.simulation.explanations
 
 fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 in one process, a fifth of them to a real one
 	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/serving/test_fuzz.py

@@ -53,7 +53,7 @@ class Label(Struct, frozen=True, rename="camel"):
     namespace: str = "default"
 
 
-FindingKind = Literal["quality", "covariate", "prediction", "concept", "performance"]
+FindingKind = Literal["quality", "covariate", "prediction", "explanation", "concept", "performance"]
 Severity = Literal["info", "warning", "critical"]
 
 

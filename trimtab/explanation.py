@@ -1,6 +1,7 @@
 """What a version's predictions rest on: each feature's share of the attribution. It stays with the version, in `explanation.json`.
 
-Training writes it of the model that serves, on its reference rows; the monitor holds the attributions of traffic against its ranking.
+Training writes it of the model that serves, on its reference rows, and row by row in `attributions.parquet`, which the monitor holds the
+attributions of traffic against.
 """
 
 from pathlib import Path
@@ -11,6 +12,9 @@ from msgspec import Struct
 from trimtab.errors import InvalidInput
 
 EXPLANATION = "explanation.json"
+# Of each explained row the absolute Shapley values, a column a feature, and its event time where the version has one.
+ATTRIBUTIONS = "attributions.parquet"
+EXPLAINED_AT = "__time"
 
 
 class Attribution(Struct, frozen=True, omit_defaults=True):

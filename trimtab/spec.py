@@ -191,6 +191,13 @@ class Performance(Closed, frozen=True):
     """A value that the metric must never be past, whatever the champion's validation was."""
 
 
+class ExplanationPolicy(Closed, frozen=True):
+    """When a version answers by other features than in training."""
+
+    ndcg: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    """The least NDCG of the features' order by what live answers rest on, against that of training; 0: no explanation is asked for."""
+
+
 class Monitoring(Closed, frozen=True):
     """What the monitor looks at, and how sure it must be."""
 
@@ -198,6 +205,7 @@ class Monitoring(Closed, frozen=True):
     reference: ReferencePolicy = ReferencePolicy()
     drift: Drift = Drift()
     performance: Performance = Performance()
+    explanation: ExplanationPolicy = ExplanationPolicy()
     retention: Duration = "400d"
     """How long the rows of closed windows are kept (data time), the label delay not counted; windows and findings stay."""
 

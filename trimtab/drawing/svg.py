@@ -25,7 +25,7 @@ _WIDTH_OF_A_LETTER = 0.56
 
 Anchor = Literal["start", "middle", "end"]
 Point = tuple[float, float | None]
-Mark = Literal["circle", "square", "diamond", "triangle", "cross"]
+Mark = Literal["circle", "square", "diamond", "triangle", "wedge", "cross"]
 
 
 class Drawing(Struct, frozen=True):
@@ -119,6 +119,7 @@ def mark(x: float, y: float, shape: Mark, colour: str, filled: bool = True, told
         "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
         "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
         "triangle": ((0, -1.25), (1.2, 1), (-1.2, 1)),
+        "wedge": ((0, 1.25), (1.2, -1), (-1.2, -1)),
     }[shape]
     points = " ".join(f"{x + size * across:.1f},{y + size * down:.1f}" for across, down in corners)
     return f'<polygon points="{points}" {look}>{hint}</polygon>'

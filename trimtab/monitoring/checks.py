@@ -9,15 +9,18 @@ from msgspec.structs import replace
 
 from trimtab.events import Finding, finding_event
 from trimtab.measures import slice_columns
+from trimtab.monitoring.attributions import rank
 from trimtab.monitoring.columns import labelled, predicted, table
 from trimtab.monitoring.comparing import compare
 from trimtab.monitoring.deciding import Drift, lasting, level, persistent
 from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.estimate import Estimate, Inputs, estimate, states
-from trimtab.monitoring.findings import Where, broken, moved, worse
+from trimtab.monitoring.explanation import Ranking
+from trimtab.monitoring.findings import Where, broken, moved, reordered, worse
 from trimtab.monitoring.holdout import inputs, values
 from trimtab.monitoring.metric import PRIMARY, as_error, error
 from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, mature, sample
+from trimtab.monitoring.ports import WatchedVersion
 from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
 from trimtab.monitoring.records import Content, Records, WindowRecord
 from trimtab.monitoring.reference import Reference
@@ -156,6 +159,44 @@ def _inputs(reference: Reference, content: Content) -> Inputs | None:
     held = {name: column[rows] for name, column in known.items()}
     asked = table(schema, content.instances, content.predictions)
     return Inputs(weights(schema.features, held, asked), unseen(schema.features, asked))
+
+
+def check_explanation(records: Records, subject: Subject, record: WindowRecord, version: WatchedVersion) -> list[Finding]:
+    """Ask the version what its answers rested on, the oldest window not asked of; raises Unavailable where it does not answer."""
+    ranking = replace(_ranking(records, subject, record, version), at=subject.watermark.timestamp())
+    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    return _say(records, subject, record, "explanation", ranking, found_explanation(subject.where(record), before, ranking))
+
+
+def found_explanation(where: Where, before: Sequence[WindowRecord], ranking: Ranking) -> list[Finding]:
+    """What a window's ranking leads to, given the version's windows before it (oldest first). Pure.
+
+    Whether it hurts is said by matured labels alone: a moved order is no evidence of it.
+    """
+    rule = _persistence(where.model)
+    if not persistent([*(other.ranking is not None and other.ranking.moved for other in before), ranking.moved], rule):
+        return []
+    judged = [other.judgement for other in (*before, where.record) if other.judgement is not None]
+    return [reordered(where, ranking, rule, judged[-1].rose if judged else None)]
+
+
+def leave_unexplained(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:
+    """Note why nobody knows what a window's answers rested on, so that those after it can be asked of."""
+    _say(records, subject, record, "explanation", Ranking(failed=sentence, at=subject.watermark.timestamp()), [])
+
+
+def _ranking(records: Records, subject: Subject, record: WindowRecord, version: WatchedVersion) -> Ranking:
+    spec, schema = subject.model.spec, subject.reference.schema
+    bound = spec.monitoring.explanation.ndcg
+    if not bound:
+        return Ranking(failed="not asked: spec.monitoring.explanation.ndcg is 0")
+    hidden = [name for name in schema.names if name in spec.serving.capture.redact]
+    if hidden:
+        return Ranking(bound=bound, failed=f"not asked: spec.serving.capture.redact hides {hidden[0]!r}")
+    if record.spoiled:
+        return Ranking(bound=bound, failed=BROKEN)
+    content = records.content(subject.id, subject.version, record.window)
+    return rank(version, subject.model.name, schema, content, bound, _identity(subject, record))
 
 
 def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tuple[bool, list[Finding]]:

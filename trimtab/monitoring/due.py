@@ -1,4 +1,4 @@
-"""Which models are worth a look: of a thousand, most have nothing new between two ticks."""
+"""Which models are worth a look: of a thousand, most have nothing new between two ticks. And whom to ask again, and when."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from trimtab.monitoring.ports import Watched
 
 LOOK_SECONDS = 30.0
+PAUSE_SECONDS, ATTEMPTS = 20.0, 3
 
 
 class Due:
@@ -31,3 +32,21 @@ class Due:
             looked[watched.id] = before
         self._looked = looked
         return due
+
+
+class Patience:
+    """Remembers who did not answer: asked again after 20 s, and of the same thing at most three times."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, tuple[Any, int, float]] = {}
+
+    def waits(self, model: str, now: float) -> bool:
+        """Whether it is too early to ask again (`now`: a clock's)."""
+        return model in self._failed and now < self._failed[model][2]
+
+    def failed(self, model: str, what: Any, now: float) -> bool:
+        """Note that `what` was not answered; says whether to ask again."""
+        before = self._failed.get(model)
+        times = before[1] + 1 if before is not None and before[0] == what else 1
+        self._failed[model] = (what, times, now + PAUSE_SECONDS)
+        return times < ATTEMPTS

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from trimtab.events import Finding, FindingKind, Severity
 from trimtab.monitoring.deciding import ColumnCheck, Drift
+from trimtab.monitoring.explanation import Rank, Ranking, movers
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.quality import HARMLESS, TRAFFIC, Break
 from trimtab.monitoring.records import WindowRecord
@@ -67,8 +68,7 @@ def moved(where: Where, drift: Drift, names: Sequence[str], rule: Persistence, h
             f"; without labels, {expected.metric} is estimated at {expected.low:.4g} to {expected.high:.4g}, worse than its validation"
         )
         evidence["estimate"] = msgspec.to_builtins(expected)
-    severity: Severity = "critical" if hurts else "warning" if hurts is None else "info"
-    return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts, severity)
+    return _finding(where, "prediction" if prediction else "covariate", sentence, evidence, hurts, _severity(hurts))
 
 
 def worse(where: Where, kind: FindingKind, whole: Judgement, rule: Persistence, inputs: Sequence[str], part: str = "") -> Finding:
@@ -93,6 +93,26 @@ def worse(where: Where, kind: FindingKind, whole: Judgement, rule: Persistence, 
     evidence = {**msgspec.to_builtins(judgement), "inputsMoved": list(inputs), "persistence": f"{rule.hits} of {rule.windows}"}
     evidence |= {"slice": part} if part else {}
     return _finding(where, kind, sentence, evidence, hurts=True, severity="critical")
+
+
+def reordered(where: Where, ranking: Ranking, rule: Persistence, hurts: bool | None) -> Finding:
+    """The version answers by other features than in training, for good; `hurts` is what matured labels say."""
+    names = "; ".join(map(_rank, movers(ranking)))
+    sentence = (
+        f"version {where.record.version} answers by other features than in training, in {rule.hits} of {rule.windows} windows: "
+        f"NDCG {ranking.ndcg:.2f} (95% interval {ranking.low:.2f} to {ranking.high:.2f}) in window {where.record.window}, below "
+        f"{ranking.bound:g}: {names}"
+    )
+    evidence = {**msgspec.to_builtins(ranking), "persistence": f"{rule.hits} of {rule.windows}"}
+    return _finding(where, "explanation", sentence, evidence, hurts, _severity(hurts))
+
+
+def _rank(one: Rank) -> str:
+    return f"{one.feature!r} went from rank {one.before} ({one.reference:.0%} of the attributions) to {one.now} ({one.live:.0%})"
+
+
+def _severity(hurts: bool | None) -> Severity:
+    return "critical" if hurts else "warning" if hurts is None else "info"
 
 
 def broken(where: Where, breaks: Sequence[Break], hurts: bool | None) -> Finding:

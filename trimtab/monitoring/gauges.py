@@ -43,6 +43,9 @@ def gauges(members: Sequence[Member], most: int = NAMED) -> dict[str, dict[Label
             _add(found, "metric", (*alone, ("metric", judged.metric)), judged.value)
             if judged.bound is not None:
                 _add(found, "metric_bound", (*alone, ("metric", judged.metric)), judged.bound)
+        ranking = member.record.ranking
+        if ranking is not None and ranking.ndcg is not None:
+            _add(found, "explanation_ndcg", alone, ranking.ndcg)
         for guess in estimated([member.record]):
             if not guess.doubt:
                 _add(found, "metric_estimate", alone, guess.value)
@@ -58,6 +61,7 @@ _NAMES = (
     "metric",
     "metric_bound",
     "metric_estimate",
+    "explanation_ndcg",
 )
 
 

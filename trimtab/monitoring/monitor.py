@@ -1,7 +1,7 @@
 """The monitor: owns the store, takes what arrives, and at each tick closes windows, has them checked and sends findings out.
 
-A tick does only what is quick. Drift tests (a child process) and pairing (the predictors) run beside it, one round of each at a time,
-and every step is written before the next: after a crash the next tick goes on where the records end.
+A tick does only what is quick. Drift tests (a child process), pairing and explanations (the predictors) run beside it, one round of each
+at a time, and every step is written before the next: after a crash the next tick goes on where the records end.
 """
 
 import contextlib
@@ -16,9 +16,19 @@ from typing import Any
 
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
-from trimtab.monitoring.checks import Subject, check_drift, check_quality, check_silence, estimate_window, give_up, judge_window
+from trimtab.monitoring.checks import (
+    Subject,
+    check_drift,
+    check_explanation,
+    check_quality,
+    check_silence,
+    estimate_window,
+    give_up,
+    judge_window,
+    leave_unexplained,
+)
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.due import Due
+from trimtab.monitoring.due import Due, Patience
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
 from trimtab.monitoring.pairing import Scores, pair
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
@@ -65,8 +75,10 @@ class Monitor:
         self._failures: dict[tuple[str, str, int], int] = {}
         self._due = Due()
         self._unchecked: dict[str, Watched] = {}
+        self._unexplained: dict[str, Watched] = {}
+        self._patience = Patience()
         self._retired = 0.0
-        self._pool = ThreadPoolExecutor(3, "monitor")
+        self._pool = ThreadPoolExecutor(4, "monitor")
         self._rounds: dict[str, Future[None]] = {}
         self._silence = Silence()
         self._stopping = threading.Event()
@@ -136,9 +148,10 @@ class Monitor:
         started = time.monotonic()
         self._guarded("fleet", self._look)
         for watched in self._due.of(self._watched.values(), self.store.progress(), self._troubles, started):
-            self._unchecked[watched.id] = watched
+            self._unchecked[watched.id] = self._unexplained[watched.id] = watched
             self._guarded(watched.id, self._advance, watched, now)
-        self._begin("drift", self._check_all)
+        self._begin("drift", self._each, self._unchecked, self._check)
+        self._begin("explanation", self._each, self._unexplained, self._explain)
         self._begin("pairing", self._pair_all)
         if started >= self._retired + RETENTION_SECONDS:
             self._retired = started
@@ -167,10 +180,10 @@ class Monitor:
         served = {(version.digest, str(version.folder)) for watched in self._watched.values() for version in watched.versions}
         self._references = {key: reference for key, reference in self._references.items() if key in served}
 
-    def _begin(self, name: str, work: Callable[[], None]) -> None:
+    def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         running = self._rounds.get(name)
         if (running is None or running.done()) and not self._stopping.is_set():
-            self._rounds[name] = self._pool.submit(self._guarded, name, work)
+            self._rounds[name] = self._pool.submit(self._guarded, name, work, *arguments)
 
     def _guarded(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         try:
@@ -229,11 +242,11 @@ class Monitor:
         closed = close(times, watermark, rows, every)
         self.records.close(subject.id, subject.version, closed, seqs, watermark)
 
-    def _check_all(self) -> None:
-        for name, watched in list(self._unchecked.items()):
-            if self._unchecked.get(name) is watched:
-                del self._unchecked[name]
-            self._guarded(watched.id, self._check, watched)
+    def _each(self, waiting: dict[str, Watched], work: Callable[[Watched], None]) -> None:
+        for name, watched in list(waiting.items()):
+            if waiting.get(name) is watched:
+                del waiting[name]
+            self._guarded(watched.id, work, watched)
 
     def _check(self, watched: Watched) -> None:
         subject = self.subject(watched, watched.champion) if watched.champion else None
@@ -254,6 +267,22 @@ class Monitor:
                 log.warning("%s: window %d is left untested: %s", subject.id, record.window, error)
                 give_up(self.records, subject, record, str(error))
             self._due.said(subject.id)
+
+    def _explain(self, watched: Watched) -> None:
+        subject = self.subject(watched, watched.champion) if watched.champion else None
+        if subject is None or watched.champion is None or self._patience.waits(subject.id, time.monotonic()):
+            return
+        for record in self.records.unsaid(subject.id, subject.version, "explanation", UNJUDGED):
+            if record.breaks is None or self._stopping.is_set():
+                return
+            try:
+                self._report(check_explanation(self.records, subject, record, watched.champion))
+            except Unavailable as error:
+                self.counters.add("trimtab_monitor_explanation_failures_total")
+                if self._stopping.is_set() or self._patience.failed(subject.id, (subject.version, record.window), time.monotonic()):
+                    raise
+                leave_unexplained(self.records, subject, record, str(error))
+                return
 
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,19 +45,21 @@ class Unscored(Struct, frozen=True):
     features: bytes
 
 
-def ask(url: str, model: str, instances: list[bytes], timeout: float = TIMEOUT) -> tuple[int, list[Any]]:
-    """POST the instances to the predictor at `url` (V1 protocol); returns status and predictions. Raises OSError where none comes."""
+def ask(
+    url: str, model: str, instances: list[bytes], timeout: float = TIMEOUT, verb: Literal["predict", "explain"] = "predict"
+) -> tuple[int, list[Any]]:
+    """POST the instances to the predictor at `url` (V1 protocol); returns status and answers. Raises OSError where none comes."""
     place = urlsplit(url)
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
     connection = kind(place.hostname or "", place.port, timeout=timeout)
     try:
-        connection.request("POST", f"{place.path}/v1/models/{model}:predict", b'{"instances":[' + b",".join(instances) + b"]}", _HEADERS)
+        connection.request("POST", f"{place.path}/v1/models/{model}:{verb}", b'{"instances":[' + b",".join(instances) + b"]}", _HEADERS)
         response = connection.getresponse()
         body = response.read()
         if response.status != http.client.OK:
             return response.status, []
-        predictions = msgspec.json.decode(body)["predictions"]
-        return response.status, predictions if isinstance(predictions, list) else []
+        answers = msgspec.json.decode(body)["predictions" if verb == "predict" else "explanations"]
+        return response.status, answers if isinstance(answers, list) else []
     except (http.client.HTTPException, msgspec.DecodeError, KeyError, TypeError) as error:
         msg = f"the predictor's answer cannot be read: {type(error).__name__}"
         raise ConnectionError(msg) from error

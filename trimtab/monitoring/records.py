@@ -11,6 +11,7 @@ from msgspec import Struct
 from trimtab.events import CloudEvent
 from trimtab.monitoring.deciding import Drift
 from trimtab.monitoring.estimate import Estimate, State, states
+from trimtab.monitoring.explanation import Ranking
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.quality import HARMLESS, Break
 from trimtab.monitoring.store import Store
@@ -33,6 +34,7 @@ class WindowRecord(Struct, frozen=True):
     judged: bool = False
     judgement: Judgement | None = None
     estimate: Estimate | None = None
+    ranking: Ranking | None = None
 
     @property
     def spoiled(self) -> bool:
@@ -126,7 +128,7 @@ class Records:
         return self._windows(model, version, windows.c.window < window, count)
 
     def unsaid(
-        self, model: str, version: str, what: Literal["quality", "drift", "performance", "estimate"], count: int
+        self, model: str, version: str, what: Literal["quality", "drift", "performance", "estimate", "explanation"], count: int
     ) -> list[WindowRecord]:
         """The version's windows of which this was not said yet, the newest `count`, oldest first."""
         return self._windows(model, version, windows.c[what].is_(None), count)
@@ -161,7 +163,7 @@ class Records:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(joined).where(ours)) or 0)
 
     def say(self, model: str, record: WindowRecord, said: dict[str, Any], events: Sequence[CloudEvent]) -> None:
-        """Write what was said of the window (`quality`, `drift`, `performance`, `estimate`) and the findings it led to, together."""
+        """Write what was said of the window, by the names of its columns, and the findings it led to, together."""
         ours = (windows.c.model == model) & (windows.c.version == record.version) & (windows.c.window == record.window)
         values = {name: msgspec.json.encode(value) for name, value in said.items()}
         found = [
@@ -238,6 +240,7 @@ def read_row(row: Any) -> WindowRecord:
         row.performance is not None,
         None if row.performance is None else msgspec.json.decode(row.performance, type=Judgement | None),
         None if row.estimate is None else msgspec.json.decode(row.estimate, type=Estimate),
+        None if row.explanation is None else msgspec.json.decode(row.explanation, type=Ranking),
     )
 
 

@@ -1,7 +1,8 @@
 """How a version stands, in a word and a sentence: what a person asks first. Pure.
 
-`quality`: its data is broken; `performance`, `concept`, `covariate`, `prediction`: there is a finding of that kind (the worst's) within the
-windows that persistence looks at; `watch`: columns moved in the newest tested window; `none`: none did; `unknown`: no window was tested.
+`quality`: its data is broken; `performance`, `concept`, `explanation`, `covariate`, `prediction`: there is a finding of that kind (the
+worst's) within the windows that persistence looks at; `watch`: columns moved in the newest tested window; `none`: none did; `unknown`: no
+window was tested.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from trimtab.monitoring.deciding import Drift
 from trimtab.monitoring.records import WindowRecord
 from trimtab.units import Persistence
 
-STATES = ("quality", "performance", "concept", "covariate", "prediction", "watch", "unknown", "none")
+STATES = ("quality", "performance", "concept", "explanation", "covariate", "prediction", "watch", "unknown", "none")
 """What a platform engineer should look at first comes first."""
 
 

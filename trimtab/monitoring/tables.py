@@ -91,6 +91,7 @@ windows = Table(
     Column("performance", LargeBinary),
     Column("cleared", Float),
     Column("estimate", LargeBinary),
+    Column("explanation", LargeBinary),
 )
 findings = Table(
     "findings",

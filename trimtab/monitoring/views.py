@@ -196,7 +196,13 @@ def _window(record: WindowRecord) -> dict[str, Any]:
 
 
 def _said(record: WindowRecord) -> dict[str, Any]:
-    said = {"breaks": record.breaks, "drift": record.drift, "judged": record.judged, "judgement": record.judgement}
+    said = {
+        "breaks": record.breaks,
+        "drift": record.drift,
+        "judged": record.judged,
+        "judgement": record.judgement,
+        "explanation": {**msgspec.structs.asdict(record.ranking), "moved": record.ranking.moved} if record.ranking else None,
+    }
     return {name: msgspec.to_builtins(value) for name, value in said.items()}
 
 

@@ -35,7 +35,17 @@ def route(finding: Finding, model: Model) -> Route:
         return Route("retrain", "PerformanceLost", f"the model got worse: {finding.sentence}", "performance", page=True)
     if finding.kind == "concept":
         return Route("retrain", "ConceptChanged", f"the same inputs lead to other outcomes: {finding.sentence}", "concept")
+    if finding.kind == "explanation":
+        return _reordered(finding)
     return _moved(finding, model)
+
+
+def _reordered(finding: Finding) -> Route:
+    """A version that answers by other features was not validated for it; only labels tell whether it is the worse for that."""
+    if finding.hurts:
+        return Route("retrain", "ExplanationHurts", f"it answers by other features and the error rose: {finding.sentence}", "concept")
+    known = "no label says whether it hurts" if finding.hurts is None else "labels say that it does not hurt"
+    return Route("watch", "ExplanationWatched", f"watched only: {known}: {finding.sentence}")
 
 
 def _moved(finding: Finding, model: Model) -> Route:

@@ -30,7 +30,7 @@ from trimtab.training.evaluation.measured import Measured, Opponent, measure
 from trimtab.training.evaluation.opponent import opponent
 from trimtab.training.evaluation.ranking import confusion, roc
 from trimtab.training.evaluation.reference import holdout_start as holdout_start
-from trimtab.training.evaluation.reference import write_answers, write_reference
+from trimtab.training.evaluation.reference import write_answers, write_attributions, write_reference
 from trimtab.training.evaluation.reliability import curve
 from trimtab.training.evaluation.sliced import declared, found_worst, most_harmed
 from trimtab.training.evaluation.slices import grouping
@@ -105,7 +105,9 @@ def evaluate(
     with watch.lap("reference"):
         sample = write_reference(out, table, read_schema(candidate), candidate, on.whole, seed)
         write_answers(out, table, on.schema, on.whole, slice_columns(spec))
-        (out / EXPLANATION).write_bytes(_json(explain(candidate, sample, seed).explanation))
+        explained = explain(candidate, sample, seed)
+        (out / EXPLANATION).write_bytes(_json(explained.explanation))
+        write_attributions(out, sample, read_schema(candidate), explained)
     (out / EVALUATION).write_bytes(_json(found))
     log.info("evaluated on %d rows: %s %.6g", on.rows, found.primary, found.candidate.get(found.primary, float("nan")))
     log.info("evaluation took %s", watch)

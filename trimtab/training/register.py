@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trimtab.explanation import EXPLANATION
+from trimtab.explanation import ATTRIBUTIONS, EXPLANATION
 from trimtab.manifest import write_manifest
 from trimtab.release import CandidateOutcome, Outcome
 from trimtab.schema import ANSWERS, METRICS, REFERENCE, read_schema
@@ -43,7 +43,7 @@ def assemble(model: Path, evaluation: Path, into: Path, beside: Mapping[str, byt
     shutil.copytree(model, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FOLDS, LEADERBOARD))
     for name in (METRICS, REFERENCE):
         shutil.copyfile(evaluation / name, into / name)
-    for name in (EXPLANATION, ANSWERS):
+    for name in (EXPLANATION, ATTRIBUTIONS, ANSWERS):
         if (evaluation / name).is_file():
             shutil.copyfile(evaluation / name, into / name)
     for name, content in beside.items():

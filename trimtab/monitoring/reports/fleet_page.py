@@ -16,6 +16,7 @@ _SHADES = {
     "quality": "#7a2b00",
     "performance": BAD,
     "concept": "#d97a3a",
+    "explanation": "#8c6bb1",
     "covariate": "#0072b2",
     "prediction": "#56a0d3",
     "watch": "#b3cde3",
@@ -26,6 +27,7 @@ _MEANS = {
     "quality": "their data is broken",
     "performance": "past the bound",
     "concept": "worse, inputs unmoved",
+    "explanation": "answer by other features",
     "covariate": "inputs moved for good",
     "prediction": "predictions moved for good",
     "watch": "moved once, watched",
@@ -36,7 +38,7 @@ _MEANS = {
 
 def fleet_page(fleet: Fleet, now: datetime) -> Page:
     """The whole page."""
-    urgent = sum(fleet.states[state] for state in STATES[:5])
+    urgent = sum(fleet.states[state] for state in STATES[: STATES.index("watch")])
     verdict = (
         f"{urgent} of {_many(fleet.models, 'model')} need a look" if urgent else f"None of {_many(fleet.models, 'model')} needs a look"
     )

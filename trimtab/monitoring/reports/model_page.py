@@ -3,6 +3,7 @@
 from trimtab.drawing.page import Figure, Page, Section, sentence
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.reports.course import Course
+from trimtab.monitoring.reports.ranking_figures import ndcg_figure
 from trimtab.monitoring.reports.reading import ModelStory
 from trimtab.monitoring.reports.time_figures import (
     columns_figure,
@@ -30,6 +31,7 @@ def model_page(story: ModelStory) -> Page:
             _section("Findings", (), findings_figure(course, story.findings), header=_FOUND, rows=_findings(story)),
             _section("Drift", (_HOW_DRIFT,), effects_figure(course, least), p_figure(course)),
             _section("Columns", ("The columns that moved most often, or furthest.",), columns_figure(course, least)),
+            _explanation(course),
             _section("Traffic", (), traffic_figure(course)),
             _numbers(story.windows),
         ]
@@ -45,6 +47,10 @@ _HOW_METRIC = (
     "the Model allows. It is called past the bound only where that is sure at the window's level. Where the version changes, so does what "
     "it is compared with."
 )
+_HOW_RANKED = (
+    "How far the order of the features by what moved the answers is still that of training (NDCG; 1 is the same order), with its 95% "
+    "interval. It moved where the whole interval is below the bound; it becomes a finding only if it moves again and again."
+)
 _HOW_DRIFT = (
     "The columns that moved most. A column moved in a window only if its effect is above the line in the first figure and its p-value "
     "below the line in the second; it becomes a finding only if it moves again and again."
@@ -56,6 +62,15 @@ def _section(
 ) -> Section | None:
     drawn = tuple(figure for figure in figures if figure is not None)
     return Section(title, sentences, header, rows, drawn) if drawn else None
+
+
+def _explanation(course: Course) -> Section | None:
+    """The order of what answers rest on; why nobody knows it, where it is known of no window and was asked for."""
+    drawn = ndcg_figure(course)
+    if drawn is not None:
+        return Section("What the answers rest on", (_HOW_RANKED,), figures=(drawn,))
+    newest = next((record.ranking for record in reversed(course.records) if record.ranking is not None), None)
+    return None if newest is None else Section("What the answers rest on", (f"Not known: {newest.failed}.",))
 
 
 def _facts(story: ModelStory) -> Section:

@@ -38,6 +38,7 @@ SMALLEST_P = 1e-12
 SHAPES: dict[str, Mark] = {
     "performance": "diamond",
     "concept": "square",
+    "explanation": "wedge",
     "covariate": "circle",
     "prediction": "triangle",
     "quality": "cross",

@@ -137,3 +137,34 @@ def metric_figure(lines: Sequence[tuple[str, float, float, float, bool]], judgem
         parts.append(mark(across(value), y, "diamond" if bad else "circle", colour, not name.startswith("estimate"), f"{name} {value:.5g}"))
         parts.append(words(across(most) + 8, y + 4, f"{value:.4g} ({least:.4g} to {most:.4g})", colour=INK, halo=True))
     return Figure(Drawing(_WIDE, height, "".join(parts)), "Bars are 95% intervals; hollow is an estimate.")
+
+
+def slices_figure(slices: Sequence[tuple[str, Judgement]]) -> Figure:
+    """Each part's metric with its interval, and beside it its own validation (hollow) and bound."""
+    shown = slices[:BARS]
+    every = [number for _, one in shown for number in (one.low, one.high, one.validation, one.bound) if number is not None]
+    pad = (max(every) - min(every)) * 0.08 or max(abs(max(every)) * 0.1, 0.1)
+    top, row = 6.0, 26.0
+    height = top + row * len(shown) + 54
+    across = Scale(min(every) - pad, max(every) + pad, _LEFT, _WIDE - _RIGHT - 60)
+    parts = []
+    for tick in ticks(across.low, across.high, 7):
+        parts += [line(across(tick), top, across(tick), height - 50), words(across(tick), height - 36, f"{tick:g}", "middle", colour=SOFT)]
+    for place, (name, one) in enumerate(shown):
+        y, colour = top + row * place + row / 2, BAD if one.past else BLUE
+        parts.append(words(_LEFT - 10, y + 4, shortened(name, NAME), "end", bold=one.past))
+        parts.append(line(across(one.low), y, across(one.high), y, colour, 3))
+        if one.validation is not None:
+            parts.append(mark(across(one.validation), y, "square", SOFT, False, f"{name}: {one.validation:.5g} in its validation", 3.4))
+        if one.bound is not None:
+            parts.append(line(across(one.bound), y - 8, across(one.bound), y + 8, BAD, 1.8))
+        parts.append(mark(across(one.value), y, "diamond" if one.past else "circle", colour, told=f"{name}: {one.value:.5g}"))
+        beside = max(one.high, one.value, one.validation or one.high, one.bound or one.high)
+        parts.append(words(across(beside) + 8, y + 4, f"{one.value:.4g} ({one.low:.4g} to {one.high:.4g})", colour=INK, halo=True))
+    entries = [
+        (mark(0, 0, "circle", BLUE), "this window"),
+        (mark(0, 0, "diamond", BAD), "past its bound"),
+        (mark(0, 0, "square", SOFT, False, size=3.4), "its own validation"),
+        (line(0, -7, 0, 7, BAD, 1.8), "its bound"),
+    ]
+    return Figure(Drawing(_WIDE, height, "".join(parts) + legend(_LEFT, height - 8, entries)), "")

@@ -7,9 +7,12 @@ import msgspec
 
 from trimtab.drawing.page import Page, Section, sentence
 from trimtab.monitoring.deciding import ColumnCheck, Drift
+from trimtab.monitoring.metric import as_error
+from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.reports.estimates import estimated
+from trimtab.monitoring.reports.ranking_figures import ranking_figure
 from trimtab.monitoring.reports.reading import WindowStory
-from trimtab.monitoring.reports.window_figures import by_effect, distribution_figure, effects_figure, metric_figure, named
+from trimtab.monitoring.reports.window_figures import by_effect, distribution_figure, effects_figure, metric_figure, named, slices_figure
 from trimtab.monitoring.standing import Standing, moved
 from trimtab.monitoring.tables import moment
 from trimtab.units import duration
@@ -24,7 +27,8 @@ def window_page(story: WindowStory) -> Page:
     record = story.record
     title = f"{story.model.metadata.namespace}/{story.model.name}: window {record.window} of version {record.version}"
     stands = verdict(story)
-    sections = (_facts(story), _drift(story), _distributions(story), _performance(story), _quality(story), _findings(story))
+    told = (_drift(story), _distributions(story), _performance(story), _slices(story), _explanation(story))
+    sections = (_facts(story), *told, _quality(story), _findings(story))
     return Page(title, sentence(stands.sentence), stands.state == "none", tuple(part for part in sections if part is not None))
 
 
@@ -133,6 +137,55 @@ def _performance(story: WindowStory) -> Section | None:
         doubt = f" It is not to be relied on: {guess.doubt}." if guess.doubt else ""
         said.append(f"The estimate without labels holds only while what the inputs mean stays as it was.{doubt}")
     return Section("Performance", tuple(said), figures=(metric_figure(lines, judgement),))
+
+
+def _slices(story: WindowStory) -> Section | None:
+    judgement = story.record.judgement
+    if judgement is None or not judgement.slices:
+        return None
+    order = sorted(judgement.slices.items(), key=lambda item: (not item[1].past, -_grown(item[1])))
+    rows = tuple(
+        (
+            name,
+            f"{one.rows:,}",
+            f"{one.value:.4g}",
+            f"{one.low:.4g} to {one.high:.4g}",
+            *map(_number, (one.validation, one.bound)),
+            _within(one),
+        )
+        for name, one in order
+    )
+    header = ("part", "rows", judgement.metric, "95% interval", "its validation", "its bound", "not past it")
+    said = f"Each part against the same part of the version's own validation; what got worst comes first. {judgement.metric} by part."
+    return Section("Performance by part", (said,), header, rows, (slices_figure(order),))
+
+
+def _grown(one: Judgement) -> float:
+    """How many times its validation's error a part's error is."""
+    if not one.validation:
+        return 0.0
+    return as_error(one.metric, one.value) / max(as_error(one.metric, one.validation), 1e-12)
+
+
+def _within(judgement: Judgement) -> str:
+    return "NO" if judgement.past else "yes"
+
+
+def _explanation(story: WindowStory) -> Section | None:
+    ranking = story.record.ranking
+    if ranking is None:
+        return None
+    if ranking.ndcg is None:
+        return Section("What the answers rest on", (f"Not known: {ranking.failed}.",))
+    against = "below" if ranking.moved else "not surely below"
+    said = (
+        f"The order of the features by what moved the answers of {ranking.rows:,} rows, against that of training: NDCG {ranking.ndcg:.3f} "
+        f"(95% interval {ranking.low:.3f} to {ranking.high:.3f}; 1 is the same order), {against} the bound of {ranking.bound:g}. A version "
+        "does not change: where the order moves, its inputs moved where it looks. Only labels tell whether it is the worse for that."
+    )
+    header = ("feature", "rank in training", "rank now", "share in training", "share now")
+    rows = tuple((one.feature, str(one.before), str(one.now), f"{one.reference:.1%}", f"{one.live:.1%}") for one in ranking.features)
+    return Section("What the answers rest on", (said,), header, rows, (ranking_figure(ranking),))
 
 
 def _quality(story: WindowStory) -> Section | None:

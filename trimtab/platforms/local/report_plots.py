@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SYMBOLS: dict[FindingKind, str] = {
     "performance": "diamond",
     "concept": "square",
+    "explanation": "triangle-down",
     "covariate": "circle",
     "prediction": "triangle-up",
     "quality": "x",

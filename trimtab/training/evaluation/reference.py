@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.events import aware
+from trimtab.explanation import ATTRIBUTIONS, EXPLAINED_AT
 from trimtab.schema import ANSWERS, HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Schema, read_schema
+from trimtab.training.evaluation.attribution import Explained
 from trimtab.training.model import predict
 
 if TYPE_CHECKING:
@@ -53,6 +55,18 @@ def write_answers(out: Path, table: "pa.Table", schema: Schema, held: "np.ndarra
     columns = list(dict.fromkeys([schema.label, *schema.names, *slices]))
     kept = table.slice(table.num_rows - len(held)).select(columns).take(pa.array(rows))
     pq.write_table(kept.append_column(VALIDATION, pa.array(held[rows].tolist())), out / ANSWERS, compression="zstd")
+
+
+def write_attributions(out: Path, sample: "pa.Table", schema: Schema, explained: Explained) -> None:
+    """Write what each explained row of the reference rests on, in the order of time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {name: pa.array(sizes.astype(np.float32)) for name, sizes in zip(schema.names, explained.sizes.T, strict=True)}
+    if schema.time is not None:
+        columns[EXPLAINED_AT] = sample.column(schema.time).take(pa.array(explained.rows))
+    pq.write_table(pa.table(columns), out / ATTRIBUTIONS, compression="zstd")
 
 
 def holdout_start(folder: Path) -> datetime | None:
