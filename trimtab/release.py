@@ -169,11 +169,15 @@ class Admit(Frozen, frozen=True, tag=True):
 
 
 class Wait(Frozen, frozen=True, tag=True):
-    """The governor lets it begin later; `until` is in data time, None where it depends on something else than time."""
+    """The governor lets it begin later; `until` is in data time, None where it depends on something else than time.
+
+    `ends` is False where nothing that is under way ends the wait: no time that comes, and no Release with deadlines of its own.
+    """
 
     until: datetime | None
     reason: str
     sentence: str
+    ends: bool = True
 
 
 class Refuse(Frozen, frozen=True, tag=True):

@@ -54,7 +54,7 @@ def _blocked(release: Release, model: Model, own: list[Release], now: datetime) 
     if answered := _answered(release, own):
         return Refuse("AlreadyAnswered", answered, Phase.SUPERSEDED)
     if model.status.champion is None:
-        return Wait(None, "NoChampion", "the first version of a model is asked for by a person or by its recipe")
+        return Wait(None, "NoChampion", "the first version of a model is asked for by a person or by its recipe", ends=False)
     if since := breaker_open(model, own, now):
         until = since + duration(policy.breaker.reset)
         sentence = f"{policy.breaker.failures} Releases in a row failed: the breaker is open until {until:{_MINUTE}}"

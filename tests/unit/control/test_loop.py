@@ -14,7 +14,7 @@ from trimtab.audit.chain import verify
 from trimtab.control.intake import accept, release_for
 from trimtab.control.loop import Loop
 from trimtab.release import Phase, ReleaseStatus, Request, Verdicted
-from trimtab.spec import Champion, Rollout
+from trimtab.spec import Champion, Retraining, Rollout
 
 
 @pytest.mark.parametrize("ends", STORIES.values(), ids=STORIES.keys())
@@ -167,6 +167,22 @@ def test_models_wait_for_each_other_where_too_many_are_under_way() -> None:
     assert phases == [*[Phase.TRAINING] * 4, *[Phase.PENDING] * 2]
     world.run()
     assert all(world.model(name).status.champion for name in "abcdef")
+
+
+def test_a_finding_waits_out_a_cooldown_of_a_month_and_is_trained_on_then() -> None:
+    world = World()
+    first_version(world, retraining=Retraining(cooldown="30d", max_per_day=24))
+    trained = newest(world).status.admitted_data
+    accept(world.finding(1), world.store)
+    usual, world.wall, world.data = (world.wall, world.data), timedelta(hours=1), timedelta(hours=1)
+    world.run(lambda: newest(world).status.phase is Phase.TRAINING, ticks=1000)
+    again = newest(world).status.admitted_data
+    assert trained
+    assert again
+    assert timedelta(days=30) <= again - trained <= timedelta(days=31)
+    world.wall, world.data = usual
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
 
 
 def test_the_rollout_is_frozen_and_the_rest_of_the_document_is_not() -> None:

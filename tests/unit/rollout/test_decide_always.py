@@ -77,7 +77,13 @@ OUTCOME = st.sampled_from(
     ]
 )
 ADMISSION = st.sampled_from(
-    [Admit(), Wait(None, "Cooldown", "wait"), Refuse("BreakerOpen", "no"), Refuse("Collapsed", "no", Phase.SUPERSEDED)]
+    [
+        Admit(),
+        Wait(DATA_NOW + timedelta(days=30), "Cooldown", "wait"),
+        Wait(None, "NoChampion", "none", ends=False),
+        Refuse("BreakerOpen", "no"),
+        Refuse("Collapsed", "no", Phase.SUPERSEDED),
+    ]
 )
 SERVED = st.lists(
     st.builds(
@@ -158,6 +164,19 @@ def test_a_decision_is_always_made_and_what_has_ended_never_changes(observed: Ob
         assert after.outcome == before.outcome
         assert before.outcome
         assert after.phase in (Phase.WITHDRAWING, before.outcome.phase)
+
+
+@ALWAYS
+@given(observations(), st.sampled_from([timedelta(days=7), timedelta(days=8), timedelta(days=400)]))
+def test_a_pending_one_is_ended_by_the_clock_only_where_nothing_ends_its_wait(observed: Observed, waited: timedelta) -> None:
+    status = replace(observed.release.status, phase=Phase.PENDING, phase_since=NOW - waited, promotion=None)
+    decision = decide(replace(observed, release=replace(observed.release, status=status)))
+    if decision.reason == "DeadlinePassed":
+        assert observed.admission == Wait(None, "NoChampion", "none", ends=False)
+        assert waited > timedelta(days=7)
+    elif decision.status.phase is Phase.PENDING:
+        assert isinstance(observed.admission, Wait)
+        assert observed.admission.ends or waited == timedelta(days=7)
 
 
 @ALWAYS

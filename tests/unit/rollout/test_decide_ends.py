@@ -1,5 +1,6 @@
 """Rules 1-5: what has ended, what is withdrawn, and what may not go on."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.unit.rollout.cases import (
     CROWNED,
+    DATA_NOW,
     FRESH,
     NOW,
     OTHER_RECIPE,
@@ -21,9 +23,10 @@ from tests.unit.rollout.cases import (
     served,
     withdrawal,
 )
-from trimtab.release import TERMINAL, Act, Decision, Observed, Phase, Promotion, Verdict
+from trimtab.release import TERMINAL, Act, Admission, Admit, Decision, Observed, Phase, Promotion, Refuse, Verdict, Wait
 from trimtab.rollout.decide import decide
 
+NEVER = Wait(None, "NoChampion", "no champion", ends=False)
 ROLLED_BACK = withdrawal(Phase.ROLLED_BACK)
 FROM_TRAINING = withdrawal(Phase.CANCELLED, **FRESH, candidate=None)
 FROM_BAKE = withdrawal(Phase.ROLLED_BACK, **PROMOTING | {"promotion": SWAPPED})
@@ -122,9 +125,9 @@ STOPPED = {
         see(Phase.ROLLOUT, actions=person("rollback")),
         {"reason": "RolledBackByPerson", "ends": Phase.ROLLED_BACK},
     ),
-    "nothing happened for 7 days in Pending": (
-        see(Phase.PENDING, {"phase_since": ago(days=7, seconds=1), "sentence": "cooldown"}),
-        {"reason": "DeadlinePassed", "ends": Phase.INCONCLUSIVE, "said": "last: cooldown"},
+    "what nothing under way will end waits 7 days in Pending": (
+        see(Phase.PENDING, {"phase_since": ago(days=7, seconds=1), "sentence": "no champion"}, admission=NEVER),
+        {"reason": "DeadlinePassed", "ends": Phase.INCONCLUSIVE, "said": "last: no champion"},
     ),
     "a training run that hangs is a failure": (
         see(Phase.TRAINING, {"phase_since": ago(hours=6, seconds=1), "attempt": 1}, run="active"),
@@ -146,6 +149,13 @@ STOPPED = {
 }
 
 PAST = {"phase_since": ago(days=30)}
+LONG = {
+    "a cooldown of 40 days is waited for": (Wait(DATA_NOW + timedelta(days=10), "Cooldown", "until"), {"reason": "Cooldown"}),
+    "another Release is, which has deadlines of its own": (Wait(None, "AnotherActive", "it bakes"), {"reason": "AnotherActive"}),
+    "a place is, for whoever has one has deadlines too": (Wait(None, "ConcurrencyLimit", "4 of 4"), {"reason": "ConcurrencyLimit"}),
+    "and what may begin at last begins": (Admit(), {"reason": "Admitted", "phase": Phase.TRAINING}),
+    "or is refused by the governor, not by the clock": (Refuse("TriggerOff", "no"), {"reason": "TriggerOff", "ends": Phase.REFUSED}),
+}
 FORWARD = {
     "a changed recipe": see(Phase.ROLLOUT, PROMOTING, model=OTHER_RECIPE, serving=served(100)),
     "an abort": see(Phase.ROLLOUT, PROMOTING, actions=person("abort"), serving=served(100)),
@@ -168,6 +178,14 @@ def test_a_withdrawal_takes_its_steps_in_order(observed: Observed, expected: dic
 @pytest.mark.parametrize(("observed", "expected"), STOPPED.values(), ids=STOPPED.keys())
 def test_what_may_not_go_on_is_withdrawn(observed: Observed, expected: dict[str, Any]) -> None:
     check(observed, expected)
+
+
+@pytest.mark.parametrize(("admission", "expected"), LONG.values(), ids=LONG.keys())
+def test_a_month_in_pending_is_not_too_long_where_the_wait_ends_by_itself(admission: Admission, expected: dict[str, Any]) -> None:
+    check(
+        see(Phase.PENDING, PAST, admission=admission),
+        {"phase": Phase.PENDING} | ({"phase": Phase.WITHDRAWING} if "ends" in expected else {}) | expected,
+    )
 
 
 @pytest.mark.parametrize("observed", FORWARD.values(), ids=FORWARD.keys())

@@ -22,7 +22,7 @@ from tests.unit.rollout.cases import (
     served,
     withdrawal,
 )
-from trimtab.release import Act, CandidateOutcome, Observed, Phase, Refuse
+from trimtab.release import Act, CandidateOutcome, Observed, Phase, Wait
 from trimtab.rollout import decide as rules
 
 LATE = {"phase_since": ago(days=30)}
@@ -45,7 +45,10 @@ EARLIER = {
     "a cancel, before a deadline": (see(Phase.ROLLOUT, LATE, actions=person("abort")), {"ends": Phase.CANCELLED}),
     "a cancel, before a reject": (see(Phase.AWAITING_APPROVAL, actions=(*person("abort"), *person("reject"))), {"ends": Phase.CANCELLED}),
     "a cancel, before harm": (see(Phase.ROLLOUT, actions=person("abort"), verdict=HARM), {"ends": Phase.CANCELLED}),
-    "a deadline, before the governor": (see(Phase.PENDING, LATE, admission=Refuse("BreakerOpen", "x")), {"ends": Phase.INCONCLUSIVE}),
+    "a deadline, before a wait that nothing ends": (
+        see(Phase.PENDING, LATE, admission=Wait(None, "NoChampion", "x", ends=False)),
+        {"ends": Phase.INCONCLUSIVE},
+    ),
     "a deadline, before a candidate that is ready at last": (
         see(Phase.TRAINING, LATE | {"attempt": 1}, run="ended", outcome=MADE),
         {"reason": "TrainingDeadline", "ends": Phase.FAILED},

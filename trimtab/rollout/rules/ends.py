@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from trimtab.release import Act, Decision, Observed, Phase
+from trimtab.release import Act, Decision, Observed, Phase, Wait
 from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, gone, move, rollout_of, same, served_of, status_of, withdraw
 from trimtab.units import duration
 
@@ -71,9 +71,10 @@ def cancelled(observed: Observed) -> Decision | None:
 
 
 def deadline(observed: Observed) -> Decision | None:
-    """5. No phase lasts for ever."""
-    status = status_of(observed)
-    if status.promotion:
+    """5. No phase lasts for ever. A wait that ends by itself has no deadline: what was found would be lost without a retrain."""
+    status, said = status_of(observed), observed.admission
+    endless = isinstance(said, Wait) and not said.ends
+    if status.promotion or (status.phase is Phase.PENDING and not endless):
         return None
     limit = duration(rollout_of(observed).max_duration) if status.phase is Phase.ROLLOUT else DEADLINES.get(status.phase)
     if limit is None or elapsed(status.phase_since, observed.now) <= limit:
