@@ -18,8 +18,9 @@ from trimtab.monitoring.estimate import Estimate, Inputs, estimate, states
 from trimtab.monitoring.explanation import Ranking
 from trimtab.monitoring.findings import Where, broken, moved, reordered, worse
 from trimtab.monitoring.holdout import inputs, values
+from trimtab.monitoring.maturity import given_up, mature
 from trimtab.monitoring.metric import PRIMARY, as_error, error
-from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, mature, sample
+from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, sample
 from trimtab.monitoring.ports import WatchedVersion
 from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
 from trimtab.monitoring.records import Content, Records, WindowRecord
@@ -32,17 +33,27 @@ from trimtab.spec import Model
 from trimtab.units import Persistence, duration, margin, persistence
 
 SOURCE = "/trimtab/monitor"
+UNJUDGED, MATURING = 20, 200
 BROKEN = "not tested: the window's data is broken"
 
 
 class Subject(Struct, frozen=True):
-    """What is checked: a model's champion, its reference without what is redacted from capture, and the watermark (data time)."""
+    """What is checked: a model's champion, its reference without what is redacted from capture, and the watermark (data time).
+
+    `labels` is how far its labels have come (`maturity.py`), in seconds since 1970.
+    """
 
     id: str
     model: Model
     version: str
     reference: Reference
     watermark: datetime
+    labels: float
+
+    @property
+    def label_delay(self) -> float:
+        """How long a label takes, in seconds."""
+        return duration(self.model.spec.data.label_delay).total_seconds()
 
     def where(self, record: WindowRecord) -> Where:
         """What a finding in this window is about."""
@@ -199,13 +210,18 @@ def _ranking(records: Records, subject: Subject, record: WindowRecord, version: 
     return rank(version, subject.model.name, schema, content, bound, _identity(subject, record))
 
 
+def maturing(records: Records, subject: Subject) -> list[WindowRecord]:
+    """The version's windows whose labels may have come by now, oldest first: those that are waited for, and of all others the newest."""
+    watermark, delay = subject.watermark.timestamp(), subject.label_delay
+    due = records.unsaid(subject.id, subject.version, "performance", MATURING, watermark - delay)
+    late = len(due) - UNJUDGED
+    return [one for place, one in enumerate(due) if place >= late or not given_up(watermark, one.start, one.end, delay)]
+
+
 def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tuple[bool, list[Finding]]:
     """Judge a checked window's performance if its labels are mature; says whether it was judged, and what was found."""
-    spec = subject.model.spec
-    delay = duration(spec.data.label_delay).total_seconds()
-    watermark = subject.watermark.timestamp()
-    labels = records.labelled(subject.id, subject.version, record.window)
-    if not mature(labels, record.rows, watermark, record.end, record.start, delay):
+    labels, watermark = records.labelled(subject.id, subject.version, record.window), subject.watermark.timestamp()
+    if not mature(labels, record.rows, watermark, subject.labels, record.start, record.end, subject.label_delay):
         return False, []
     judgement = _judgement(subject, record, records.content(subject.id, subject.version, record.window))
     before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
@@ -250,7 +266,7 @@ def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judg
         named = f"{name}|{part.name}"
         one = judge(metric, schema.task, part.window, part.holdout, before, every, allowed, part.floor, budget / len(parts), named)
         found |= {part.name: one} if one is not None else {}
-    return replace(whole, slices=found, at=subject.watermark.timestamp())
+    return replace(whole, slices=found, missing=record.rows - content.labelled, at=subject.watermark.timestamp())
 
 
 def _metric(reference: Reference) -> str:

@@ -86,8 +86,9 @@ def worse(where: Where, kind: FindingKind, whole: Judgement, rule: Persistence, 
         against = f"its bound of {judgement.bound:.4g} (validation {judgement.validation:.4g})"
     else:
         against = "its floor"
+    lacking = f" ({judgement.missing} rows have none)" if judgement.missing else ""
     sentence = (
-        f"{judgement.metric} of version {where.record.version}{of} on {judgement.rows} matured labels is {judgement.value:.4g} "
+        f"{judgement.metric} of version {where.record.version}{of} on {judgement.rows} matured labels{lacking} is {judgement.value:.4g} "
         f"(95% interval {judgement.low:.4g} to {judgement.high:.4g}), worse than {against}, in {rule.hits} of {rule.windows} windows"
     )
     evidence = {**msgspec.to_builtins(judgement), "inputsMoved": list(inputs), "persistence": f"{rule.hits} of {rule.windows}"}

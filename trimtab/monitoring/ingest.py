@@ -33,6 +33,7 @@ NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 IDENTITY_BYTES = 2000
 KEY_BYTES = 1000
 VERSION_BYTES = 200
+STREAM_BYTES = 200
 _MILLISECONDS = 1e11
 
 
@@ -81,7 +82,7 @@ class Answered(Struct, frozen=True):
 
 
 class Labelled(Struct, frozen=True):
-    """A label that became known at `time` (seconds since 1970)."""
+    """A label that became known at `time` (seconds since 1970); `stream` is its value where the task has classes, else empty."""
 
     source: str
     id: str
@@ -89,6 +90,7 @@ class Labelled(Struct, frozen=True):
     key: str
     value: bytes
     time: float
+    stream: bytes = b""
     type: str = LABEL
 
 
@@ -133,7 +135,9 @@ def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: b
         label = data_of(event, Label)
         key, known = _storable(event, "the key", str(label.key), KEY_BYTES), _seconds(event, label.time)
         value = _label(event, label.value, model)
-        return Labelled(source, event.id, name, key, value, known if replaying else min(known, received.timestamp()))
+        time = known if replaying else min(known, received.timestamp())
+        stream = value if model.spec.task != "regression" and len(value) <= STREAM_BYTES else b""
+        return Labelled(source, event.id, name, key, value, time, stream)
     if event.type == RESPONSE:
         answers = _told(event, payload.answers, "predictions", "outputs")
         return Answered(source, event.id, name, tuple(msgspec.json.encode(answer) for answer in answers))

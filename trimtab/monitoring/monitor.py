@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
 from trimtab.monitoring.checks import (
+    UNJUDGED,
     Subject,
     check_drift,
     check_explanation,
@@ -26,10 +27,12 @@ from trimtab.monitoring.checks import (
     give_up,
     judge_window,
     leave_unexplained,
+    maturing,
 )
 from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.due import Due, Patience
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
+from trimtab.monitoring.maturity import come, progress
 from trimtab.monitoring.pairing import Scores, pair
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
@@ -38,12 +41,13 @@ from trimtab.monitoring.reference import Reference, read_reference
 from trimtab.monitoring.retention import Retention
 from trimtab.monitoring.silence import Silence
 from trimtab.monitoring.store import Store
+from trimtab.monitoring.tables import moment
 from trimtab.monitoring.windows import close, pane
+from trimtab.schema import Schema
 from trimtab.units import duration
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 2
-UNJUDGED = 20
 NAMED = 10
 RETENTION_SECONDS = 300.0
 RETENTION_PAUSE = 0.02
@@ -204,7 +208,8 @@ class Monitor:
         if watermark is None:
             return None
         told = self.reference(version).told(watched.model.spec.serving.capture.redact)
-        return Subject(watched.id, watched.model, version.version, told, watermark)
+        labels = progress(told.schema, self.store.label_times(watched.id))
+        return Subject(watched.id, watched.model, version.version, told, watermark, labels)
 
     def reference(self, version: WatchedVersion) -> Reference:
         """The version's reference, read once; raises InvalidInput where it cannot be read."""
@@ -222,7 +227,7 @@ class Monitor:
             self._report(check_quality(self.records, subject, record))
         for record in self.records.unsaid(subject.id, subject.version, "estimate", UNJUDGED):
             estimate_window(self.records, subject, record)
-        for record in self.records.unsaid(subject.id, subject.version, "performance", UNJUDGED):
+        for record in maturing(self.records, subject):
             if record.drift is not None:
                 self._report(judge_window(self.records, subject, record)[1])
         if not self._replaying:
@@ -314,8 +319,11 @@ class Monitor:
             failed = pair(self.scores, watched, watermark, self._stopping)
             self.counters.add("trimtab_monitor_pairing_failures_total", failed)
 
-    def matured(self, watched: Watched) -> datetime | None:
+    def matured(self, watched: Watched, schema: Schema) -> datetime | None:
         """The last event time whose labels had time to arrive; None before the first row."""
         watermark = self.store.watermark(watched.id)
-        delay: timedelta = duration(watched.model.spec.data.label_delay)
-        return None if watermark is None else watermark - delay
+        if watermark is None:
+            return None
+        delay = duration(watched.model.spec.data.label_delay).total_seconds()
+        labels = progress(schema, self.store.label_times(watched.id))
+        return moment(come(watermark.timestamp(), labels, delay) - delay)

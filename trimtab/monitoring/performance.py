@@ -25,7 +25,6 @@ from trimtab.spec import Task
 from trimtab.units import Margin, Persistence
 
 RESAMPLES = 500
-LABEL_SHARE = 0.5
 
 
 class Spread(Struct, frozen=True):
@@ -41,7 +40,8 @@ class Judgement(Struct, frozen=True, rename="camel"):
     `rose`: the error is above the validation's; `past_margin`, `past_floor`: above the bound, past the floor; each significantly, at
     `level`. `off`: the labels lie beside the predictions by an `offset` that matters. `slices` are the declared parts of the window that
     have enough rows, by their names. `own` is the spread of the window's error, `ratio` that of its ratio to the validation's: what another
-    policy can be decided by. `at` is the watermark when it was said, in seconds since 1970.
+    policy can be decided by. `missing` rows of the window had no label by then. `at` is the watermark when it was said, in seconds
+    since 1970.
     """
 
     metric: str
@@ -60,6 +60,7 @@ class Judgement(Struct, frozen=True, rename="camel"):
     ratio: Spread | None = None
     offset: Offset | None = None
     off: bool = False
+    missing: int = 0
     at: float = 0.0
 
     @property
@@ -85,15 +86,6 @@ def complete(truth: Floats, answers: Floats) -> NDArray[np.bool_]:
     """Which rows have both a label and a prediction, shape (rows,)."""
     unread = np.isnan(answers)
     return np.asarray(~np.isnan(truth) & ~(unread.any(axis=1) if answers.ndim > 1 else unread))
-
-
-def mature(labels: int, rows: int, watermark: float, end: float, start: float, delay: float) -> bool:
-    """Whether a window can be judged: its labels had time to arrive (all times in seconds) and enough of them did.
-
-    It waits a tenth of its span longer for labels that are late, unless all are there.
-    """
-    waited = watermark >= end + delay + (0.0 if labels == rows else (end - start) / 10)
-    return waited and labels >= max(MINIMUM_ROWS, LABEL_SHARE * rows)
 
 
 def seed(identity: str) -> int:

@@ -1,5 +1,6 @@
 """What the monitor found: windows, what was said of each, and findings, which leave only after they were written here."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -128,10 +129,16 @@ class Records:
         return self._windows(model, version, windows.c.window < window, count)
 
     def unsaid(
-        self, model: str, version: str, what: Literal["quality", "drift", "performance", "estimate", "explanation"], count: int
+        self,
+        model: str,
+        version: str,
+        what: Literal["quality", "drift", "performance", "estimate", "explanation"],
+        count: int,
+        until: float = math.inf,
     ) -> list[WindowRecord]:
-        """The version's windows of which this was not said yet, the newest `count`, oldest first."""
-        return self._windows(model, version, windows.c[what].is_(None), count)
+        """The version's windows that ended by `until` (data time) of which this was not said yet, the newest `count`, oldest first."""
+        ended = sa.true() if math.isinf(until) else windows.c.end <= until
+        return self._windows(model, version, windows.c[what].is_(None) & ended, count)
 
     def _windows(self, model: str, version: str, condition: sa.ColumnElement[bool], count: int) -> list[WindowRecord]:
         ours = (windows.c.model == model) & (windows.c.version == version) & condition

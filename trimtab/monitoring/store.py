@@ -13,7 +13,7 @@ from trimtab.monitoring import writing
 from trimtab.monitoring.engines import engine_of, reading
 from trimtab.monitoring.ingest import Arrival
 from trimtab.monitoring.migrating import migrate
-from trimtab.monitoring.tables import moment, tallies, watermarks
+from trimtab.monitoring.tables import moment, streams, tallies, watermarks
 from trimtab.monitoring.writing import Written
 
 
@@ -66,6 +66,12 @@ class Store:
         """The watermark of each model that has one."""
         with self.transaction(reading=True) as connection:
             return {model: moment(time) for model, time in connection.execute(sa.select(watermarks.c.model, watermarks.c.time))}
+
+    def label_times(self, model: str) -> dict[bytes, float]:
+        """The greatest time of the model's labels (seconds since 1970) by their value as JSON, of a regression's by an empty one."""
+        with self.transaction(reading=True) as connection:
+            found = connection.execute(sa.select(streams.c.value, streams.c.time).where(streams.c.model == model))
+            return {bytes(row.value): row.time for row in found}
 
     def progress(self) -> dict[str, tuple[int, ...]]:
         """What changes for a model whenever something new of it was kept."""

@@ -4,6 +4,8 @@ A row's `window` is NULL until its window closes and LATE if it came after that;
 has `time` NULL and belongs to no window. Its `event` is the number of the arrival that brought it. A window whose rows were deleted
 (`retention.py`) says at which watermark in `cleared`.
 
+`streams` has the greatest time of a model's labels by their value, of a regression's labels by an empty one.
+
 `arrivals` is what exactly-once rests on: a digest of (source, id, type) of each event, numbered as they came. `waiting` are answers
 whose request has not come. `tallies` count what was accepted, so that nobody counts rows.
 
@@ -68,6 +70,13 @@ labels = Table(
     sqlite_with_rowid=False,
 )
 watermarks = Table("watermarks", metadata, Column("model", String, primary_key=True), Column("time", Float, nullable=False))
+streams = Table(
+    "streams",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("value", LargeBinary, primary_key=True),
+    Column("time", Float, nullable=False),
+)
 tallies = Table(
     "tallies",
     metadata,

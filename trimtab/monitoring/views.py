@@ -153,8 +153,8 @@ def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: d
     if champion not in served:
         msg = f"version {champion!r} of {model!r} is not served; served are {', '.join(served) or 'none'}"
         raise UnknownModel(msg)
-    matured = monitor.matured(watched)
     reference = monitor.reference(served[champion])
+    matured = monitor.matured(watched, reference.schema)
     if matured is None:
         return PairedLosses(clip=reference.metrics.loss_clip)
     return monitor.scores.paired(model, champion, candidate, since, matured, reference)

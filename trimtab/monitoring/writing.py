@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from trimtab.events import REQUEST
 from trimtab.monitoring.ingest import Answered, Arrival, Asked, Labelled, identity, watermark
-from trimtab.monitoring.tables import add, arrivals, insert, labels, rows, tallies, waiting, watermarks
+from trimtab.monitoring.tables import add, arrivals, insert, labels, rows, streams, tallies, waiting, watermarks
 
 CHUNK = 500
 MANY = 5000
@@ -167,10 +167,25 @@ def _keep_labels(connection: sa.Connection, found: list[Labelled], received: dat
     now = received.timestamp()
     values = [{"model": item.model, "key": item.key, "value": item.value, "time": item.time, "received": now} for item in found]
     connection.execute(newest, values)
+    _go_on(connection, found)
     for model, key in wanted - present:
         tally[model, "", LABELS] += 1
         tally[model, "", UNKNOWN] += (model, key) not in joined
     return sum((item.model, item.key) not in joined for item in found)
+
+
+def _go_on(connection: sa.Connection, found: list[Labelled]) -> None:
+    """Note how far the labels of each value have come; one that takes a label back is of none."""
+    newest: dict[tuple[str, bytes], float] = {}
+    for item in found:
+        if item.value != b"null":
+            newest[item.model, item.stream] = max(item.time, newest.get((item.model, item.stream), item.time))
+    upsert = insert(connection, streams)
+    later = upsert.on_conflict_do_update(
+        index_elements=["model", "value"], set_={"time": upsert.excluded.time}, where=upsert.excluded.time > streams.c.time
+    )
+    if newest:
+        connection.execute(later, [{"model": model, "value": value, "time": time} for (model, value), time in newest.items()])
 
 
 def _known_now(connection: sa.Connection, keys: set[Pair], tally: Tally) -> None:

@@ -108,6 +108,7 @@ def test_what_an_old_store_holds_is_carried_over(old: Path | str) -> None:
     expected = {"rows": 1203, "rowsWithoutAnswer": 1202, "rowsWithoutTime": 1, "rowsLate": 1, "labels": 2, "labelsUnknownKey": 1}
     assert store.counts(ID) == expected
     assert store.watermark(ID) == START
+    assert store.label_times(ID) == {b"": START.timestamp(), b"2.0": START.timestamp()}
     records = Records(store)
     assert [event.id for event in records.findings(ID)] == ["b", "a"]
     assert [record.window for record in records.recent(ID, "0", 2)] == [0]
@@ -142,7 +143,7 @@ def test_a_store_that_is_newer_is_refused_and_left_as_it_is(place: Path | str) -
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = shape(place)
-    with pytest.raises(InvalidInput, match="written by a newer Trimtab: its tables are '9999', this program's '0001'"):
+    with pytest.raises(InvalidInput, match="written by a newer Trimtab: its tables are '9999', this program's '0002'"):
         Store(place)
     assert shape(place) == before
     engine.dispose()

@@ -3,11 +3,10 @@ import pytest
 
 from trimtab.monitoring.deciding import level
 from trimtab.monitoring.metric import allowed, as_error, error, losses, roc_auc
-from trimtab.monitoring.performance import Judgement, Sample, judge, kind, mature, replicates, sample
+from trimtab.monitoring.performance import Judgement, Sample, judge, kind, replicates, sample
 from trimtab.spec import Task
 from trimtab.units import margin, persistence
 
-DAY = 86_400.0
 RULE = persistence("2 of 3")
 
 
@@ -54,21 +53,6 @@ def test_roc_auc_counts_pairs_with_ties_half() -> None:
     truth, answers = np.array([0.0, 0, 1, 1]), np.array([0.1, 0.5, 0.5, 0.9])
     assert roc_auc(truth, answers) == pytest.approx(3.5 / 4)
     assert np.isnan(roc_auc(np.ones(3), answers[:3]))
-
-
-@pytest.mark.parametrize(
-    ("labels", "after_end", "expected"),
-    [
-        pytest.param(100, 1.0, True, id="all labels, a day after the end"),
-        pytest.param(100, 0.9, False, id="all labels, but the last rows had less than their delay"),
-        pytest.param(99, 1.0, False, id="one label late: it waits a tenth of its span"),
-        pytest.param(99, 1.4, True, id="and is then judged without it"),
-        pytest.param(49, 9.0, False, id="half of the labels are needed"),
-        pytest.param(29, 9.0, False, id="and thirty"),
-    ],
-)
-def test_mature(labels: int, after_end: float, expected: bool) -> None:
-    assert mature(labels, 100, (4 + after_end) * DAY, 4 * DAY, 0.0, DAY) == expected
 
 
 def judged(window: Sample, holdout: Sample, metric: str = "rmse", task: Task = "regression", **changes: object) -> Judgement | None:

@@ -60,9 +60,7 @@ def test_a_redacted_feature_is_neither_missing_nor_tested_and_that_is_told(
     )
 
 
-def test_a_column_that_nobody_redacts_is_missing(
-    monitor: Monitor, fleet: MemoryFleet, version: WatchedVersion, generator: np.random.Generator
-) -> None:
+def test_a_column_that_nobody_redacts_is_missing(monitor: Monitor, generator: np.random.Generator) -> None:
     monitor.accept(captured(instances(generator, 110), ["heat"]), NOW)
     monitor.tick(NOW)
     assert [(one["column"], one["check"]) for one in views.windows(monitor, ID)[0]["breaks"]] == [("heat", "missing")]

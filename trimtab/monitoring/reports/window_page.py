@@ -131,7 +131,8 @@ def _performance(story: WindowStory) -> Section | None:
         beyond = judgement.past_margin or not past
         stand = f"{'past' if past else 'not surely past'} its {'bound' if beyond else 'floor'}, at this window's level"
         rose = ", and significantly worse than at validation" if judgement.rose else ""
-        said.append(f"On {judgement.rows:,} matured labels. It is {stand}{rose}.")
+        without = f" ({judgement.missing:,} rows had none by then)" if judgement.missing else ""
+        said.append(f"On {judgement.rows:,} matured labels{without}. It is {stand}{rose}.")
     for guess in guesses:
         lines.append(("estimate", guess.value, guess.low, guess.high, False))
         doubt = f" It is not to be relied on: {guess.doubt}." if guess.doubt else ""
