@@ -18,7 +18,21 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from tests.unit.monitoring.folders import HOUR, NOW, START, MemoryFleet, ScipyDetector, instances, labels_of, model, served, write_folder
+from tests.unit.monitoring.folders import (
+    HOUR,
+    NOW,
+    START,
+    MemoryFleet,
+    ScipyDetector,
+    contributions,
+    instances,
+    labels_of,
+    model,
+    served,
+    write_folder,
+    write_more,
+)
+from tests.unit.monitoring.test_pairing import serving
 from trimtab.drawing.page import Page, to_html
 from trimtab.drawing.picture import png
 from trimtab.events import Finding, finding_event
@@ -35,28 +49,46 @@ from trimtab.monitoring.reports.window_page import window_page
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import findings, windows
 from trimtab.schema import PREDICTION
-from trimtab.spec import Metadata
+from trimtab.spec import Metadata, Model, Training
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "reports"
 FIGURES = ROOT / "build" / "bench" / "reports.json"
 MODELS, COLUMNS, WINDOWS = 1000, 50, 30
 ROUNDS = 5
-STREAM = [(0.0, 1.0)] * 8 + [(0.4, 1.2), (0.8, 1.5), (1.1, 1.7), (1.4, 1.9), (1.5, 1.9)]
+SIZE = 600
+STREAM = [(0.0, 1.0, 1.0)] * 8 + [(0.4, 1.2, 1.0), (0.8, 1.5, 2.0), (0.9, 1.7, 3.0), (0.9, 1.9, 3.0), (0.9, 1.9, 3.0)]
+"""Of each window of the first version: how far the load moved, the noise of labels, and how many times its heat is what it was."""
 
 
-def stream(folder: Path) -> Monitor:
-    """A monitor that saw two versions: the first drifts and gets worse, the second starts well; in its third window a column is gone."""
+def document() -> Model:
+    """The tests' Model, by site too."""
+    plain = model(window={"rows": SIZE})
+    return msgspec.structs.replace(plain, spec=msgspec.structs.replace(plain.spec, training=Training(slices=("site",))))
+
+
+def explained(rows: list[dict[str, Any]]) -> tuple[int, Any]:
+    """What a predictor of the tests' model answers to `:explain`."""
+    return 200, {"explanations": [{"method": "tree_shap", "contributions": contributions(row)} for row in rows]}
+
+
+def stream(folder: Path, url: str) -> Monitor:
+    """A monitor that saw two versions: the first drifts and gets worse, the second starts well; in its third window a column is gone.
+
+    The versions explain themselves at `url`.
+    """
     generator = np.random.default_rng(5)
-    versions = [write_folder(folder / "1"), write_folder(folder / "2", seed=8)]
-    fleet = MemoryFleet(Watched(model(), versions[0]))
+    versions = [msgspec.structs.replace(write_folder(folder / name, seed=seed), url=url) for name, seed in (("1", 7), ("2", 8))]
+    for one in versions:
+        write_more(one.folder)
+    fleet = MemoryFleet(Watched(document(), versions[0]))
     monitor = Monitor(folder / "monitor.db", fleet, ScipyDetector(), lambda _event: None, replaying=True)
     first = 0
-    parts = [("1", shift, noise, False) for shift, noise in STREAM] + [("2", 0.0, 1.0, number == 2) for number in range(8)]
-    for version, shift, noise, gone in parts:
-        fleet.models = [Watched(model(), versions[int(version) - 1])]
-        rows = instances(generator, 100, shift=shift, start=START + first * HOUR, first=first)
-        rows = [{**row, "heat": None} for row in rows] if gone else rows
+    parts = [("1", *part, False) for part in STREAM] + [("2", 0.0, 1.0, 1.0, number == 2) for number in range(8)]
+    for version, shift, noise, times, gone in parts:
+        fleet.models = [Watched(document(), versions[int(version) - 1])]
+        rows = instances(generator, SIZE, shift=shift, start=START + first * HOUR, first=first)
+        rows = [{**row, "heat": None if gone else row["heat"] * times} for row in rows]
         monitor.accept([*served(rows, version, first), *labels_of(rows, generator, noise)], NOW)
         first += len(rows)
         for _ in range(3):
@@ -147,13 +179,13 @@ def main() -> int:
     """Write pictures and figures; exit code 1 where the fleet takes a second or more, or a page half a megabyte or more."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        one, many = stream(Path(name)), crowd(Path(name))
+    with tempfile.TemporaryDirectory() as name, serving(explained) as predictor:
+        one, many = stream(Path(name), predictor.url), crowd(Path(name))
         now = START + WINDOWS * timedelta(days=1)
         found = [
             measured(
                 "window",
-                lambda: window_page(read_window(one.records, model(), lambda version: read_reference(Path(name) / version), 10, "1")),
+                lambda: window_page(read_window(one.records, document(), lambda version: read_reference(Path(name) / version), 11, "1")),
             ),
             measured("model", lambda: model_page(views.story(one, "default/demand"))),
             measured("fleet", lambda: fleet_page(views.fleet(many, "", now), now)),

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from trimtab.control.intake import release_for
 from trimtab.events import Finding, finding_event
-from trimtab.monitoring import deciding, performance
-from trimtab.monitoring.checks import SOURCE, found_drift, found_performance, news_since
+from trimtab.monitoring import deciding, explanation, performance
+from trimtab.monitoring.checks import SOURCE, found_drift, found_explanation, found_performance, news_since
 from trimtab.monitoring.findings import Where
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
@@ -64,7 +64,9 @@ def replay(
     """
     found = [finding for finding in made if finding.kind == "quality"]
     unmeasured = 0
-    history: dict[tuple[str, int], WindowRecord] = {(one.version, one.window): replace(one, drift=None, judgement=None) for one in windows}
+    history: dict[tuple[str, int], WindowRecord] = {
+        (one.version, one.window): replace(one, drift=None, judgement=None, explanation=None) for one in windows
+    }
     for _, record, what in sorted(_sayings(windows), key=lambda saying: (saying[0], saying[1].window, saying[2] == "performance")):
         before = [history[key] for key in _before(history, record, found_within(model))]
         known = history[(record.version, record.window)]
@@ -73,6 +75,10 @@ def replay(
             drift = deciding.again(record.drift, model.spec.monitoring.drift.effect)
             fresh = found_drift(Where(model, known, moment(drift.at), seasons(record.version)), before, drift)
             known = replace(known, drift=drift)
+        elif what == "explanation" and record.explanation is not None:
+            ranking = explanation.again(record.explanation, model.spec.monitoring.explanation.ndcg)
+            fresh = found_explanation(Where(model, known, moment(ranking.at), seasons(record.version)), before, ranking)
+            known = replace(known, explanation=ranking)
         elif record.judgement is not None:
             policy = model.spec.monitoring.performance
             unmeasured += record.judgement.own is None
@@ -94,6 +100,8 @@ def _sayings(windows: Iterable[WindowRecord]) -> Iterable[tuple[float, WindowRec
     for record in windows:
         if record.drift is not None:
             yield record.drift.at, record, "drift"
+        if record.explanation is not None:
+            yield record.explanation.at, record, "explanation"
         if record.judgement is not None:
             yield record.judgement.at, record, "performance"
 

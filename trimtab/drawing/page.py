@@ -13,13 +13,17 @@ from trimtab.drawing.svg import BAD, FONT, GOOD, INK, RULE, SOFT, Drawing, reada
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+_SHORT = 36
+"""Letters of a cell that is kept in one line: a number, an interval, two times."""
+
 _STYLE = f"""
 body {{ font: 14px/1.5 {FONT}; color: {INK}; margin: 24px auto; max-width: 1040px; padding: 0 16px; background: #fff; }}
 h1 {{ font-size: 22px; margin: 0 0 8px; }} h2 {{ font-size: 16px; margin: 28px 0 6px; border-bottom: 1px solid {RULE}; }}
 p {{ margin: 4px 0; }} .verdict {{ font-weight: 600; }} .good {{ color: {GOOD}; }} .bad {{ color: {BAD}; }}
 .table {{ overflow-x: auto; }} table {{ border-collapse: collapse; margin: 8px 0; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; padding: 3px 14px 3px 0; border-bottom: 1px solid {RULE}; vertical-align: top; }}
-th {{ color: {SOFT}; font-weight: 600; white-space: nowrap; }} .figures {{ display: flex; flex-wrap: wrap; gap: 24px; margin: 8px 0; }}
+th {{ color: {SOFT}; font-weight: 600; }} th, td {{ white-space: nowrap; }} td.long {{ white-space: normal; }}
+.figures {{ display: flex; flex-wrap: wrap; gap: 24px; margin: 8px 0; }}
 figure {{ margin: 0; }} figcaption {{ color: {SOFT}; font-size: 12px; }} svg {{ max-width: 100%; height: auto; display: block; }}
 @media print {{ body {{ margin: 0; max-width: none; }} figure, tr {{ break-inside: avoid; }} h2 {{ break-after: avoid; }}
   svg rect, svg path, td, th {{ print-color-adjust: exact; }} }}
@@ -98,5 +102,5 @@ def _plain(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    kind = {"yes": ' class="good"', "NO": ' class="bad"'}.get(text, "")
-    return f"<td{kind}>{safe(text)}</td>"
+    kind = {"yes": "good", "NO": "bad"}.get(text, "long" if len(text) > _SHORT else "")
+    return f'<td class="{kind}">{safe(text)}</td>' if kind else f"<td>{safe(text)}</td>"

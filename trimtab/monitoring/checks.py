@@ -185,7 +185,7 @@ def found_explanation(where: Where, before: Sequence[WindowRecord], ranking: Ran
     Whether it hurts is said by matured labels alone: a moved order is no evidence of it.
     """
     rule = _persistence(where.model)
-    if not persistent([*(other.ranking is not None and other.ranking.moved for other in before), ranking.moved], rule):
+    if not persistent([*(other.explanation is not None and other.explanation.moved for other in before), ranking.moved], rule):
         return []
     judged = [other.judgement for other in (*before, where.record) if other.judgement is not None]
     return [reordered(where, ranking, rule, judged[-1].rose if judged else None)]

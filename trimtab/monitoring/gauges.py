@@ -43,7 +43,7 @@ def gauges(members: Sequence[Member], most: int = NAMED) -> dict[str, dict[Label
             _add(found, "metric", (*alone, ("metric", judged.metric)), judged.value)
             if judged.bound is not None:
                 _add(found, "metric_bound", (*alone, ("metric", judged.metric)), judged.bound)
-        ranking = member.record.ranking
+        ranking = member.record.explanation
         if ranking is not None and ranking.ndcg is not None:
             _add(found, "explanation_ndcg", alone, ranking.ndcg)
         for guess in estimated([member.record]):

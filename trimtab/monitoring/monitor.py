@@ -155,7 +155,7 @@ class Monitor:
             self._unchecked[watched.id] = self._unexplained[watched.id] = watched
             self._guarded(watched.id, self._advance, watched, now)
         self._begin("drift", self._each, self._unchecked, self._check)
-        self._begin("explanation", self._each, self._unexplained, self._explain)
+        self._begin("explanation", self._each, self._unexplained, self._explain, "explanations of ")
         self._begin("pairing", self._pair_all)
         if started >= self._retired + RETENTION_SECONDS:
             self._retired = started
@@ -247,11 +247,11 @@ class Monitor:
         closed = close(times, watermark, rows, every)
         self.records.close(subject.id, subject.version, closed, seqs, watermark)
 
-    def _each(self, waiting: dict[str, Watched], work: Callable[[Watched], None]) -> None:
+    def _each(self, waiting: dict[str, Watched], work: Callable[[Watched], None], what: str = "") -> None:
         for name, watched in list(waiting.items()):
             if waiting.get(name) is watched:
                 del waiting[name]
-            self._guarded(watched.id, work, watched)
+            self._guarded(what + watched.id, work, watched)
 
     def _check(self, watched: Watched) -> None:
         subject = self.subject(watched, watched.champion) if watched.champion else None

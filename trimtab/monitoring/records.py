@@ -35,7 +35,7 @@ class WindowRecord(Struct, frozen=True):
     judged: bool = False
     judgement: Judgement | None = None
     estimate: Estimate | None = None
-    ranking: Ranking | None = None
+    explanation: Ranking | None = None
 
     @property
     def spoiled(self) -> bool:

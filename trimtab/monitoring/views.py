@@ -201,7 +201,7 @@ def _said(record: WindowRecord) -> dict[str, Any]:
         "drift": record.drift,
         "judged": record.judged,
         "judgement": record.judgement,
-        "explanation": {**msgspec.structs.asdict(record.ranking), "moved": record.ranking.moved} if record.ranking else None,
+        "explanation": {**msgspec.structs.asdict(record.explanation), "moved": record.explanation.moved} if record.explanation else None,
     }
     return {name: msgspec.to_builtins(value) for name, value in said.items()}
 

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from scipy.stats import chi2_contingency, ks_2samp
 
 from trimtab.events import LABEL, REQUEST, RESPONSE, CloudEvent
+from trimtab.explanation import ATTRIBUTIONS, EXPLAINED_AT, EXPLANATION, Attribution, Explanation
 from trimtab.manifest import write_manifest
 from trimtab.monitoring.columns import Column, Table
 from trimtab.monitoring.deciding import ColumnTest
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.writing import ROWS
-from trimtab.schema import HOLDOUT, METRICS, PREDICTION, REFERENCE, SCHEMA, Feature, Metrics, Schema
+from trimtab.schema import ANSWERS, HOLDOUT, METRICS, PREDICTION, REFERENCE, SCHEMA, VALIDATION, Feature, Metrics, Schema
 from trimtab.spec import Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +74,24 @@ def write_folder(folder: Path, seed: int = 7, rows: int = 2000, noise: float = 1
     (folder / METRICS).write_bytes(msgspec.json.encode(metrics))
     (folder / SCHEMA).write_bytes(msgspec.json.encode(Schema("regression", "y", FEATURES, key="id", time="at")))
     return WatchedVersion(folder.name, write_manifest(folder), folder)
+
+
+def contributions(row: Mapping[str, Any]) -> dict[str, float]:
+    """What the model of these tests rests on in a row: it is linear, so these are its Shapley values."""
+    return {"load": 3.0 * row["load"], "heat": (row["heat"] or 0.0) - 2.0, "site": 0.0}
+
+
+def write_more(folder: Path) -> None:
+    """What a version of `write_folder` keeps besides: its hold-out's answers, with the inputs, and the attributions of its reference."""
+    sample = pq.read_table(folder / REFERENCE)
+    held = sample.filter(sample.column(HOLDOUT))
+    pq.write_table(held.append_column(VALIDATION, held.column(PREDICTION)), folder / ANSWERS)
+    found = [contributions(row) for row in sample.to_pylist()]
+    columns: dict[str, Any] = {feature.name: [abs(row[feature.name]) for row in found] for feature in FEATURES}
+    pq.write_table(pa.table({**columns, EXPLAINED_AT: sample.column("at")}), folder / ATTRIBUTIONS)
+    total = sum(map(sum, columns.values()))
+    shares = tuple(Attribution(name, sum(values) / total) for name, values in columns.items())
+    (folder / EXPLANATION).write_bytes(msgspec.json.encode(Explanation("tree_shap", len(found), shares)))
 
 
 class ScipyDetector:

@@ -19,6 +19,7 @@ from trimtab.monitoring import views
 from trimtab.monitoring.columns import table
 from trimtab.monitoring.deciding import ColumnCheck, Drift
 from trimtab.monitoring.estimate import Estimate
+from trimtab.monitoring.explanation import Rank, Ranking
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.performance import Judgement
 from trimtab.monitoring.ports import Watched, WatchedVersion
@@ -164,18 +165,45 @@ def test_an_estimate_is_drawn_with_its_doubt(estimate: Estimate | None, judgemen
     assert ("estimate without labels" in to_html(model_page(story))) == (doubt is not None)
 
 
+PARTS = {
+    "site = east": msgspec.structs.replace(judged(1.05), rows=300),
+    "site = north": msgspec.structs.replace(judged(1.4), past_margin=True, rows=160),
+    "site = west": msgspec.structs.replace(judged(1.1), rows=126, validation=0.9),
+}
+
+
+def test_parts_are_drawn_with_intervals_the_worst_first() -> None:
+    judgement = msgspec.structs.replace(judged(1.1), slices=PARTS)
+    record = WindowRecord("1", 0, 0.0, 86_400.0, 600, (), Drift(), True, judgement)
+    page = window_page(WindowStory(model(), record, [], 600, {}, "none"))
+    (section,) = [one for one in page.sections if one.title == "Performance by part"]
+    assert [row[0] for row in section.rows] == ["site = north", "site = west", "site = east"], "past its bound, then by how much worse"
+    assert section.rows[0] == ("site = north", "160", "1.4", "1.3 to 1.5", "1", "1.2", "NO")
+    assert section.figures[0].drawing.svg.count("site = north") >= 2
+    assert told_slices(record) == set(PARTS)
+
+
+def told_slices(record: WindowRecord) -> set[str]:
+    story = WindowStory(model(), record, [], 600, {}, "none")
+    return set(views.told(story)["judgement"]["slices"])
+
+
 def wide(columns: int, windows: int, name: str = "") -> ModelStory:
     checks = {f"{name}column_{place}": ColumnCheck("x", 1e-9, 0.5, place / columns, place > columns - 5) for place in range(columns)}
+    whole = msgspec.structs.replace(judged(1.0), slices={f"{name} = {n}": judged(1.0) for n in range(min(columns, 60))})
+    ranks = tuple(Rank(f"{name}column_{place}", 0.02, 0.03, place + 1, columns - place) for place in range(min(columns, 40)))
+    ranking = Ranking(0.95, 0.93, 0.97, 0.9, 256, ranks)
     broken = (Break(f"{name}a", "nulls", 0.5, f"{name} is null"),)
     records = [
-        WindowRecord("1", n, n * 864e2, n * 864e2 + 8e4, 5000, broken, Drift(checks, 1e-6), True, judged(1.0)) for n in range(windows)
+        WindowRecord("1", n, n * 864e2, n * 864e2 + 8e4, 5000, broken, Drift(checks, 1e-6), True, whole, explanation=ranking)
+        for n in range(windows)
     ]
     return ModelStory(model(), "1", START, Standing("none", f"{name} fine"), records[-TIMELINE:], len(records), [], [])
 
 
 def test_pages_of_wide_models_with_long_lives_stay_small() -> None:
     story = wide(300, 1000)
-    assert len(to_html(model_page(story))) < 300_000
+    assert len(to_html(model_page(story))) < 320_000
     assert len(to_html(window_page(WindowStory(model(), story.windows[-1], [], 0, {}, "none")))) < 100_000
 
 

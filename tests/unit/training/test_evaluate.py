@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.training.data import START, last, rows, spec, write
 from tests.unit.training.twins import version
-from trimtab.explanation import read_explanation
+from trimtab.explanation import ATTRIBUTIONS, EXPLAINED_AT, read_explanation
 from trimtab.schema import read_metrics, read_schema
 from trimtab.spec import Gate, ModelSpec, Training
 from trimtab.training.evaluate import Evaluation, evaluate, holdout_start
@@ -111,10 +111,18 @@ def test_the_metrics_file_says_what_the_evaluation_found(tmp_path: Path) -> None
 
 
 def test_the_explanation_that_stays_is_of_what_serves_on_the_reference(tmp_path: Path) -> None:
-    kept = read_explanation(Made(tmp_path / "one", 500).folder)
+    made = Made(tmp_path / "one", 500)
+    kept = read_explanation(made.folder)
     assert kept is not None
     assert (kept.method, kept.rows, kept.features[0].feature) == ("tree_shap", 500, "size")
     assert sum(one.share for one in kept.features) == pytest.approx(1)
+    rows = pq.read_table(made.folder / ATTRIBUTIONS)
+    reference = pq.read_table(made.folder / "reference.parquet")
+    assert rows.column(EXPLAINED_AT).to_pylist() == reference.column("at").to_pylist(), "all of 500 rows, in the order of time"
+    means = {name: float(np.mean(rows.column(name).to_numpy())) for name in read_schema(made.folder).names}
+    assert {one.feature: one.share for one in kept.features} == pytest.approx(
+        {name: mean / sum(means.values()) for name, mean in means.items()}
+    )
 
 
 def test_a_champion_that_is_no_younger_than_the_twin_is_compared_as_it_serves(tmp_path: Path) -> None:

@@ -116,7 +116,17 @@ def test_the_version_is_described_and_holds_what_belongs_to_it(workshop: Worksho
     folder = tracking.download(workshop.uri, "rich", "1", tmp_path / "1")
     verify(folder, version.tags[tracking.DIGEST])
     assert {path.name for path in folder.iterdir()} == {
-        *("model.json", "schema.json", "training.json", "twin", "metrics.json", "reference.parquet", "answers.parquet", "explanation.json"),
+        *(
+            "model.json",
+            "schema.json",
+            "training.json",
+            "twin",
+            "metrics.json",
+            "reference.parquet",
+            "answers.parquet",
+            "explanation.json",
+            "attributions.parquet",
+        ),
         *("lineage.json", "card.md", "card.html", "MLmodel", "manifest.json"),
     }
 

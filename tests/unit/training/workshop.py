@@ -26,6 +26,7 @@ def leave_the_rest(dataset: Path, model: Path, evaluation: Path) -> None:
     (evaluation / "report.html").write_text("<p>the report</p>")
     shares = [{"feature": "size", "share": 0.7, "interval": [0.6, 0.8]}, {"feature": "colour", "share": 0.3}]
     (evaluation / "explanation.json").write_text(json.dumps({"method": "tree_shap", "rows": 80, "features": shares}))
+    (evaluation / "attributions.parquet").write_bytes(b"what the monitor reads")
     (model / "leaderboard.json").write_text(json.dumps([trial(number, 1 + number / 10) for number in range(TRIALS)]))
     (model / "folds" / "2").mkdir(parents=True, exist_ok=True)
     (model / "folds" / "2" / "model.json").write_text("{}")

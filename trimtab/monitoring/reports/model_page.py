@@ -69,7 +69,7 @@ def _explanation(course: Course) -> Section | None:
     drawn = ndcg_figure(course)
     if drawn is not None:
         return Section("What the answers rest on", (_HOW_RANKED,), figures=(drawn,))
-    newest = next((record.ranking for record in reversed(course.records) if record.ranking is not None), None)
+    newest = next((record.explanation for record in reversed(course.records) if record.explanation is not None), None)
     return None if newest is None else Section("What the answers rest on", (f"Not known: {newest.failed}.",))
 
 

@@ -2,7 +2,7 @@
 
 from trimtab.drawing.page import Figure
 from trimtab.drawing.scale import Scale, ticks
-from trimtab.drawing.svg import BAD, BLUE, GREY, INK, SOFT, Drawing, box, legend, line, mark, shortened, words
+from trimtab.drawing.svg import BAD, BLUE, GREY, INK, SOFT, Drawing, Point, box, dots, legend, line, mark, path, shortened, words
 from trimtab.monitoring.explanation import Ranking
 from trimtab.monitoring.reports.course import LEFT, WIDE, Course, grid
 
@@ -26,27 +26,33 @@ def ranking_figure(ranking: Ranking) -> Figure:
         parts.append(box(_NAMES, y + 12, across(one.live) - _NAMES, 8, BLUE, f"{one.feature}: {one.live:.1%} in this window"))
         said = f"{one.live:.1%}" + (f", rank {one.now} now" if moved else "")
         parts.append(words(across(max(one.reference, one.live)) + 6, y + 16, said, colour=INK if moved else SOFT, halo=True))
-    parts.append(words(_NAMES - 10, height - 32, "share of the attributions", "end", colour=SOFT))
+    parts.append(words(_NAMES - 24, height - 32, "share of the attributions", "end", colour=SOFT))
     entries = [(box(-8, -5, 16, 10, GREY), "training"), (box(-8, -5, 16, 10, BLUE), "this window")]
     return Figure(Drawing(WIDE, height, "".join(parts) + legend(_NAMES, height - 8, entries)), "")
 
 
 def ndcg_figure(course: Course) -> Figure | None:
     """Each window's NDCG with its interval, against the bound."""
-    asked = [(record, record.ranking) for record in course.records if record.ranking is not None]
+    asked = [(record, record.explanation) for record in course.records if record.explanation is not None]
     known = [(record, ranking, ranking.ndcg) for record, ranking in asked if ranking.ndcg is not None]
     if not known:
         return None
     least = min(min(ranking.low, ranking.bound) for _, ranking, _ in known)
     up = Scale(max(0.0, least - 0.1 * (1.0 - least)), 1.0, 140, 22)
-    body = [grid(up, ticks(up.low, 1.0, 4))]
+    bounds: list[Point] = []
+    spans: dict[str, list[Point]] = {BLUE: [], BAD: []}
+    still, moved = [], []
     for record, ranking, value in known:
         x, colour = course.middle(record), BAD if ranking.moved else BLUE
-        told = f"window {record.window} of version {record.version}: NDCG {value:.3f} ({ranking.low:.3f} to {ranking.high:.3f})"
-        left, right = course.time(record.start), course.time(record.end)
-        body.append(line(left, up(ranking.bound), right, up(ranking.bound), BAD, 1.5))
-        body.append(line(x, up(ranking.low), x, up(ranking.high), colour, 1.6))
-        body.append(mark(x, up(value), "diamond" if ranking.moved else "circle", colour, told=told, size=3.4))
+        bounds += [(0.0, None), *((course.time(at), up(ranking.bound)) for at in (record.start, record.end))]
+        spans[colour] += [(0.0, None), (x, up(ranking.low)), (x, up(ranking.high))]
+        if ranking.moved:
+            told = f"window {record.window} of version {record.version}: NDCG {value:.3f} ({ranking.low:.3f} to {ranking.high:.3f})"
+            moved.append(mark(x, up(value), "diamond", BAD, told=told, size=3.4))
+        else:
+            still.append((x, up(value)))
+    lines = [path(bounds, BAD, 1.5), *(path(points, colour, 1.6) for colour, points in spans.items())]
+    body = [grid(up, ticks(up.low, 1.0, 4)), *lines, dots(still, BLUE, 6.8), *moved]
     entries = [
         (mark(0, 0, "circle", BLUE, size=3.4), "NDCG"),
         (mark(0, 0, "diamond", BAD, size=3.4), "below the bound"),

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from trimtab.drawing.page import Page, Section, sentence
 from trimtab.monitoring.deciding import ColumnCheck, Drift
 from trimtab.monitoring.metric import as_error
@@ -19,7 +17,8 @@ from trimtab.units import duration
 
 SHOWN = 9
 TABLE = 200
-_KNOWN = ("of", "p", "statistic", "effect", "moved")
+_FURTHER = {"psi": "PSI", "jensen_shannon": "Jensen-Shannon", "rows": "independent rows"}
+"""What is shown beside the effect and the p-value that decided: a column's check has it by these names, people call it so."""
 
 
 def window_page(story: WindowStory) -> Page:
@@ -85,22 +84,21 @@ def _drift(story: WindowStory) -> Section | None:
             named(name),
             f"{check.effect:.4g}",
             f"{check.deciding:.3g}",
-            *(_number(further.get(key)) for key in more),
+            *(_number(getattr(check, key)) for key in more),
             "NO" if check.moved else "yes",
         )
         for name, check in order[:TABLE]
-        for further in (msgspec.structs.asdict(check),)
     )
     left = len(order) - TABLE
     sentences = (f"The {TABLE} largest; {left} more columns are in the JSON.",) if left > 0 else ()
-    header = ("column", "effect", "p", *more, "as the reference")
+    header = ("column", "effect", "p", *(_FURTHER[key] for key in more), "as the reference")
     return Section("What moved", sentences, header, rows, (effects_figure(drift.columns, story.model.spec.monitoring.drift.effect),))
 
 
 def _further(checks: Iterable[ColumnCheck]) -> list[str]:
-    """The names of further measures that any check has, such as PSI."""
-    every = [item for check in checks for item in msgspec.structs.asdict(check).items()]
-    return list(dict.fromkeys(name for name, value in every if name not in _KNOWN and isinstance(value, float)))
+    """The names of the further measures that any check has."""
+    every = list(checks)
+    return [name for name in _FURTHER if any(getattr(check, name) is not None for check in every)]
 
 
 def _number(value: Any) -> str:
@@ -157,7 +155,7 @@ def _slices(story: WindowStory) -> Section | None:
         for name, one in order
     )
     header = ("part", "rows", judgement.metric, "95% interval", "its validation", "its bound", "not past it")
-    said = f"Each part against the same part of the version's own validation; what got worst comes first. {judgement.metric} by part."
+    said = "Each part against the same part of the version's own validation; what got worst comes first."
     return Section("Performance by part", (said,), header, rows, (slices_figure(order),))
 
 
@@ -173,7 +171,7 @@ def _within(judgement: Judgement) -> str:
 
 
 def _explanation(story: WindowStory) -> Section | None:
-    ranking = story.record.ranking
+    ranking = story.record.explanation
     if ranking is None:
         return None
     if ranking.ndcg is None:
