@@ -156,13 +156,13 @@ def estimate_window(records: Records, subject: Subject, record: WindowRecord) ->
         reference.metrics.holdout_rows,
         reference.metrics.metrics.get(metric),
         _identity(subject, record),
-        _inputs(reference, content) if schema.task == "binary" else None,
+        _inputs(reference, content),
     )
     records.say(subject.id, record, {"estimate": told}, [])
 
 
 def _inputs(reference: Reference, content: Content) -> Inputs | None:
-    """What the inputs of the window tell beside its scores; None without any, or where the version did not keep those of its holdout."""
+    """What the inputs of the window tell beside its answers; None without any, or where the version did not keep those of its holdout."""
     schema, known = reference.schema, inputs(reference.folder, reference.schema)
     if known is None or not schema.features:
         return None

@@ -1,13 +1,18 @@
 """How well a version does before any label has come. Pure.
 
+The hold-out's rows are weighed so that their inputs are distributed as the window's (`shift.py`).
+
 **Binary**: confidence-based performance estimation (CBPE, NannyML). What the scores mean is learned from the version's own holdout
-(`calibration.py`), its rows weighed so that their inputs are distributed as the window's (`shift.py`), and the metric is what is expected
-if that holds in the window. The interval has both parts of what is not known: the meaning is learned anew from each block resample of
-the holdout, and labels are drawn by each of them. Labels of neighbours that came more alike there than independent ones would widen it.
+(`calibration.py`), and the metric is what is expected if that holds in the window, less by how much the same expectation is amiss on the
+hold-out itself, where labels tell: no smooth line is quite what scores mean.
 
 **Others**: the loss of a row is that of the holdout's rows with a similar prediction (a regression's value, a classification's own
-expected loss), as in direct loss estimation (DLE, NannyML) but with tenths of the holdout in the place of a learner; the
-interval has the holdout's block resamples and the losses' own spread.
+expected loss), as in direct loss estimation (DLE, NannyML) but with tenths of the holdout in the place of a learner.
+
+The interval has both parts of what is not known: all of this is done anew with each block resample of the holdout, and labels, or
+losses, are drawn. Labels of neighbours that came more alike there than independent ones would widen it. Errors multiply, and there are few
+blocks: as where labels judge (`performance.py`), Student's t with as many degrees of freedom as the shorter side has blocks, less
+one, is taken of the error's logarithm.
 
 Either holds while only inputs move: where the same inputs come to lead to other outcomes it knows nothing of it. So it may say
 that a move hurts and never that it does not, and once labels fall outside its interval it is not believed.
@@ -19,6 +24,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from trimtab.monitoring.calibration import knots, lines, meaning
 from trimtab.monitoring.columns import MINIMUM_ROWS, Floats
@@ -55,7 +61,7 @@ class Estimate(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Inputs(Struct, frozen=True):
-    """What the inputs add to a binary model's scores.
+    """What the inputs tell beside the answers.
 
     `weights` (holdout rows,) make the holdout's inputs those of the window; `unseen` (window rows,) tells the rows of a kind that training
     never saw (`shift.py`).
@@ -78,7 +84,7 @@ def estimate(
     """The estimate of a window with these answers (rows,) or (rows, classes); those that are NaN are left out.
 
     `holdout` is a sample, in time order, of the version's holdout of `holdout_rows` rows, `validation` the metric on all of them;
-    `identity` names the window; `inputs` are told of a binary task alone.
+    `identity` names the window; without `inputs` they are taken to be distributed as the holdout's.
     """
     unread = np.isnan(answers)
     read = ~(unread.any(axis=1) if answers.ndim > 1 else unread)
@@ -87,16 +93,14 @@ def estimate(
         return Estimate(metric, len(given), insufficient=f"fewer than {MINIMUM_ROWS} answers")
     generator = np.random.default_rng(seed(f"{identity}|estimate"))
     block = block_rows(len(holdout.truth), holdout_rows)
+    if inputs is None:
+        inputs = Inputs(np.ones(len(holdout.truth)), np.zeros(len(answers), dtype=bool))
     if task == "binary":
-        if inputs is None:
-            inputs = Inputs(np.ones(len(holdout.truth)), np.zeros(len(answers), dtype=bool))
         return _by_calibration(metric, given, holdout, block, validation, generator, inputs.weights, inputs.unseen[read])
     if len(holdout.truth) < KNOWN_ROWS:
         return Estimate(metric, len(given), insufficient=f"the hold-out has fewer than {KNOWN_ROWS} rows to learn from")
-    expected, draws = _by_loss(task, given, holdout, block, generator)
-    if metric == "rmse":
-        expected, draws = float(np.sqrt(expected)), np.sqrt(np.maximum(draws, 0.0))
-    return _told(metric, len(given), expected, draws, validation)
+    expected, deviation = _by_loss(task, given, holdout, block, generator, inputs.weights)
+    return _told(metric, len(given), expected, deviation, min(len(holdout.truth), len(given)) / block, validation)
 
 
 def _by_calibration(
@@ -115,18 +119,26 @@ def _by_calibration(
         return Estimate(metric, len(given), insufficient=sentence)
     learned, asked = grouped(holdout.answers), grouped(given)
     bends = knots(holdout.answers, holdout.truth)
-    fitted = lines(learned.score, bends, *resampled(learned, holdout.truth, block, RESAMPLES, generator, weights))
+    held, found = resampled(learned, holdout.truth, block, RESAMPLES, generator, weights)
+    fitted = lines(learned.score, bends, held, found)
     rows, meant, drawn = _positives(asked, unseen, meaning(fitted, bends, asked.score), generator)
-    if metric == "roc_auc":
-        expected, found = areas(meant, rows - meant), areas(drawn, rows - drawn)
-    else:
-        sure = np.clip(asked.score, TINY, 1.0 - TINY)
-        expected, found = (-(part @ np.log(sure) + (rows - part) @ np.log(1.0 - sure)) / len(given) for part in (meant, drawn))
+    amiss = _values(metric, learned, held, held * meaning(fitted, bends, learned.score)) - _values(metric, learned, held, found)
+    expected = _values(metric, asked, rows, meant) - amiss
     alike = _alike(holdout.truth, meaning(fitted[:1], bends, holdout.answers)[0], block)
-    draws = expected[1:] + np.sqrt(alike) * (found - expected[1:])
+    noise = _values(metric, asked, rows, drawn) - _values(metric, asked, rows, meant)[1:]
+    deviation = float(np.nanstd(expected[1:] + np.sqrt(alike) * noise))
     positives = float(meant[0].sum())
     few = f"{positives:.0f} positives are expected in the window, {POSITIVES:.0f} are needed" if positives < POSITIVES else ""
-    return _told(metric, len(given), float(expected[0]), draws, validation, positives, few)
+    mean, apart = as_error(metric, float(expected[0])), min(len(holdout.truth), len(given)) / block
+    return _told(metric, len(given), mean, deviation, apart, validation, positives, few)
+
+
+def _values(metric: str, groups: Groups, rows: Floats, positives: Floats) -> Floats:
+    """The metric of each resample, shape (resamples,), of the groups' rows and positives, (groups,) or (resamples, groups)."""
+    if metric == "roc_auc":
+        return areas(positives, rows - positives)
+    sure = np.clip(groups.score, TINY, 1.0 - TINY)
+    return np.asarray(-(positives @ np.log(sure) + (rows - positives) @ np.log(1.0 - sure)) / rows.sum(axis=-1), dtype=float)
 
 
 def _positives(asked: Groups, unseen: NDArray[np.bool_], meant: Floats, generator: np.random.Generator) -> tuple[Floats, Floats, Floats]:
@@ -150,9 +162,11 @@ def _alike(truth: Floats, meant: Floats, block: int) -> float:
     return max(1.0, float((summed**2).sum() / max((meant * (1.0 - meant)).sum(), TINY)))
 
 
-def _by_loss(task: Task, given: Floats, holdout: Sample, block: int, generator: np.random.Generator) -> tuple[float, Floats]:
-    """The expected mean loss, and draws of what it may turn out to be."""
-    each = losses(task, holdout.truth, holdout.answers)
+def _by_loss(
+    task: Task, given: Floats, holdout: Sample, block: int, generator: np.random.Generator, weights: Floats
+) -> tuple[float, float]:
+    """The expected mean loss, and the standard deviation of what it may turn out to be."""
+    each, rows = losses(task, holdout.truth, holdout.answers), len(holdout.truth)
     before, now = _place(task, holdout.answers), _place(task, given)
     edges = np.unique(np.quantile(before, np.arange(1, TENTHS) / TENTHS))
     groups = np.searchsorted(edges, before, side="right")
@@ -161,16 +175,16 @@ def _by_loss(task: Task, given: Floats, holdout: Sample, block: int, generator: 
     def means(weights: Floats) -> Floats:
         size = np.bincount(groups, weights, TENTHS)
         overall = float(weights @ each / weights.sum())
-        return np.asarray(np.where(size > 0, np.bincount(groups, weights * each, TENTHS) / np.maximum(size, 1.0), overall))
+        return np.asarray(np.where(size > 0, np.bincount(groups, weights * each, TENTHS) / np.maximum(size, TINY), overall))
 
-    whole = means(np.ones(len(each)))
-    learned = np.array([shares @ means(weights) for weights in counts(len(each), block, blocks(len(each), block, RESAMPLES, generator))])
-    weights = shares * len(each) / np.maximum(np.bincount(groups, minlength=TENTHS), 1)
-    rest = (each - whole[groups]) * np.sqrt(weights[groups])
+    whole = means(weights)
+    learned = [shares @ means(weights * often) for often in counts(rows, block, blocks(rows, block, RESAMPLES, generator))]
+    stands_for = weights * (shares / np.maximum(np.bincount(groups, weights, TENTHS), TINY))[groups] * rows
+    rest = (each - whole[groups]) * np.sqrt(stands_for)
     summed = np.concatenate([[0.0], np.cumsum(np.concatenate([rest, rest]))])
-    starts = generator.integers(0, len(each), (RESAMPLES, -(-len(given) // block)))
+    starts = generator.integers(0, rows, (RESAMPLES, -(-len(given) // block)))
     spread = (summed[starts + block] - summed[starts]).sum(axis=1) / (starts.shape[1] * block)
-    return float(shares @ whole), learned + spread
+    return float(shares @ whole), float(np.hypot(np.std(learned), np.std(spread)))
 
 
 def _place(task: Task, answers: Floats) -> Floats:
@@ -182,12 +196,22 @@ def _place(task: Task, answers: Floats) -> Floats:
 
 
 def _told(
-    metric: str, rows: int, value: float, draws: Floats, validation: float | None, positives: float | None = None, few: str = ""
+    metric: str,
+    rows: int,
+    mean: float,
+    deviation: float,
+    apart: float,
+    validation: float | None,
+    positives: float | None = None,
+    few: str = "",
 ) -> Estimate:
-    low, high = (float(end) for end in np.nanquantile(draws, [0.025, 0.975]))
-    best = min(as_error(metric, low), as_error(metric, high))
-    rose = validation is not None and not few and best > as_error(metric, validation)
-    return Estimate(metric, rows, value, min(low, value), max(high, value), positives, rose, few)
+    """The estimate of an expected error (rmse: of its square) with this standard deviation, from so many blocks."""
+    relative = deviation / max(mean, TINY)
+    error, relative = (float(np.sqrt(mean)), relative / 2) if metric == "rmse" else (mean, relative)
+    reach = float(np.exp(student.isf(0.025, max(1.0, apart - 1)) * relative))
+    low, high = sorted(as_error(metric, end) for end in (error / reach, error * reach))
+    rose = validation is not None and not few and error / reach > as_error(metric, validation)
+    return Estimate(metric, rows, as_error(metric, error), low, high, positives, rose, few)
 
 
 def agrees(told: Estimate | None, judged: Judgement | None) -> bool | None:

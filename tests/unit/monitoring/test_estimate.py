@@ -3,10 +3,12 @@ import pytest
 
 from trimtab.monitoring.calibration import knots, lines, meaning
 from trimtab.monitoring.columns import Floats
-from trimtab.monitoring.estimate import Estimate, State, estimate, states
-from trimtab.monitoring.metric import error, roc_auc
+from trimtab.monitoring.estimate import Estimate, Inputs, State, estimate, states
+from trimtab.monitoring.metric import as_error, error, roc_auc
 from trimtab.monitoring.performance import Judgement, Sample
 from trimtab.monitoring.resampling import areas, counts, grouped
+from trimtab.monitoring.shift import weights
+from trimtab.schema import Feature
 
 OUTSIDE, INSIDE = Judgement("rmse", 2.0, 1.8, 2.2, 1.0, 1.1, 100), Judgement("rmse", 1.0, 0.9, 1.1, 1.0, 1.1, 100)
 TOLD = Estimate("rmse", 100, 1.0, 0.8, 1.2)
@@ -101,6 +103,33 @@ def test_a_regressions_loss_is_that_of_similar_predictions(generator: np.random.
     assert sum(held) >= 35
 
 
+def test_a_regressions_loss_follows_the_inputs_where_predictions_do_not_tell(generator: np.random.Generator) -> None:
+    """Hot hours err three times as much as cold ones that are predicted alike, and the window has the hot ones alone."""
+    feature = Feature("heat", "number")
+    answers, heat = generator.uniform(0, 10, 3000), generator.random(3000)
+    holdout = Sample(answers + generator.normal(0, 1, 3000) * np.where(heat > 0.5, 3.0, 1.0), answers)
+    asked = generator.uniform(0, 10, 800)
+    inputs = Inputs(weights([feature], {"heat": heat}, {"heat": generator.uniform(0.5, 1.0, 800)}), np.zeros(800, dtype=bool))
+    told, blind = (estimate("rmse", "regression", asked, holdout, 3000, None, "uid|1|0", more) for more in (inputs, None))
+    assert told.value == pytest.approx(3.0, rel=0.05)
+    assert blind.value == pytest.approx(np.sqrt(5.0), rel=0.05)
+
+
+def test_the_interval_holds_though_few_blocks_tell_and_few_rows_err_most(generator: np.random.Generator) -> None:
+    def days(count: int) -> Sample:
+        answers = np.tile(np.arange(24.0), count)
+        return Sample(answers + generator.standard_t(5, count * 24), answers)
+
+    held = []
+    for number in range(200):
+        holdout, window = days(18), days(5)
+        told = estimate("rmse", "regression", window.answers, holdout, len(holdout.truth), None, f"{number}")
+        assert told.low is not None
+        assert told.high is not None
+        held.append(told.low <= error("rmse", "regression", window.truth, window.answers) <= told.high)
+    assert np.mean(held) >= 0.93
+
+
 def test_many_classes_are_estimated_by_how_unsure_they_are(generator: np.random.Generator) -> None:
     def drawn(rows: int, sure: float) -> Sample:
         answers = generator.dirichlet(np.ones(3) / sure, rows)
@@ -155,6 +184,16 @@ def test_a_calibration_bends_where_no_score_tells_some_positives(generator: np.r
     noisy = Sample(np.maximum(known.truth, generator.random(40_000) < 0.01).astype(float), known.answers)
     told = of_clicks(noisy, noisy)
     assert told.value == pytest.approx(roc_auc(noisy.truth, noisy.answers), abs=0.005)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
+def test_where_no_line_is_what_scores_mean_the_holdouts_own_labels_put_it_right(generator: np.random.Generator, metric: str) -> None:
+    """Scores that mean something in steps: the rows that the estimate learned from come out as their labels say."""
+    said = np.round(generator.normal(0.0, 1.5, 20_000))
+    truth = (generator.random(20_000) < np.where(np.abs(said) > 2, 0.5, 0.1 + 0.2 * (said % 2))).astype(float)
+    known = Sample(truth, 1 / (1 + np.exp(-said)))
+    told = estimate(metric, "binary", known.answers, known, 20_000, None, "uid|1|0")
+    assert told.value == pytest.approx(as_error(metric, error(metric, "binary", known.truth, known.answers)), abs=1e-6)
 
 
 @pytest.mark.parametrize("distinct", [5, 100_000])
