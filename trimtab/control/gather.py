@@ -32,16 +32,13 @@ from trimtab.release import (
 )
 from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active
-from trimtab.rollout.judge import judge, look
+from trimtab.rollout.judge import is_warm, judge, look
 from trimtab.rollout.quality import judge_quality
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, recipe
 from trimtab.units import duration, margin
 
 log = logging.getLogger(__name__)
-
-WARM_UP = timedelta(seconds=3)
-"""How long after a (re)start a candidate's slow answers are left out; that it restarts at all is what rule 13 counts."""
 
 LIMIT = 4
 """How many Releases may be under way at once, over all Models."""
@@ -79,7 +76,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
-    evidence, verdict = _traffic(ports, release, model, now)
+    evidence, verdict = _traffic(ports, release, model)
     return Observed(
         now=now,
         data_now=moment,
@@ -166,7 +163,7 @@ def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[Served
     return ports.serving.smoke(model, status.candidate) if ready else None
 
 
-def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tuple[Evidence, Verdict]:
+def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Verdict]:
     status = release.status
     champion = model.status.champion
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.candidate is None or champion is None:
@@ -178,8 +175,7 @@ def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tup
         blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
     except Unavailable as error:
         return status.evidence, Verdict("noData", f"nothing is counted: {error}")
-    warm = status.unready_since is None and status.ready_since is not None and now - status.ready_since >= WARM_UP
-    counted = [replace(block, warm=warm) for block in blocks if block.weight == status.weight]
+    counted = [replace(block, warm=is_warm(status, block)) for block in blocks if block.weight == status.weight]
     evidence = look(status.evidence, counted, status.rollout)
     evidence = Evidence(cursor, evidence.errors, evidence.slow)
     return evidence, judge(evidence, status.rollout)

@@ -19,5 +19,5 @@ def accounted(old: ArmCounts, new: ArmCounts, counted: ArmCounts) -> ArmCounts:
 
 
 def went_back(old: ArmCounts, new: ArmCounts) -> bool:
-    """Whether the counters cannot be the same ones: they began anew in between."""
-    return new.requests < old.requests or new.errors < old.errors
+    """Whether the counters cannot be the same ones: they began anew in between, for they fell or errors grew by more than requests."""
+    return new.errors < old.errors or new.requests - old.requests < new.errors - old.errors

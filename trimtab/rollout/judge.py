@@ -15,13 +15,14 @@ look; blocks of seconds hold such a burst together, but do not undo it.
 
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
-from trimtab.release import Block, Evidence, GuardState, GuardVerdict, Verdict
+from trimtab.release import Block, Evidence, GuardState, GuardVerdict, ReleaseStatus, Verdict
 from trimtab.rollout import eprocess
 from trimtab.rollout.eprocess import EFFECTS, Floats
 from trimtab.rollout.sentences import guard_sentence, verdict_sentence
@@ -32,6 +33,9 @@ DESIGN = 0.7
 GUARDS = 3
 HARM_ALPHA = DESIGN * 0.02 / GUARDS
 STEP_ALPHA = DESIGN * 0.05
+
+WARM_UP = timedelta(seconds=3)
+WARM_REQUESTS = 20
 
 _HARM_GRID = (-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 _STEP_GRID = (-2.0, -1.0, -0.75, -0.5, -0.25, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -63,6 +67,17 @@ def check_margins(rollout: Rollout) -> None:
         if not asked.relative and not -1.0 < asked.value < 1.0:
             msg = f"spec.rollout.guard.{name}.margin: {text!r} is no difference of two shares; it lies between -1 and +1"
             raise InvalidInput(msg)
+
+
+def is_warm(status: ReleaseStatus, block: Block) -> bool:
+    """Whether slow answers of this block say how fast the candidate is, and not how fresh its process.
+
+    It began when the candidate had been ready for `WARM_UP` and had been asked `WARM_REQUESTS` times in this rollout: a process that is
+    dark gets ready, but warm only by requests. That a candidate starts anew at all is what rule 13 counts.
+    """
+    if status.ready_since is None or status.unready_since is not None or status.evidence.errors.candidate_n < WARM_REQUESTS:
+        return False
+    return block.start >= status.ready_since + WARM_UP
 
 
 def look(evidence: Evidence, blocks: Sequence[Block], rollout: Rollout) -> Evidence:

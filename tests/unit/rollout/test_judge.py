@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.simulation.judge import Cell, _Guard
 from trimtab.errors import InvalidInput
-from trimtab.release import ArmCounts, Block, Evidence, Verdict
-from trimtab.rollout import eprocess
-from trimtab.rollout.judge import HARM_ALPHA, STEP_ALPHA, check_margins, judge, look, new_step
+from trimtab.release import ArmCounts, Block, Evidence, GuardState, ReleaseStatus, Verdict
+from trimtab.rollout.judge import HARM_ALPHA, STEP_ALPHA, check_margins, is_warm, judge, look, new_step
 from trimtab.spec import ErrorGuard, Guard, Rollout, SlowGuard
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -119,18 +117,33 @@ def test_the_evidence_survives_being_written_down() -> None:
     assert len(msgspec.json.encode(evidence)) < 8_000
 
 
-def test_the_simulation_and_the_judge_are_the_same_processes() -> None:
-    draw = np.random.default_rng(5)
-    guard, evidence = _Guard(Cell(0.02, "+0.01", 0.0, (25,)), 1), Evidence()
-    for _ in range(30):
-        n_s, n_c = 300, 100
-        x_s, x_c = int(draw.binomial(n_s, 0.02)), int(draw.binomial(n_c, 0.02))
-        guard.look(*(np.array([float(count)]) for count in (n_s, x_s, n_c, x_c)))
-        evidence = look(evidence, [block((n_s, x_s), (n_c, x_c))], ROLLOUT)
-    harm = np.array(evidence.errors.harm).reshape(-1, len(eprocess.EFFECTS))
-    step = np.array(evidence.errors.step).reshape(-1, len(eprocess.EFFECTS))
-    assert np.any(np.all(np.abs(harm - guard.harm) < 1e-3, axis=1))
-    assert np.any(np.all(np.abs(step - guard.step) < 1e-3, axis=1))
+def status(asked: int = 20, ready: float | None = -3.0, unready: float | None = None) -> ReleaseStatus:
+    """A candidate that was asked so often before, ready and unready since so many seconds after START."""
+    known = Evidence(errors=GuardState(candidate_n=asked))
+    since = [None if seconds is None else START + timedelta(seconds=seconds) for seconds in (ready, unready)]
+    return ReleaseStatus(evidence=known, ready_since=since[0], unready_since=since[1])
+
+
+WARM = [
+    ("ready for long enough and asked often enough", status(), True),
+    ("it got ready within the block's last three seconds before", status(ready=-2.9), False),
+    ("it was asked too seldom, however long it was ready", status(asked=19, ready=-1000.0), False),
+    ("it is not ready", status(ready=None), False),
+    ("it stopped being ready", status(unready=4.0), False),
+    ("the block ends late enough, but began before", status(ready=5.0), False),
+]
+
+
+@pytest.mark.parametrize(("before", "warm"), [case[1:] for case in WARM], ids=[case[0] for case in WARM])
+def test_a_fresh_process_is_not_judged_by_its_first_answers(before: ReleaseStatus, warm: bool) -> None:
+    assert is_warm(before, block((100, 0), (100, 0))) is warm
+
+
+def test_slow_answers_of_a_fresh_process_are_left_out_and_its_errors_are_not() -> None:
+    cold = msgspec.structs.replace(block((100, 1), (100, 2), (3, 50)), warm=False)
+    evidence = look(Evidence(), [cold], ROLLOUT)
+    assert evidence.slow == GuardState()
+    assert (evidence.errors.candidate_n, evidence.errors.candidate_x) == (100, 2)
 
 
 arms = st.integers(0, 400).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))

@@ -24,7 +24,8 @@ Counts = dict[str, ArmCounts]
 class Reading(Struct, frozen=True):
     """What the counters said at one moment, by source and arm (a version, or ROUTE), and under which weights.
 
-    `generation` is the route's, empty where it changed while counters were read; `since` is when this generation was first read.
+    `generation` is the route's, empty where it changed while counters were read; `since` is when this generation was first read, or when
+    the clock was last set back. `ahead` are errors that predictors had counted and the route, which is read before them, had not.
     """
 
     by: Literal["gateway", "predictors"]
@@ -37,13 +38,15 @@ class Reading(Struct, frozen=True):
     since: datetime
     sources: dict[str, Counts]
     lost: int = 0
+    ahead: int = 0
 
 
 def advance(last: Reading | None, here: Reading, present: frozenset[str], settle: timedelta) -> tuple[list[Block], Reading]:
     """The block between two readings, and what to remember.
 
     `present` are the sources that are there, those that did not answer included: they are read on later. No block where the readings
-    cannot be compared, or while the gateway may still be taking over new weights (`settle`); `lost` counts such requests.
+    cannot be compared, or while the gateway may still be taking over new weights (`settle`); `lost` counts such requests. Where the route's
+    errors are held against the predictors' own, nothing is taken until all of them answer: what one is silent about is not unanswered.
     """
     if last is None:
         return [], here
@@ -53,27 +56,34 @@ def advance(last: Reading | None, here: Reading, present: frozenset[str], settle
     requests = total[here.champion].requests + total[here.candidate].requests if same else 0
     if not same or not here.generation or last.generation != here.generation:
         return [], msgspec.structs.replace(here, lost=last.lost + requests)
-    if here.at - last.since < settle:
-        return [], msgspec.structs.replace(here, since=last.since, lost=last.lost + requests)
+    began = min(last.since, here.at)
+    if here.at - began < settle:
+        return [], msgspec.structs.replace(here, since=began, lost=last.lost + requests)
+    if here.by == "predictors" and present - here.sources.keys():
+        return [], last
     remembered = {name: last.sources[name] for name in last.sources.keys() & present - here.sources.keys()}
     for name, now in here.sources.items():
         old, share = last.sources.get(name), shares.get(name)
         remembered[name] = now if not old or not share else {arm: accounted(old.get(arm, ArmCounts()), now[arm], share[arm]) for arm in now}
-    following = msgspec.structs.replace(here, since=last.since, sources=remembered, lost=last.lost)
     champion, candidate = total[here.champion], total[here.candidate]
+    ahead = 0
     if here.by == "predictors":
-        champion, candidate = with_unanswered(champion, candidate, total[ROUTE], here.weight)
+        known = champion.errors + candidate.errors
+        errors = total[ROUTE].errors - last.ahead
+        ahead = min(max(known - errors, 0), known)
+        champion, candidate = with_unanswered(champion, candidate, errors, here.weight)
+    following = msgspec.structs.replace(here, since=began, sources=remembered, lost=last.lost, ahead=ahead)
     if champion.requests + candidate.requests == 0:
         return [], following
     return [Block(here.weight, last.at, here.at, champion, candidate)], following
 
 
-def with_unanswered(champion: ArmCounts, candidate: ArmCounts, route: ArmCounts, weight: int) -> tuple[ArmCounts, ArmCounts]:
-    """Both arms with the errors that met no predictor, which only the whole route counted.
+def with_unanswered(champion: ArmCounts, candidate: ArmCounts, errors: int, weight: int) -> tuple[ArmCounts, ArmCounts]:
+    """Both arms with those of the whole route's `errors` that met no predictor.
 
     They go to the version that answered less than its share of everything, for it is the one that they were meant for.
     """
-    missing = max(route.errors - champion.errors - candidate.errors, 0)
+    missing = max(errors - champion.errors - candidate.errors, 0)
     everything = champion.requests + candidate.requests + missing
     theirs = min(max(round(everything * weight / 100) - candidate.requests, 0), missing)
     return _failed(champion, missing - theirs), _failed(candidate, theirs)

@@ -134,7 +134,7 @@ UNANSWERED = [
 
 @pytest.mark.parametrize(("stable", "new", "errors", "first", "second"), [c[1:] for c in UNANSWERED], ids=[c[0] for c in UNANSWERED])
 def test_errors_that_met_no_predictor_go_to_the_version_they_were_meant_for(stable, new, errors, first, second):
-    found = with_unanswered(stable, new, ArmCounts(0, errors, 0), 20)
+    found = with_unanswered(stable, new, errors, 20)
     assert [(arm.requests, arm.errors) for arm in found] == [first, second]
 
 
