@@ -11,8 +11,9 @@ BUDGET ?= 60s
 CASES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff simulate \
-	simulate-estimates simulate-explanations simulate-monitoring backtest-bike fuzz-events fuzz-serving bench-capture bench-defects bench-drift bench-events \
+.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff \
+	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts backtest-bike fuzz-events fuzz-serving \
+	bench-capture bench-defects bench-drift bench-events \
 	bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
 
 help: ## this list
@@ -76,8 +77,8 @@ generate: $(STAMPS)/local ## every generated file (the chart's bases need helm)
 check-diff: generate ## generated files are fresh
 	git diff --exit-code
 
-simulate: $(STAMPS)/local ## the judge's promises, 2,000 runs a cell
-	$(BIN)/python tests/simulation/judge.py
+simulate-rollouts: $(STAMPS)/local ## the judge's promises, 10,000 rollouts a cell, beside other tools, written to docs/evidence/rollouts.md
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.rollouts
 
 simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring

@@ -17,18 +17,35 @@ out evenly again (fixed share, Herbster and Warmuth 1998): capital may be moved 
 goes bad after hours is found as if the bets against it had not been lost meanwhile. The effect 0 bets nothing: it is the reserve.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+
+class Stakes(NamedTuple):
+    """What one request adds to the log of an E-process, by its version and whether it is bad; one for each of `EFFECTS` (the last axis)."""
+
+    champion_bad: Floats
+    champion_good: Floats
+    candidate_bad: Floats
+    candidate_good: Floats
+
+    def gain(self, counts: tuple[Any, Any, Any, Any]) -> Floats:
+        """The log E-values of a block of (champion n, champion x, candidate n, candidate x); they broadcast against the stakes."""
+        n_s, x_s, n_c, x_c = counts
+        champion = x_s * self.champion_bad + (n_s - x_s) * self.champion_good
+        return np.asarray(champion + x_c * self.candidate_bad + (n_c - x_c) * self.candidate_good)
+
+
 EFFECTS: Floats = np.array([0.0, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12])
 SHARE = 0.001
 MEMORY = 64.0
 _FIRST_RATES: Floats = np.array([1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.25, 0.5])
 _KNOWN = 16.0
+_GRAIN = 16.0
 _TINY = 1e-7
 _EDGE = 1e-12
 
@@ -63,33 +80,36 @@ def project(q_s: Any, q_c: Any, n_s: Any, n_c: Any, a: Any, b: Any) -> tuple[Flo
     return t, a * t + b
 
 
-def _log_ratio(x: Any, n: Any, q: Floats, q0: Floats) -> Floats:
-    """The log likelihood ratio of the rates q to q0 after x of n."""
-    return np.asarray(x * np.log(q / q0) + (n - x) * np.log((1.0 - q) / (1.0 - q0)))
-
-
 def bet(counts: tuple[Any, Any, Any, Any], learned: tuple[Any, Any], look_n: Any, a: Any, b: Any, sign: Any) -> Floats:
     """The log E-values of one block (see `block_log_e`), with what was learned of the champion's rate before this look.
 
     `learned` are remembered (n, x), `look_n` the champion's requests of the whole look: where less than a quarter of it was
-    seen before, and few errors, the rate is not taken as known.
+    seen before, and few errors, the rate is not taken as known (`is_known`).
     """
     n, x = learned
-    known = (4.0 * n >= look_n) | (np.minimum(x, n - x) >= _KNOWN)
+    known = is_known(n, x, look_n)
     if np.all(known):
-        return block_log_e(counts, learned_rate(n, x), a, b, sign)
+        return block_log_e(counts, rate_at(learned_place(n, x)), a, b, sign)
     first = first_log_e(counts, a, b, sign)
-    return np.where(known, block_log_e(counts, learned_rate(n, x), a, b, sign), first) if np.any(known) else first
+    return np.where(known, block_log_e(counts, rate_at(learned_place(n, x)), a, b, sign), first) if np.any(known) else first
 
 
 def block_log_e(counts: tuple[Any, Any, Any, Any], rate: Any, a: Any, b: Any, sign: Any) -> Floats:
-    """The log E-values of one block, one for each of `EFFECTS` (the last axis).
+    """The log E-values of one block, one for each of `EFFECTS` (the last axis): what its `stakes` gain."""
+    return stakes(counts[0], counts[2], rate, a, b, sign).gain(counts)
 
-    `counts` are (champion n, champion x, candidate n, candidate x); `rate` is what the champion's is taken to be; a null is
-    p_candidate <= a p_champion + b where `sign` is 1, >= where it is -1. All broadcast against the effects' axis. Where no
-    two rates are on the line, nothing is bet.
+
+def is_known(n: Any, x: Any, look_n: Any) -> Any:
+    """Whether the champion's rate is known from x of n, before a look at which it had `look_n` requests."""
+    return (4.0 * n >= look_n) | (np.minimum(x, n - x) >= _KNOWN)
+
+
+def stakes(n_s: Any, n_c: Any, rate: Any, a: Any, b: Any, sign: Any) -> Stakes:
+    """What is bet on a block of so many requests of champion and candidate, before it is known how they were answered.
+
+    `rate` is what the champion's is taken to be; a null is p_candidate <= a p_champion + b where `sign` is 1, >= where it
+    is -1. All broadcast against the effects' axis. Where no two rates are on the line, nothing is bet.
     """
-    n_s, x_s, n_c, x_c = counts
     edge = np.clip(a * rate + b, _TINY, 1.0 - _TINY)
     odds = np.exp(sign * EFFECTS)
     q_c = np.clip(edge * odds / (1.0 - edge + edge * odds), _TINY, 1.0 - _TINY)
@@ -97,7 +117,8 @@ def block_log_e(counts: tuple[Any, Any, Any, Any], rate: Any, a: Any, b: Any, si
     possible = (a + b > _TINY) & (b < 1.0 - _TINY)
     beyond = possible & (sign * (q_c - (a * q_s + b)) > 0.0)
     t, c = project(np.where(beyond, q_s, 0.5), np.where(beyond, q_c, 0.5), n_s, n_c, np.where(beyond, a, 1.0), np.where(beyond, b, 0.0))
-    return np.where(beyond, _log_ratio(x_s, n_s, q_s, t) + _log_ratio(x_c, n_c, q_c, c), 0.0)
+    ratios = (np.log(q_s / t), np.log((1.0 - q_s) / (1.0 - t)), np.log(q_c / c), np.log((1.0 - q_c) / (1.0 - c)))
+    return Stakes(*(np.where(beyond, ratio, 0.0) for ratio in ratios))
 
 
 def first_log_e(counts: tuple[Any, Any, Any, Any], a: Any, b: Any, sign: Any) -> Floats:
@@ -116,12 +137,22 @@ def log_mean(logs: Any, axis: int = -1) -> Floats:
 
 def share(log_e: Floats) -> Floats:
     """Deal out `SHARE` of the capital evenly over the effects (the last axis); the total stays the same."""
-    return np.asarray(np.logaddexp(log_e + np.log1p(-SHARE), np.log(SHARE) + log_mean(log_e)[..., None]))
+    top = np.max(log_e, axis=-1, keepdims=True)
+    capital = np.exp(log_e - top)
+    return np.asarray(top + np.log((1.0 - SHARE) * capital + SHARE * np.mean(capital, axis=-1, keepdims=True)))
 
 
-def learned_rate(n: Any, x: Any) -> Floats:
-    """The champion's rate after x of n (Laplace-Jeffreys, never 0 or 1)."""
-    return np.asarray((x + 0.5) / (n + 1.0))
+def learned_place(n: Any, x: Any) -> Floats:
+    """The champion's rate after x of n (Laplace-Jeffreys) as its place on a grid of sixteenths in log-odds.
+
+    Which rate is taken touches only which bets are made; on a grid equal bets are worked out once for many rollouts.
+    """
+    return np.asarray(np.round(_GRAIN * np.log((x + 0.5) / (n - x + 0.5))))
+
+
+def rate_at(place: Any) -> Floats:
+    """The rate at a place of the grid, never 0 or 1."""
+    return np.asarray(1.0 / (1.0 + np.exp(-place / _GRAIN)))
 
 
 def remember(n: Any, x: Any, more_n: Any, more_x: Any) -> tuple[Floats, Floats]:
