@@ -74,10 +74,11 @@ class ReleaseSpec(Frozen, frozen=True):
 
 
 class CandidateOutcome(Version, frozen=True, tag="candidate", tag_field="verdict", rename="camel", omit_defaults=True):
-    """The gates passed and the version is registered."""
+    """The gates passed and the version is registered; `data` is the SHA-256 of the rows that it was trained on."""
 
     metrics: dict[str, float] = {}
     compared_with: str = ""
+    data: str = ""
 
 
 class RejectedOutcome(Frozen, frozen=True, tag="rejected", tag_field="verdict"):
@@ -114,6 +115,11 @@ class ActionSpec(Frozen, frozen=True):
     reason: Annotated[str, Meta(max_length=4096)] = ""
     """Why."""
 
+    @property
+    def sentence(self) -> str:
+        """The word as it is told."""
+        return f"{self.user} asked to {self.action}" + (f": {self.reason}" if self.reason else "")
+
 
 class ReleaseAction(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How a person acts: by creating one of these, which takes no right to write the Release itself."""
@@ -142,20 +148,6 @@ class Release(Struct, frozen=True, rename="camel", omit_defaults=True):
     def terminal(self) -> bool:
         """Whether the Release has ended for good."""
         return self.status.phase in TERMINAL
-
-
-class DecisionLog(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Every decision of a Release, first to last: the audit record. It can be added to and not changed."""
-
-    metadata: Metadata
-    model: Annotated[str, Meta(min_length=1, max_length=253)]
-    """The Model's name."""
-    release: Annotated[str, Meta(min_length=1, max_length=253)]
-    """The Release's name."""
-    records: Annotated[tuple[DecisionRecord, ...], Meta(max_length=2000)] = ()
-    """The decisions, first to last; each carries the hash of the one before."""
-    api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
-    kind: Literal["DecisionLog"] = "DecisionLog"
 
 
 # --- what the world shows -------------------------------------------------------------------------------------------
@@ -255,7 +247,8 @@ class Act(StrEnum):
 class Decision(Frozen, frozen=True):
     """One decision: the status to write, then what to do; why (a constant) and a sentence for people.
 
-    `look_again` is in seconds: when the next look is due if nothing wakes the loop before.
+    `look_again` is in seconds: when the next look is due if nothing wakes the loop before. `by` is the person on whose word it
+    is, where it is on anyone's.
     """
 
     act: Act
@@ -263,3 +256,4 @@ class Decision(Frozen, frozen=True):
     sentence: str
     status: ReleaseStatus
     look_again: Annotated[float, Meta(ge=0)] = 1.0
+    by: str = ""

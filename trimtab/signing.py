@@ -51,7 +51,7 @@ def sign(statement: Statement, key: Path) -> str:
             config.sign(folder, bundle)
             return bundle.read_text()
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _unusable(key, error) from error
+        raise unusable(key, error) from error
 
 
 def signatures(tags: Mapping[str, str]) -> list[str]:
@@ -67,7 +67,7 @@ def verify(statement: Statement, bundles: list[str], certificates: str, scratch:
     Small files are written to the folder `scratch` (the system's temporary one without) and removed.
     Raises InvalidInput: `SignatureMismatch: …` where none is one, or is another key's or another statement's.
     """
-    keys = _keys_of(certificates)
+    keys = keys_of(certificates)
     refusals: list[InvalidInput] = []
     strangers = []
     for bundle in bundles:
@@ -88,19 +88,19 @@ def verify(statement: Statement, bundles: list[str], certificates: str, scratch:
 
 def believed(certificates: str) -> list[str]:
     """The ids of the keys of the X.509 certificates in `certificates` (PEM); raises InvalidInput where they are none."""
-    return [hint[:ID_LENGTH] for hint in _keys_of(certificates)]
+    return [hint[:ID_LENGTH] for hint in keys_of(certificates)]
 
 
 def key_id(key: Path) -> str:
     """The id of the private key in the file `key`; raises InvalidInput where it cannot be used."""
-    return _fingerprint(_public(key))[:ID_LENGTH]
+    return fingerprint(public_key(key))[:ID_LENGTH]
 
 
 def signed_by(statement: Statement, bundle: str, key: Path) -> bool:
     """Whether the bundle is a signature of this statement by the private key in the file `key`."""
-    public = _public(key)
+    public = public_key(key)
     try:
-        _verify(statement, bundle, _fingerprint(public)[:ID_LENGTH], public)
+        _verify(statement, bundle, fingerprint(public)[:ID_LENGTH], public)
     except InvalidInput:
         return False
     return True
@@ -124,13 +124,14 @@ def _verify(statement: Statement, bundle: str, called: str, key: bytes, scratch:
         if str(error).startswith("Signature mismatch"):
             msg = f"{SIGNATURE_MISMATCH}: the signature is of another statement than {_told(statement)}"
         else:
-            msg = f"{SIGNATURE_MISMATCH}: the signature is no bundle of OpenSSF model-signing: {_first(error)}"
+            msg = f"{SIGNATURE_MISMATCH}: the signature is no bundle of OpenSSF model-signing: {first_line(error)}"
         raise InvalidInput(msg) from error
 
 
-def _unusable(key: Path, error: Exception) -> InvalidInput:
+def unusable(key: Path, error: Exception) -> InvalidInput:
+    """What is said of a private key that cannot be used."""
     allowed = "an EC private key (P-256) in PEM, without a password, is allowed"
-    return InvalidInput(f"the signing key {str(key)!r} cannot be used: {_first(error)}; {allowed}")
+    return InvalidInput(f"the signing key {str(key)!r} cannot be used: {first_line(error)}; {allowed}")
 
 
 def _told(statement: Statement) -> str:
@@ -148,45 +149,48 @@ def _hint(bundle: str) -> str:
             return hint
         found = f"a key hint of type {type(hint).__name__}"
     except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, RecursionError) as error:
-        found = _first(error)
+        found = first_line(error)
     msg = f"{SIGNATURE_MISMATCH}: the signature is no bundle of OpenSSF model-signing: {found}"
     raise InvalidInput(msg)
 
 
-def _public(key: Path) -> bytes:
+def public_key(key: Path) -> bytes:
+    """The public part (PEM) of the private key in the file `key`; raises InvalidInput where it cannot be used."""
     from cryptography.hazmat.primitives import serialization
 
     try:
-        return _pem(serialization.load_pem_private_key(key.read_bytes(), None).public_key())
+        return pem_of(serialization.load_pem_private_key(key.read_bytes(), None).public_key())
     except (OSError, ValueError, TypeError) as error:
-        raise _unusable(key, error) from error
+        raise unusable(key, error) from error
 
 
-def _keys_of(certificates: str) -> dict[str, bytes]:
-    """The public keys (PEM) by their SHA-256."""
+def keys_of(certificates: str) -> dict[str, bytes]:
+    """The public keys (PEM) of X.509 certificates (PEM), by their SHA-256; raises InvalidInput where there are none."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
         keys = [found.public_key() for found in x509.load_pem_x509_certificates(certificates.encode())]
     except ValueError as error:
-        msg = f"the signing certificate cannot be read: {_first(error)}; one or more X.509 certificates in PEM are allowed"
+        msg = f"the signing certificate cannot be read: {first_line(error)}; one or more X.509 certificates in PEM are allowed"
         raise InvalidInput(msg) from error
     for key in keys:
         if not isinstance(key, ec.EllipticCurvePublicKey):
             msg = f"the signing certificate holds a key of type {type(key).__name__}, an elliptic curve key (P-256) is allowed"
             raise InvalidInput(msg)
-    return {_fingerprint(pem): pem for pem in map(_pem, keys)}
+    return {fingerprint(pem): pem for pem in map(pem_of, keys)}
 
 
-def _pem(public: object) -> bytes:
+def pem_of(public: object) -> bytes:
+    """A public key of `cryptography` in PEM."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     pem: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return pem
 
 
-def _fingerprint(pem: bytes) -> str:
+def fingerprint(pem: bytes) -> str:
+    """The SHA-256 of a public key in PEM, in hexadecimal: its first twelve characters are the key's id."""
     return hashlib.sha256(pem).hexdigest()
 
 
@@ -200,6 +204,7 @@ def _folder(statement: Statement, scratch: Path | None = None) -> Iterator[tuple
         yield folder, Path(parent) / "bundle.json"
 
 
-def _first(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An exception's kind and the first line of what it says."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]:.200}" if text else type(error).__name__

@@ -12,22 +12,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.cluster.tools import until
-from trimtab.audit.chain import append
+from tests.unit.audit.drafts import draft
 from trimtab.platforms.kubernetes.crds import KINDS
-from trimtab.release import Phase
+from trimtab.release import Release
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-LOG = {
-    "apiVersion": "trimtab.dev/v1alpha1",
-    "kind": "DecisionLog",
-    "metadata": {"name": "bikes-0123456789"},
-    "model": "bikes",
-    "release": "bikes-0123456789",
-}
 
 
 DESIGN = """
@@ -138,6 +131,18 @@ class Cluster:
         )
 
 
+def entry(number: int, sentence: str = "so") -> dict[str, Any]:
+    """An AuditEntry of that number."""
+    release = msgspec.convert(RELEASE | {"metadata": {"name": "bikes-0123456789", "uid": "u"}}, Release)
+    record = replace(draft(release, sentence=sentence), sequence=number, hash=f"{number:064d}")
+    return {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "AuditEntry",
+        "metadata": {"name": f"{number:010d}"},
+        "record": json.loads(msgspec.json.encode(record)),
+    }
+
+
 @contextmanager
 def namespace() -> Iterator[Cluster]:
     own = Cluster(f"crds-{uuid.uuid4().hex[:8]}")
@@ -167,11 +172,3 @@ def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         here = here.setdefault(word, {})
     here[last] = value
     return made
-
-
-def records(*sentences: str) -> list[dict[str, Any]]:
-    made: list[Any] = []
-    for sentence in sentences:
-        last = made[-1] if made else None
-        made.append(append(last, at=NOW, data_time=None, phase=Phase.TRAINING, reason="Reason", sentence=sentence))
-    return json.loads(msgspec.json.encode(made))

@@ -13,8 +13,9 @@ import yaml
 from tests.cluster.installation import controller_pod, kill_controller
 from tests.cluster.tools import eventually, kubectl, needs_cluster
 from tests.cluster.world import SYSTEM, TERMINAL, Player, World, apply, fresh, get
-from trimtab.audit.chain import verify
+from trimtab.audit.chain import Anchor, verify
 from trimtab.platforms.kubernetes.api import Api, connect
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
 from trimtab.release import Release
 
@@ -84,10 +85,11 @@ def wait(world: World, release: str, phase: str, seconds: float = 180) -> None:
 
 def whole(world: World, name: str) -> Release:
     """The Release, after its chain of decisions was found whole."""
-    objects = KubernetesObjects(Api(connect()))
-    release = objects.get(Release, world.namespace, name)
+    release = KubernetesObjects(Api(connect())).get(Release, world.namespace, name)
     assert release
-    assert verify(objects.records(release), release.status.decisions[-1]) is None
+    head = release.status.decisions[-1]
+    anchor = Anchor(world.namespace, head.sequence, head.hash, "its status")
+    assert verify(KubernetesLedger(Api(connect()), namespace=world.namespace).records(), None, [anchor]) is None
     return release
 
 

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from msgspec import Struct
 
-from tests.cluster.crd_kit import ACTION, DESIGN, LOG, MINIMAL, NOW, RELEASE, Cluster, Said, installed, records
+from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, NOW, RELEASE, Cluster, Said, entry, installed
 from tests.cluster.tools import needs_cluster
+from trimtab.audit.record import AuditEntry
 from trimtab.described import meta_of, unwrapped
 from trimtab.documents import parse_model
-from trimtab.release import DecisionLog, Phase, Release, ReleaseAction, ReleaseStatus
+from trimtab.release import Phase, Release, ReleaseAction, ReleaseStatus
 from trimtab.spec import Model, ModelStatus, Rollout
 
 pytestmark = needs_cluster
@@ -70,35 +71,16 @@ def test_another_champion_has_a_greater_generation(cluster: Cluster) -> None:
     assert crown("1", 3).code == 0, "back to an earlier version is another generation as well"
 
 
-def test_a_log_grows_and_changes_in_no_other_way(cluster: Cluster) -> None:
-    two, other = records("one", "two"), records("eins", "zwei", "drei")
-    made = cluster.made(LOG | {"records": two})
-    refused = {
-        "shorter": two[:1],
-        "none": None,
-        "empty": [],
-        "the last replaced": [two[0], other[1]],
-        "the first replaced and one added": [other[0], two[1], other[2]],
-    }
-    for name, kept in refused.items():
-        said = cluster.patched(made, {"records": kept})
-        assert said.code != 0, name
-        assert "decisions can be added at the end, and neither changed nor removed" in said.words, name
-    for name, kept in {"a gap": [*two, other[2] | {"sequence": 4}], "another order": two[::-1]}.items():
-        said = cluster.patched(made, {"records": kept})
-        assert said.code != 0, name
-        assert "decisions are numbered 1, 2, 3" in said.words, name
-    assert "Duplicate value" in cluster.patched(made, {"records": [*two, two[1]]}).words
-    assert cluster.patched(made, {"records": records("one", "two", "three")}).code == 0
-    for field, message in (("model", "stays with its Model"), ("release", "stays with its Release")):
-        assert message in cluster.patched(made, {field: "another"}).words
-
-
-def test_a_log_takes_as_many_decisions_as_it_may_hold(cluster: Cluster) -> None:
-    many = records(*(f"decision {number}: the weight is 5%, and 40 requests of 8000 were seen" for number in range(2000)))
-    item = json.loads(cluster.do("create", "-o", "json", "-f", "-", body=LOG | {"records": many[:1999]}))
-    answer = cluster.kubectl("replace", "-f", "-", "-o", "json", body=item | {"records": many})
-    assert answer.code == 0, answer.err
+def test_an_entry_never_changes_and_is_named_by_its_number(cluster: Cluster) -> None:
+    made = json.loads(cluster.do("create", "-o", "json", "-f", "-", body=entry(1)))
+    for patch in ({"sentence": "another"}, {"hash": "0" * 64}, {"signature": "none"}, {"before": {"phase": "Promoted"}}):
+        said = cluster.patched(made, {"record": patch})
+        assert said.code != 0, patch
+        assert "a decision that was recorded never changes" in said.words, patch
+    assert "already exists" in cluster.kubectl("create", "-f", "-", body=entry(1, "another")).err
+    misnamed = entry(2) | {"metadata": {"name": "0000000003"}}
+    assert "allowed is record.sequence with ten digits" in cluster.tried(misnamed).words
+    assert cluster.tried(entry(2)).code == 0
 
 
 def filled(kind: Any) -> Any:
@@ -140,10 +122,14 @@ def test_a_whole_document_comes_back_as_it_was_written(cluster: Cluster) -> None
     assert cluster.made(body)["spec"] == body["spec"], "the server injects nothing"
 
 
-@pytest.mark.parametrize(("body", "kind"), [(RELEASE, Release), (ACTION, ReleaseAction), (LOG | {"records": records("one")}, DecisionLog)])
+@pytest.mark.parametrize(("body", "kind"), [(RELEASE, Release), (ACTION, ReleaseAction)])
 def test_what_was_created_is_one_of_the_nouns(cluster: Cluster, body: dict[str, Any], kind: Any) -> None:
     back = msgspec.convert(cluster.made(body), kind)
     again = json.loads(msgspec.json.encode(back))
-    assert {name: again[name] for name in body if name in ("spec", "records", "model", "release")} == {
-        name: body[name] for name in body if name in ("spec", "records", "model", "release")
-    }
+    assert again["spec"] == body["spec"]
+
+
+def test_an_entry_comes_back_as_its_record_was_written(cluster: Cluster) -> None:
+    body = entry(7)
+    back = msgspec.convert(json.loads(cluster.do("create", "-o", "json", "-f", "-", body=body)), AuditEntry)
+    assert json.loads(msgspec.json.encode(back.record)) == body["record"], "its hash is over exactly this"

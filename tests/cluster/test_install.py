@@ -31,7 +31,7 @@ TABLE = {
         "releases.trimtab.dev": "attest create get list watch",
         "releases.trimtab.dev/status": "update",
         "releaseactions.trimtab.dev": "get list watch",
-        "decisionlogs.trimtab.dev": "create get patch",
+        "auditentries.trimtab.dev": "create get list",
         "events.events.k8s.io": "create list",
         "inferenceservices.serving.kserve.io": "create delete get list patch watch",
         "servingruntimes.serving.kserve.io": "get",
@@ -70,7 +70,7 @@ PEOPLE = {
         "models.trimtab.dev/monitoring": "get",
         "releases.trimtab.dev": "get list watch",
         "releaseactions.trimtab.dev": "get list watch",
-        "decisionlogs.trimtab.dev": "get list watch",
+        "auditentries.trimtab.dev": "get list watch",
     },
     "trimtab-editor": {
         "models.trimtab.dev": "create delete deletecollection get list patch update watch",
@@ -80,7 +80,7 @@ PEOPLE = {
         "models.trimtab.dev": "get list watch",
         "releases.trimtab.dev": "get list watch",
         "releaseactions.trimtab.dev": "create get list watch",
-        "decisionlogs.trimtab.dev": "get list watch",
+        "auditentries.trimtab.dev": "get list watch",
     },
     "trimtab-events-sender": {"models.trimtab.dev/events": "create"},
 }

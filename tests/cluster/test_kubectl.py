@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.cluster.crd_kit import ACTION, LOG, MINIMAL, RELEASE, Cluster, installed
+from tests.cluster.crd_kit import ACTION, MINIMAL, RELEASE, Cluster, entry, installed
 from tests.cluster.tools import needs_cluster
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.release import ReleaseStatus
@@ -92,5 +92,7 @@ def test_get_shows_what_people_said(cluster: Cluster) -> None:
     head, row = (line.split() for line in cluster.do("get", "tta", made["metadata"]["name"]).splitlines())
     assert head == ["NAME", "RELEASE", "ACTION", "USER", "AGE"]
     assert row[1:-1] == ["bikes-0123456789", "approve", "ada"]
-    log = cluster.made(LOG)
-    assert cluster.do("get", "ttd", log["metadata"]["name"]).splitlines()[0].split() == ["NAME", "MODEL", "RELEASE", "AGE"]
+    cluster.do("create", "-f", "-", body=entry(1))
+    head, row = (line.split() for line in cluster.do("get", "ttd", "0000000001").splitlines())
+    assert head == ["NAME", "RELEASE", "PHASE", "WEIGHT", "BY", "REASON", "AGE"]
+    assert row[:4] == ["0000000001", "bikes-0123456789", "Training", "0"]

@@ -3,6 +3,7 @@
 The tests of this file are one story in their order; each goes on where the one before stopped.
 """
 
+import base64
 import shutil
 import sys
 import time
@@ -17,8 +18,9 @@ from msgspec.structs import replace
 from scipy.stats import binomtest
 
 from tests.cluster.tools import ROOT, eventually, kubectl, needs_cluster
-from tests.cluster.world import DATA, EXAMPLE, TERMINAL, Player, World, fresh, get, instant, predict
-from trimtab.audit.chain import verify
+from tests.cluster.world import DATA, EXAMPLE, SYSTEM, TERMINAL, Player, World, fresh, get, instant, predict
+from trimtab.audit.chain import Anchor, verify
+from trimtab.audit.seal import believed_keys
 
 pytestmark = [needs_cluster, pytest.mark.timeout(900)]
 FOUND = ("performance", "concept")
@@ -187,14 +189,19 @@ def _announce_notebook(world: World, cut: datetime) -> None:
 
 def test_every_decision_is_in_a_whole_chain_and_told_as_an_event(world: World) -> None:
     from trimtab.platforms.kubernetes.api import Api, connect
+    from trimtab.platforms.kubernetes.ledger import KubernetesLedger
     from trimtab.platforms.kubernetes.objects import KubernetesObjects
     from trimtab.release import Release
 
     objects = KubernetesObjects(Api(connect()))
     releases = [one for one in objects.all_of(Release) if one.metadata.namespace == world.namespace]
     assert len(releases) >= 3
+    keys = believed_keys(
+        base64.b64decode(kubectl("get", "secret", "trimtab-signing", "-n", SYSTEM, "-o", r"jsonpath={.data.tls\.crt}")).decode()
+    )
+    heads = [Anchor(world.namespace, one.sequence, one.hash, release.name) for release in releases for one in release.status.decisions]
+    assert verify(KubernetesLedger(Api(connect()), namespace=world.namespace).records(), keys, heads) is None
     for release in releases:
-        assert verify(objects.records(release), release.status.decisions[-1]) is None
         told = kubectl("describe", "ttr", release.name, "-n", world.namespace)
         assert release.status.decisions[-1].reason in told
 

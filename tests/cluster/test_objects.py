@@ -1,21 +1,23 @@
-"""What the ports `Objects` and `Ledger` promise, on a real API server: atomic names, compare-and-swap, a log that only grows."""
+"""What the ports `Objects` and `Ledger` promise, on a real API server: atomic names, compare-and-swap, a chain that only grows."""
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from tests.cluster.tools import needs_cluster
-from trimtab.audit.chain import append, verify
+from tests.cluster.tools import needs_cluster, until
+from tests.unit.audit.drafts import draft, record
+from trimtab.audit.chain import verify
 from trimtab.control.intake import release_for
 from trimtab.documents import parse_model
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger, name_of
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects, free_all
-from trimtab.platforms.kubernetes.resources import EVENTS, MODELS, NAMESPACES, RELEASES
+from trimtab.platforms.kubernetes.resources import AUDIT, EVENTS, MODELS, NAMESPACES, RELEASES
 from trimtab.release import ActionSpec, Phase, Release, ReleaseAction, ReleaseStatus, Request
 from trimtab.spec import Champion, Metadata, Model, ModelStatus, Version
 
@@ -115,26 +117,25 @@ def test_a_model_at_rest_has_no_finalizer(objects: KubernetesObjects, model: Mod
     assert found.metadata.finalizers == ()
 
 
-def test_the_ledger_is_a_whole_chain_that_takes_no_record_twice(objects: KubernetesObjects, model: Model) -> None:
-    release = objects.create(ask(model))
-    head = objects.head(release)
+def test_the_ledger_is_one_whole_chain_that_outlives_what_it_is_about(api: Api, objects: KubernetesObjects, model: Model) -> None:
+    release, namespace = objects.create(ask(model)), model.metadata.namespace
+    ledger, last, began = KubernetesLedger(api), None, len(list(KubernetesLedger(api, namespace=namespace).records()))
     for number in range(3):
-        head = append(head, at=NOW + timedelta(seconds=number), data_time=NOW, phase=Phase.PENDING, reason=f"R{number}", sentence="s")
-        objects.append(release, head)
-        objects.append(release, head)
-    assert verify(objects.records(release)) is None
-    assert objects.head(release) == head
-    with pytest.raises(Conflict, match="with another content"):
-        objects.append(release, replace(head, hash="00" * 32))
+        last = ledger.append(draft(release, f"R{number}", Phase.PENDING), last)
+    with pytest.raises(Conflict):
+        KubernetesLedger(api).append(draft(release, "Other"), None)
+    api.delete(MODELS, namespace, "churn")
+    until(lambda: api.get(RELEASES, namespace, release.name) is None)
+    kept = list(KubernetesLedger(api, namespace=namespace).records())
+    assert [record.reason for record in kept[began:]] == ["R0", "R1", "R2"]
+    assert verify(kept) is None
+    assert KubernetesLedger(api).last(release) == last
 
 
-def test_the_log_only_grows_whoever_writes(api: Api, objects: KubernetesObjects, model: Model) -> None:
-    from trimtab.platforms.kubernetes.resources import LOGS
-
-    release = objects.create(ask(model))
-    objects.append(release, append(None, at=NOW, data_time=None, phase=Phase.PENDING, reason="R", sentence="s"))
-    with pytest.raises(InvalidInput, match=r"(?i)append|grow|remove|shrink"):
-        api.merge(LOGS, model.metadata.namespace, release.name, {"records": []})
+def test_nobody_changes_an_entry(api: Api, objects: KubernetesObjects, model: Model) -> None:
+    made = KubernetesLedger(api).append(draft(objects.create(ask(model))), None)
+    with pytest.raises(InvalidInput, match="a decision that was recorded never changes"):
+        api.merge(AUDIT, model.metadata.namespace, name_of(made.sequence), {"record": {"sentence": "never"}})
 
 
 def test_a_persons_word_is_kept(objects: KubernetesObjects, model: Model) -> None:
@@ -149,8 +150,8 @@ def test_an_event_is_told_once(api: Api, objects: KubernetesObjects, model: Mode
     from trimtab.platforms.kubernetes.events import Recorder
 
     release = objects.create(ask(model))
-    record = append(None, at=NOW, data_time=None, phase=Phase.ROLLOUT, reason="NextStep", sentence="step 1 of 3: 5% of the traffic")
+    told = record(release, "NextStep", Phase.ROLLOUT, sentence="step 1 of 3: 5% of the traffic")
     for _ in range(2):
-        Recorder(api, "controller-1").decided(release, record)
+        Recorder(api, "controller-1").decided(release, told)
     found = [one for one in api.list(EVENTS, model.metadata.namespace) if one["regarding"]["name"] == release.name]
     assert [(one["reason"], one["note"]) for one in found] == [("NextStep", "step 1 of 3: 5% of the traffic")]

@@ -173,8 +173,8 @@ class World:
         return str(found.get("status", {}).get("phase", "Pending")) if found else ""
 
     def decisions(self, release: dict[str, Any]) -> list[dict[str, Any]]:
-        log = get("ttd", self.namespace, release["metadata"]["name"]) or {}
-        return list(log.get("records", []))
+        found = json.loads(kubectl("get", "ttd", "-n", self.namespace, "-o", "json"))["items"]
+        return [one["record"] for one in found if one["record"]["releaseUid"] == release["metadata"]["uid"]]
 
     def story(self) -> str:
         """What happened so far, for a test that fails."""

@@ -1,68 +1,130 @@
-"""Decisions as a chain: each record carries the hash of the one before, so that history cannot be rewritten unseen.
+"""Decisions as one chain a namespace: each record carries the hash of the one before and a signature, so that no change stays unseen.
 
-The chain finds an edit, a deletion, an insertion or a reordering within what is kept. A cut tail is found by comparing the
-last record with a head that was kept elsewhere (the Release's status, an export).
+The hash is over everything in a record but itself and its signature, the hash of the record before included. Whoever edits,
+deletes, inserts or reorders records breaks it where they did; whoever computes all hashes anew lacks the signatures. A cut tail is
+a whole chain, only shorter: it is found by anchors, which are heads that were kept elsewhere (a Release's status, a log, an export).
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from trimtab.release import DecisionRecord, Phase
+from trimtab.audit.record import AuditRecord
+from trimtab.audit.seal import seal, sealed
+from trimtab.progress import DecisionRecord
+from trimtab.signing import key_id
+
+_PURPOSE = b"trimtab.dev/audit "
+"""Before the hash in what is signed, so that a signature of something else is never one of a record."""
 
 
-def append(
-    previous: DecisionRecord | None,
-    *,
-    at: datetime,
-    data_time: datetime | None,
-    phase: Phase,
-    reason: str,
-    sentence: str,
-    weight: int = 0,
-    evidence: str = "",
-) -> DecisionRecord:
-    """The record that follows `previous` (None: the first). `evidence` is the digest of what was looked at; times are kept in UTC."""
-    record = DecisionRecord(
-        sequence=previous.sequence + 1 if previous else 1,
-        at=at.astimezone(UTC),
-        data_time=data_time.astimezone(UTC) if data_time else None,
-        phase=phase,
-        reason=reason,
-        sentence=sentence,
-        weight=weight,
-        evidence=evidence,
-        previous=previous.hash if previous else "",
-        hash="",
-    )
-    return replace(record, hash=digest(record))
+class Anchor(Struct, frozen=True):
+    """A record's number and hash as they are known from `where`, a place other than the chain."""
+
+    namespace: str
+    sequence: int
+    hash: str
+    where: str
 
 
-def digest(record: DecisionRecord) -> str:
-    """The SHA-256, in hexadecimal, over the canonical JSON (sorted names, no spaces, UTF-8) of every field but the hash."""
-    content = {name: getattr(record, name) for name in record.__struct_fields__ if name != "hash"}
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+class Fault(Struct, frozen=True):
+    """The first record that is not what it should be, by its place among all that were read (from 1), and a sentence that says why."""
+
+    place: int
+    sentence: str
 
 
-def verify(records: Sequence[DecisionRecord], head: DecisionRecord | None = None) -> str | None:
-    """None if the records are a whole chain in order, else a sentence that names the first bad one.
+def follow(previous: AuditRecord | None, draft: AuditRecord, key: Path | None) -> AuditRecord:
+    """The draft as the record after `previous` (None: the first): numbered, hashed, signed with the private key; times in UTC.
 
-    `head`, a record that was kept elsewhere, must be among them: so is a cut tail found.
+    Raises InvalidInput where the key cannot be used. Without a key it is not signed.
     """
-    before: DecisionRecord | None = None
-    for record in records:
-        name = f"record {record.sequence} ({record.reason}, {record.at:%Y-%m-%d %H:%M:%S})"
+    record = replace(
+        draft,
+        sequence=previous.sequence + 1 if previous else 1,
+        previous=previous.hash if previous else "",
+        at=draft.at.astimezone(UTC),
+        data_time=draft.data_time.astimezone(UTC) if draft.data_time else None,
+        asked=replace(draft.asked, cut=draft.asked.cut.astimezone(UTC)) if draft.asked else None,
+        key=key_id(key) if key else "",
+    )
+    record = replace(record, hash=digest(record))
+    return replace(record, signature=seal(_PURPOSE + record.hash.encode(), key)) if key else record
+
+
+def digest(record: AuditRecord) -> str:
+    """The SHA-256, in hexadecimal, over the canonical JSON (sorted names, no spaces, UTF-8) of the record without hash and signature."""
+    return hashlib.sha256(msgspec.json.encode(replace(record, hash="", signature=""), order="sorted")).hexdigest()
+
+
+def short(record: AuditRecord) -> DecisionRecord:
+    """What a Release's status keeps of a record; number and hash anchor the chain up to it."""
+    return DecisionRecord(**{name: getattr(record, name) for name in DecisionRecord.__struct_fields__})
+
+
+class Chains:
+    """Checks records one after the other, of any number of namespaces, each a chain of its own."""
+
+    def __init__(self, keys: Mapping[str, bytes] | None, anchors: Iterable[Anchor] = ()) -> None:
+        """`keys` are the believed public keys (PEM) by id; None looks at no signature."""
+        self.keys = keys
+        self._anchors: dict[tuple[str, int], list[Anchor]] = {}
+        for anchor in anchors:
+            self._anchors.setdefault((anchor.namespace, anchor.sequence), []).append(anchor)
+        self.heads: dict[str, AuditRecord] = {}
+        self.count = 0
+
+    def add(self, record: AuditRecord) -> Fault | None:
+        """None where it follows, else what is wrong with it."""
+        self.count += 1
+        said = self._said(record, self.heads.get(record.namespace))
+        self.heads[record.namespace] = record
+        return Fault(self.count, said) if said else None
+
+    def end(self) -> Fault | None:
+        """None where every anchor was met, else which records are missing at the end."""
+        for (namespace, sequence), (anchor, *_) in sorted(self._anchors.items(), reverse=True):
+            head = self.heads.get(namespace)
+            last = head.sequence if head else 0
+            if sequence > last:
+                chain = f"the chain of namespace {namespace} ends with {last}"
+                sentence = f"record {last + 1} is missing: {anchor.where} knows record {sequence}, {chain}"
+                return Fault(self.count + 1, f"{sentence}: the end was cut off")
+        return None
+
+    def _said(self, record: AuditRecord, head: AuditRecord | None) -> str:
+        expected = head.sequence + 1 if head else 1
+        name = f"record {record.sequence} ({record.release}, {record.reason}, {record.at:%Y-%m-%d %H:%M:%S})"
         if digest(record) != record.hash:
             return f"{name} was edited: its content does not have the hash it carries"
-        expected = before.sequence + 1 if before else 1
         if record.sequence != expected:
             return f"{name} stands where record {expected} belongs: records were deleted, inserted or reordered"
-        if record.previous != (before.hash if before else ""):
+        if record.previous != (head.hash if head else ""):
             return f"{name} does not follow the record that stands before it: one of them was replaced"
-        before = record
-    if head and not any(record.hash == head.hash for record in records):
-        return f"record {head.sequence} ({head.reason}) is known from elsewhere and missing: the end was cut off or replaced"
-    return None
+        if self.keys is not None and (unsigned := _unsigned(record, self.keys)):
+            return f"{name} {unsigned}"
+        for anchor in self._anchors.get((record.namespace, record.sequence), ()):
+            if anchor.hash != record.hash:
+                return f"{name} is not the one that {anchor.where} knows under this number: it was replaced"
+        return ""
+
+
+def verify(records: Iterable[AuditRecord], keys: Mapping[str, bytes] | None = None, anchors: Sequence[Anchor] = ()) -> Fault | None:
+    """None where the records are whole chains that reach all anchors, else the first fault."""
+    chains = Chains(keys, anchors)
+    return next((fault for record in records if (fault := chains.add(record))), None) or chains.end()
+
+
+def _unsigned(record: AuditRecord, keys: Mapping[str, bytes]) -> str:
+    if not record.key or not record.signature:
+        return "is not signed"
+    if record.key not in keys:
+        return f"is signed by the key {record.key!r}, believed are {', '.join(keys) or 'none'}"
+    if not sealed(_PURPOSE + record.hash.encode(), record.signature, keys[record.key]):
+        return f"has a signature that the key {record.key!r} did not make"
+    return ""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from trimtab.audit.record import AuditRecord
 from trimtab.backtest.workshop import Ended, Made, Workshop
 from trimtab.control.ports import Kind, RunRequest
 from trimtab.errors import Conflict, InvalidInput
@@ -20,7 +21,6 @@ from trimtab.platforms.pipeline import evaluation
 from trimtab.release import (
     Block,
     CandidateOutcome,
-    DecisionRecord,
     Outcome,
     PairedLosses,
     Release,
@@ -41,7 +41,7 @@ class MemoryObjects:
         """`clock` is data time."""
         self._clock = clock
         self._items: dict[tuple[type, str, str], Any] = {}
-        self._records: dict[str, list[DecisionRecord]] = {}
+        self._records: dict[str, AuditRecord] = {}
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         """The object, or None."""
@@ -68,13 +68,15 @@ class MemoryObjects:
         self._items[(type(item), item.metadata.namespace, item.metadata.name)] = item
         return item
 
-    def head(self, release: Release) -> DecisionRecord | None:
-        """The last decision of the Release, or None."""
-        return self._records.get(release.name, [None])[-1]
+    def last(self, release: Release) -> AuditRecord | None:
+        """The last record about the Release, or None."""
+        return self._records.get(release.metadata.uid)
 
-    def append(self, release: Release, record: DecisionRecord) -> None:
-        """Keep the record."""
-        self._records.setdefault(release.name, []).append(record)
+    def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
+        """Keep the draft as it is: nobody audits what was never lived."""
+        del last
+        self._records[draft.release_uid] = draft
+        return draft
 
 
 class Run(Struct, frozen=True):

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from trimtab import __version__
+from trimtab.cli.audit import app as audit
+from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
 
 app = typer.Typer(
@@ -20,13 +22,7 @@ local = typer.Typer(help="The whole loop on this machine: real parts, no cluster
 app.add_typer(local, name="local")
 policy = typer.Typer(help="What another policy would have done.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy, name="policy")
-
-StateFolder = Annotated[Path, typer.Option("--state", help="The state folder.", envvar="TRIMTAB_STATE_FOLDER")]
-Namespace = Annotated[
-    str | None,
-    typer.Option("-n", "--namespace", help="A namespace of the cluster that kubectl talks to; without it the state folder is meant."),
-]
-STATE = Path(".trimtab")
+app.add_typer(audit, name="audit")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,30 +1,35 @@
-"""Where Models and Releases live for a command: the state folder of this directory, or a namespace of a cluster."""
+"""Where Models, Releases and audit records live for a command: the state folder of this directory, or a namespace of a cluster."""
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
+from trimtab.audit.record import AuditRecord
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput, Unavailable
-from trimtab.release import DecisionRecord, Release
+from trimtab.release import Release
 from trimtab.spec import Model
 
 
-class Archive(Objects, Protocol):
-    """Objects, and what was decided about each Release."""
+class Archive(Protocol):
+    """The audit store, as it is read."""
 
-    def records(self, release: Release) -> list[DecisionRecord]:
-        """All decisions of a Release, first to last."""
+    def of(self, release: Release) -> list[AuditRecord]:
+        """All records about a Release, first to last."""
+
+    def records(self) -> Iterator[AuditRecord]:
+        """All records, in the order of each chain."""
 
 
 class Place(Struct, frozen=True):
     """`who` names the person who acts; `watermark` is a Model's data time, None where it is not known."""
 
-    objects: Archive
+    objects: Objects
+    archive: Archive
     who: Callable[[str], str]
     watermark: Callable[[Model], datetime | None]
 
@@ -36,6 +41,7 @@ def place(folder: Path, namespace: str | None) -> Place:
 
 def _local(folder: Path) -> Place:
     from trimtab.platforms.local import lock
+    from trimtab.platforms.local.ledger import SqliteLedger
     from trimtab.platforms.local.objects import SqliteObjects
     from trimtab.platforms.local.state import State
     from trimtab.platforms.monitor_client import MonitorClient
@@ -51,12 +57,13 @@ def _local(folder: Path) -> Place:
         except Unavailable:
             return None
 
-    return Place(objects, lambda by: by or getpass.getuser(), watermark)
+    return Place(objects, SqliteLedger(state.database), lambda by: by or getpass.getuser(), watermark)
 
 
 def _cluster(namespace: str) -> Place:
     try:
         from trimtab.platforms.kubernetes.api import Api, Namespaces, connect
+        from trimtab.platforms.kubernetes.ledger import KubernetesLedger
         from trimtab.platforms.kubernetes.objects import KubernetesObjects
 
         api = Api(connect())
@@ -76,4 +83,5 @@ def _cluster(namespace: str) -> Place:
     def watermark(model: Model) -> datetime | None:
         return model.status.monitoring.watermark if model.status.monitoring else None
 
-    return Place(KubernetesObjects(api, Namespaces(api, [namespace])), who, watermark)
+    objects = KubernetesObjects(api, Namespaces(api, [namespace]))
+    return Place(objects, KubernetesLedger(api, namespace=namespace), who, watermark)

@@ -21,7 +21,7 @@ def parse_time(option: str, text: str | None) -> datetime | None:
         return None
     try:
         return aware(datetime.fromisoformat(text))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         msg = f"{option}: {text!r} is not a time; ISO 8601 is allowed, such as 2011-07-01 or 2011-07-01T06:00"
         raise InvalidInput(msg) from error
 

@@ -108,9 +108,9 @@ def show_models(folder: Path, namespace: str | None, *, as_json: bool) -> None:
 
 def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Tell a Release's story: who asked, what was decided when and why, with the judge's numbers."""
-    objects = place(folder, namespace).objects
-    release = find_release(objects, name)
-    records = objects.records(release)
+    here = place(folder, namespace)
+    release = find_release(here.objects, name)
+    records = here.archive.of(release)
     if as_json:
         status = release.status
         story = {"request": release.spec.request, "verdict": status.verdict, "bakeVerdict": status.bake_verdict}

@@ -5,20 +5,19 @@ state) is written by compare-and-swap, and only then is it carried out. Everythi
 shall be served is compared with what is, at every look.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
 from msgspec.structs import replace
 
-from trimtab.audit.chain import append
+from trimtab.audit.chain import short
 from trimtab.control.gather import Ports, data_now, gather
 from trimtab.control.intake import recipe_release
 from trimtab.control.ports import RunRequest
+from trimtab.control.recording import crowned, record
 from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
-from trimtab.release import Act, Decision, DecisionRecord, Observed, Phase, Release, ServingPlan
+from trimtab.release import Act, Decision, Observed, Phase, Release, ServingPlan
 from trimtab.rollout.decide import decide
 from trimtab.rollout.plan import serving_plan
 from trimtab.rollout.rules.common import leaving
@@ -177,27 +176,11 @@ class Loop:
 
     def _write(self, observed: Observed, decision: Decision) -> Release:
         release, before, after = observed.release, observed.release.status, decision.status
+        if made := record(self._ports.ledger, observed, decision):
+            after = replace(after, decisions=(*after.decisions, short(made))[-KEPT_DECISIONS:])
+            log.info("%s: %s: %s", release.name, decision.reason, decision.sentence)
         if after == before:
             return release
-        told = ("phase", "step", "weight", "reason")
-        if any(getattr(before, name) != getattr(after, name) for name in told):
-            evidence = msgspec.json.encode((observed.evidence, observed.verdict, observed.bake_verdict, observed.outcome), order="sorted")
-            head = self._ports.ledger.head(release)
-            record = append(
-                head,
-                at=observed.now,
-                data_time=observed.data_now,
-                phase=after.phase,
-                reason=decision.reason,
-                sentence=decision.sentence,
-                weight=after.weight,
-                evidence=hashlib.sha256(evidence).hexdigest(),
-            )
-            if head and head not in before.decisions and _decided(head) == _decided(record):
-                record = head
-            self._ports.ledger.append(release, record)
-            after = replace(after, decisions=(*after.decisions, record)[-KEPT_DECISIONS:])
-            log.info("%s: %s: %s", release.name, decision.reason, decision.sentence)
         return self._ports.objects.write_status(replace(release, status=after))
 
     def _act(self, observed: Observed, decision: Decision, release: Release) -> None:
@@ -223,13 +206,9 @@ class Loop:
             self._ports.runner.cancel(release.metadata.uid, status.attempt)
         elif decision.act is Act.SERVE:
             self._converge(model, release)
-        elif decision.act is Act.SWAP_CHAMPION and status.candidate:
-            old = model.status.champion
-            generation = old.generation + 1 if old else 1
-            champion = Champion(status.candidate.version, status.candidate.digest, generation, release.name)
-            self._crown(model, champion, old)
-        elif decision.act is Act.RESTORE_CHAMPION and status.compared_with and model.status.champion:
-            champion = replace(status.compared_with, generation=model.status.champion.generation + 1)
+        elif decision.act is Act.SWAP_CHAMPION and (champion := crowned(observed, decision)):
+            self._crown(model, champion, model.status.champion)
+        elif decision.act is Act.RESTORE_CHAMPION and (champion := crowned(observed, decision)):
             self._project(self._crown(model, champion, None), champion)
         elif decision.act is Act.SET_ALIAS and model.status.champion:
             self._project(model, model.status.champion)
@@ -238,11 +217,6 @@ class Loop:
         """The champion lock: the status is written only if nobody wrote the Model since it was read."""
         status: ModelStatus = replace(model.status, champion=champion, previous=previous)
         return self._ports.objects.write_status(replace(model, status=status))
-
-
-def _decided(record: DecisionRecord) -> tuple[Phase, str, str, int]:
-    """What a record says, but for when: one that a crash kept from the status is not written a second time."""
-    return record.phase, record.reason, record.sentence, record.weight
 
 
 def key_of(item: Model | Release) -> str:

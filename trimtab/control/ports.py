@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from trimtab.audit.record import AuditRecord
 from trimtab.release import Arm as Arm
-from trimtab.release import Block, DecisionRecord, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
+from trimtab.release import Block, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, Version
 
@@ -35,13 +36,16 @@ class Objects(Protocol):
 
 
 class Ledger(Protocol):
-    """The audit store of decisions: append-only, and ahead of the status: what it holds was decided."""
+    """The audit store: one chain of decisions a namespace, append-only, and ahead of the status: what it holds was decided."""
 
-    def head(self, release: Release) -> DecisionRecord | None:
-        """The last decision of the Release, or None."""
+    def last(self, release: Release) -> AuditRecord | None:
+        """The last record about the Release, or None."""
 
-    def append(self, release: Release, record: DecisionRecord) -> None:
-        """Keep the record; repeating the same record is no error."""
+    def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
+        """Keep the draft as the next record of its namespace's chain, numbered, hashed and signed; returns that record.
+
+        Raises Conflict where `last` is not the last record about its Release any more.
+        """
 
 
 class RunRequest(Struct, frozen=True):

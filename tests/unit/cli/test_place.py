@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.unit.audit.drafts import draft
 from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig, running
 from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
 from trimtab.cli import releases
 from trimtab.cli.place import place
 from trimtab.errors import InvalidInput
-from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MODELS, RELEASES
+from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
+from trimtab.platforms.kubernetes.resources import ACTIONS, MODELS, RELEASES
 from trimtab.release import Phase, Release
 from trimtab.spec import Model
 
@@ -168,10 +171,8 @@ def test_lists_and_stories_are_of_the_namespace(server: ApiServer, capsys: pytes
     put_model(server, "churn", "ads")
     put_release(server, "bike-1", Phase.PROMOTED)
     put_release(server, "churn-1", Phase.PENDING, "churn", "ads")
-    moment = {"at": NOW.isoformat(), "phase": "Promoted", "weight": 100, "evidence": "", "previous": "", "hash": "h"}
-    server.put(
-        LOGS, "crm", "bike-1", model="bike", release="bike-1", records=[{"sequence": 1, "reason": "Baked", "sentence": "so", **moment}]
-    )
+    (known,) = place(NOWHERE, "crm").objects.all_of(Release)
+    KubernetesLedger(Api(server.client())).append(draft(known, "Baked", Phase.PROMOTED), None)
     releases.show_models(NOWHERE, "crm", as_json=True)
     assert [(row["name"], row["champion"], row["release"]) for row in json.loads(capsys.readouterr().out)] == [("bike", "1", "bike-1")]
     releases.show_releases(NOWHERE, "crm", None, as_json=True)

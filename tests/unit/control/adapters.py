@@ -79,7 +79,9 @@ class SimulatedRunner(Part):
             self.world.registry.outcomes[key] = InvalidDataOutcome(("no rows",))
         elif run.ending == "candidate":
             version = run.request.compare_only or self.world.registry.register(run.request.model.metadata.name)
-            self.world.registry.outcomes[key] = CandidateOutcome(version.version, version.digest, {"rmse": 1.0}, compared)
+            self.world.registry.outcomes[key] = CandidateOutcome(
+                version.version, version.digest, {"rmse": 1.0}, compared, "" if run.request.compare_only else f"rows-{key[0]}"
+            )
 
 
 class SimulatedRegistry(Part):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from trimtab.audit.chain import follow
+from trimtab.audit.record import AuditRecord
 from trimtab.control.ports import Kind
 from trimtab.errors import Conflict, Unavailable
-from trimtab.release import DecisionRecord, Release
+from trimtab.release import Release
 from trimtab.spec import Model
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Store:
     def __init__(self, world: "World") -> None:
         self.world = world
         self._bodies: dict[tuple[str, str, str], bytes] = {}
-        self._ledger: dict[str, list[bytes]] = {}
+        self._ledger: list[bytes] = []
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         body = self._bodies.get((kind.__name__, namespace, name))
@@ -117,17 +119,21 @@ class Store:
         self._bodies[_key(item)] = body
         return item
 
-    def records(self, release: str) -> list[DecisionRecord]:
-        return [msgspec.json.decode(body, type=DecisionRecord) for body in self._ledger.get(release, [])]
+    def chain(self) -> list[AuditRecord]:
+        return [msgspec.json.decode(body, type=AuditRecord) for body in self._ledger]
 
-    def append(self, release: str, record: DecisionRecord) -> None:
-        found = self.records(release)
-        if record in found:
-            return
-        if record.sequence in {one.sequence for one in found}:
-            msg = f"decision {record.sequence} of {release} is taken"
+    def records(self, release: str) -> list[AuditRecord]:
+        return [record for record in self.chain() if record.release == release]
+
+    def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
+        chain = self.chain()
+        mine = [record for record in chain if record.release_uid == draft.release_uid]
+        if (mine[-1] if mine else None) != last:
+            msg = f"another decision about {draft.release} was recorded meanwhile"
             raise Conflict(msg)
-        self._ledger.setdefault(release, []).append(msgspec.json.encode(record))
+        made = follow(chain[-1] if chain else None, draft, None)
+        self._ledger.append(msgspec.json.encode(made))
+        return made
 
 
 class MemoryObjects(Part):
@@ -150,12 +156,12 @@ class MemoryObjects(Part):
         return self.world.store.write_status(item)
 
     @port
-    def head(self, release: Release) -> DecisionRecord | None:
+    def last(self, release: Release) -> AuditRecord | None:
         return next(reversed(self.world.store.records(release.name)), None)
 
     @port
-    def append(self, release: Release, record: DecisionRecord) -> None:
-        self.world.store.append(release.name, record)
+    def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
+        return self.world.store.append(draft, last)
 
 
 def _key(item: Any) -> tuple[str, str, str]:

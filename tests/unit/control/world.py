@@ -156,6 +156,7 @@ class World:
 
     def check(self) -> None:
         """The invariants of every moment between two passes."""
+        assert verify(self.store.chain()) is None, verify(self.store.chain())
         releases = self.store.all_of(Release)
         for model in self.store.all_of(Model):
             mine = [release for release in releases if release.spec.model_uid == model.metadata.uid]
@@ -166,8 +167,7 @@ class World:
 
     def _check(self, release: Release) -> None:
         records = self.store.records(release.name)
-        assert verify(records) is None, verify(records)
-        said = [(record.phase, record.weight, record.reason, record.sentence) for record in records]
+        said = [(record.phase, record.weight, record.reason, record.sentence, record.champion) for record in records]
         assert all(one != other for one, other in pairwise(said)), "a decision is recorded once, whatever crashes"
         known = {record.hash for record in records}
         assert all(record.hash in known for record in release.status.decisions), "the ledger is ahead of the status"

@@ -7,7 +7,7 @@ nothing any more.
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimtab.errors import Conflict, InvalidInput, Unavailable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = (3.0, 15.0)
+PAGE = 500
+"""How many objects are asked for at once where there may be very many."""
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -84,6 +86,17 @@ class Api:
             return []
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [{**head, **item} for item in found.get("items", [])]
+
+    def pages(self, resource: Resource, namespace: str, labels: str = "") -> Iterator[dict[str, Any]]:
+        """As `list`, asked for in pages and one after the other: for what there may be very many of."""
+        query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+        more = ""
+        while True:
+            found = self._json("GET", resource.path(namespace), query={**query, **({"continue": more} if more else {})})
+            yield from found.get("items", [])
+            more = found.get("metadata", {}).get("continue", "")
+            if not more:
+                return
 
     def create(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create it; raises Conflict where the name is taken."""

@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from trimtab.platforms.kubernetes.resources import ACTIONS, GROUP, LOGS, MODELS, RELEASES, Resource
+from trimtab.audit.record import AuditEntry
+from trimtab.platforms.kubernetes.resources import ACTIONS, AUDIT, GROUP, MODELS, RELEASES, Resource
 from trimtab.platforms.kubernetes.schemas import schema_of
-from trimtab.release import TERMINAL, DecisionLog, Release, ReleaseAction
+from trimtab.release import TERMINAL, Release, ReleaseAction
 from trimtab.rules import RULES, Rule
 from trimtab.spec import Model
 from trimtab.status import Phase
@@ -86,26 +87,13 @@ ENDED_STAYS = Rule(
 ACTION_FIXED = Rule(
     name="action-fixed", on="spec", cel="self == oldSelf", message="what a person said never changes; create another ReleaseAction"
 )
-LOG_MODEL_FIXED = Rule(name="log-model-fixed", on="model", cel="self == oldSelf", message="a DecisionLog stays with its Model")
-LOG_RELEASE_FIXED = Rule(name="log-release-fixed", on="release", cel="self == oldSelf", message="a DecisionLog stays with its Release")
-LOG_NUMBERED = Rule(
-    name="log-numbered",
-    on="records",
-    cel="self.all(one, one.sequence >= 1 && one.sequence <= self.size() && self[one.sequence - 1].sequence == one.sequence)",
-    message="decisions are numbered 1, 2, 3 and so on, in this order",
-)
-LOG_GROWS = Rule(
-    name="log-grows",
-    on="records",
-    cel="self.size() >= oldSelf.size() && oldSelf.all(one, self[one.sequence - 1].hash == one.hash)",
-    message="decisions can be added at the end, and neither changed nor removed",
-)
-LOG_KEPT = Rule(
-    name="log-kept",
+ENTRY_NAME = Rule(
+    name="entry-name",
     on="",
-    cel="!has(oldSelf.records) || has(self.records)",
-    message="records: decisions can be added at the end, and neither changed nor removed",
+    cel="self.metadata.name.matches('^[0-9]{10}$') && int(self.metadata.name) == self.record.sequence",
+    message="metadata.name: allowed is record.sequence with ten digits",
 )
+ENTRY_FIXED = Rule(name="entry-fixed", on="record", cel="self == oldSelf", message="a decision that was recorded never changes")
 
 KINDS = (
     Kind(
@@ -156,11 +144,19 @@ KINDS = (
         (NAME, ACTION_FIXED),
     ),
     Kind(
-        LOGS,
-        DecisionLog,
+        AUDIT,
+        AuditEntry,
         "ttd",
-        (Column("Model", ".model"), Column("Release", ".release"), AGE),
-        (NAME, LOG_MODEL_FIXED, LOG_RELEASE_FIXED, LOG_NUMBERED, LOG_GROWS, LOG_KEPT),
+        (
+            Column("Release", ".record.release"),
+            Column("Phase", ".record.phase"),
+            Column("Weight", ".record.weight", "integer"),
+            Column("By", ".record.by"),
+            Column("Reason", ".record.reason"),
+            Column("Sentence", ".record.sentence", priority=1),
+            AGE,
+        ),
+        (ENTRY_NAME, ENTRY_FIXED),
     ),
 )
 

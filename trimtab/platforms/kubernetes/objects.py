@@ -1,7 +1,7 @@
-"""The ports `Objects` and `Ledger` on custom resources.
+"""The port `Objects` on custom resources.
 
-The API server's own promises carry the loop's: creating is atomic on the name, a status is written only over the resource version
-that was read, and a DecisionLog only grows (a rule of its CRD). While a run or a candidate of a Release is out, its Model carries
+The API server's own promises carry the loop's: creating is atomic on the name, and a status is written only over the resource version
+that was read. While a run or a candidate of a Release is out, its Model carries
 the finalizer `trimtab.dev/withdraw`, set before the status that lets something out, so that a deleted Model waits for the withdrawal.
 """
 
@@ -14,11 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from trimtab.control.ports import Kind
-from trimtab.errors import Conflict, InvalidInput, TrimtabError
+from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.events import aware
 from trimtab.platforms.kubernetes.api import Api, Reader
 from trimtab.platforms.kubernetes.conditions import of_release
-from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource, owner
+from trimtab.platforms.kubernetes.resources import ACTIONS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource, owner
 from trimtab.release import DecisionRecord, Release, ReleaseAction
 from trimtab.retraining.history import active
 from trimtab.spec import Model
@@ -33,7 +33,7 @@ _OURS = ("name", "namespace", "labels", "annotations")
 
 
 class KubernetesObjects:
-    """Models, Releases, ReleaseActions and DecisionLogs; reads from `reader`, usually a cache, and keeps it up to date with its writes."""
+    """Models, Releases and ReleaseActions; reads from `reader`, usually a cache, and keeps it up to date with its writes."""
 
     def __init__(self, api: Api, reader: Reader | None = None, decided: Callable[[Release, DecisionRecord], None] | None = None) -> None:
         """Without a `reader` everything is read from the API server; `decided` hears of each decision once it is in a status."""
@@ -117,39 +117,6 @@ class KubernetesObjects:
             return
         if stored:
             self._keep(MODELS, stored)
-
-    # --- the ledger ---
-
-    def head(self, release: Release) -> DecisionRecord | None:
-        """The last decision of the Release, or None."""
-        found = self.records(release)
-        return found[-1] if found else None
-
-    def records(self, release: Release) -> list[DecisionRecord]:
-        """All decisions of a Release, first to last."""
-        body = self._api.get(LOGS, release.metadata.namespace, release.name)
-        return msgspec.convert(body.get("records", []), list[DecisionRecord]) if body else []
-
-    def append(self, release: Release, record: DecisionRecord) -> None:
-        """Keep the record; repeating the same record is no error, another one with its number is."""
-        namespace, name = release.metadata.namespace, release.name
-        body = self._api.get(LOGS, namespace, name)
-        new = msgspec.to_builtins(record)
-        if body is None:
-            metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {**MANAGED_BY, MODEL_LABEL: release.spec.model}}
-            metadata["ownerReferences"] = [owner(RELEASES, name, release.metadata.uid)]
-            self._api.create(LOGS, {"metadata": metadata, "model": release.spec.model, "release": name, "records": [new]})
-            return
-        found = body.get("records", [])
-        taken = next((kept for kept in found if kept["sequence"] == record.sequence), None)
-        if taken is None:
-            patch = {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "records": [*found, new]}
-            if self._api.merge(LOGS, namespace, name, patch) is None:
-                msg = f"the DecisionLog {name!r} went away while decision {record.sequence} was being added to it"
-                raise Conflict(msg)
-        elif taken["hash"] != record.hash:
-            msg = f"decision {record.sequence} of {name!r} is in the ledger already, with another content"
-            raise Conflict(msg)
 
     # --- bodies ---
 

@@ -18,6 +18,7 @@ from trimtab.platforms.kubernetes.job_runner import Find, JobRunner
 from trimtab.platforms.kubernetes.kfp import KfpRunner, run_id_of
 from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE, Endpoint, KfpClient
 from trimtab.platforms.kubernetes.kfp_package import package
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.monitor import ClusterMonitor
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
 from trimtab.platforms.kubernetes.runner import KubernetesRunner, TellingRunner
@@ -110,7 +111,7 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
     runner = KubernetesRunner(_runners(api, find, settings, fence), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
-    ports = Ports(objects, objects, runner, serving, traffic, registry, monitor)
+    ports = Ports(objects, KubernetesLedger(api, settings.signing_key), runner, serving, traffic, registry, monitor)
 
     def link(release: Release) -> RunLink | None:
         attempt = release.status.attempt

@@ -1,4 +1,4 @@
-"""Models, Releases and the audit ledger in one SQLite file: what an API server and its etcd are on a cluster.
+"""Models, Releases and people's words in one SQLite file: what an API server and its etcd are on a cluster.
 
 Every write is one transaction; a status write compares the resource version, so that of two writers one loses and looks
 again. Several processes may hold it open: the control loop, the monitor (which creates Releases) and the CLI.
@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from trimtab.control.ports import Kind
 from trimtab.errors import Conflict, InvalidInput, Unavailable
-from trimtab.release import DecisionRecord, Release
 from trimtab.spec import Model
 
 _SCHEMA = """
@@ -24,15 +23,11 @@ CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, namespace, name)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS ledger (
-    model TEXT NOT NULL, release TEXT NOT NULL, sequence INTEGER NOT NULL, hash TEXT NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (release, sequence)
-) WITHOUT ROWID;
 """
 
 
 class SqliteObjects:
-    """The ports `Objects` and `Ledger` on one SQLite file."""
+    """The port `Objects` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         """Opens, and where needed creates, the file; raises InvalidInput where it cannot be written."""
@@ -108,37 +103,9 @@ class SqliteObjects:
                 raise Conflict(msg)
         return written
 
-    def append(self, release: Release, record: DecisionRecord) -> None:
-        """Keep the record; repeating the same record is no error, another one with its number is."""
-        model, name = release.spec.model, _ledger_name(release)
-        with self._transaction() as connection:
-            found = connection.execute("SELECT hash FROM ledger WHERE release = ? AND sequence = ?", (name, record.sequence)).fetchone()
-            if found is None:
-                row = (model, name, record.sequence, record.hash, msgspec.json.encode(record))
-                connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?)", row)
-            elif found[0] != record.hash:
-                msg = f"decision {record.sequence} of {name!r} is in the ledger already, with another content"
-                raise Conflict(msg)
-
-    def head(self, release: Release) -> DecisionRecord | None:
-        """The last decision of a Release, or None."""
-        found = self.records(release)
-        return found[-1] if found else None
-
-    def records(self, release: Release) -> list[DecisionRecord]:
-        """All decisions of a Release, first to last."""
-        query = "SELECT body FROM ledger WHERE release = ? ORDER BY sequence"
-        rows = self._connection.execute(query, (_ledger_name(release),)).fetchall()
-        return [msgspec.json.decode(body, type=DecisionRecord) for (body,) in rows]
-
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-
-def _ledger_name(release: Release) -> str:
-    namespace = release.metadata.namespace
-    return release.name if namespace == "default" else f"{namespace}/{release.name}"
 
 
 def _decode(kind: type[Kind], body: bytes, version: int) -> Kind:

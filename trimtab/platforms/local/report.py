@@ -21,6 +21,7 @@ from trimtab.monitoring.records import Records, WindowRecord, parsed
 from trimtab.monitoring.reference import read_reference
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import labels, moment, rows
+from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.report_shares import Share, served
 from trimtab.platforms.local.state import State
@@ -114,7 +115,11 @@ def idle(release: Release) -> bool:
 def read_story(state: State, objects: SqliteObjects, model: Model) -> Story:
     """Everything that the state knows of a Model."""
     releases = [item for item in objects.all_of(Release) if item.spec.model_uid == model.metadata.uid]
-    decisions = {release.name: objects.records(release) for release in releases}
+    ledger = SqliteLedger(state.database)
+    try:
+        decisions: dict[str, list[DecisionRecord]] = {release.name: [*ledger.of(release)] for release in releases}
+    finally:
+        ledger.close()
     story = Story(model, releases, decisions, served(releases, decisions, model.status.first_cut))
     if not state.monitor_database.exists():
         return story

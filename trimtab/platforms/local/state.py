@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from trimtab.audit.seal import make_key
 from trimtab.errors import InvalidInput
 
 MARK = "TRIMTAB_STATE"
@@ -26,6 +27,9 @@ class State:
         self.database = self.folder / "state.db"
         self.monitor_database = self.folder / "monitor.db"
         self.secret_file = self.folder / "secret"
+        self.audit_key = self.folder / "audit.key"
+        self.audit_public = self.folder / "audit.key.pub"
+        self.audit_export = self.folder / "audit.jsonl"
         self.lock_file = self.folder / "lock"
         self.endpoints_file = self.folder / "endpoints.json"
         self.logs = self.folder / "logs"
@@ -52,7 +56,7 @@ class State:
         return self.folder / "versions" / model / version
 
     def prepare(self) -> None:
-        """Create the folder and the secret; raises InvalidInput where it cannot be written."""
+        """Create the folder, the secret and the key that signs audit records; raises InvalidInput where it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.logs, self.runs, self.artifacts):
@@ -64,6 +68,7 @@ class State:
                 descriptor = os.open(self.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w") as stream:
                     stream.write(secrets.token_urlsafe(32))
+            make_key(self.audit_key, self.audit_public)
         except OSError as error:
             msg = f"the state folder {str(self.folder)!r} cannot be written: {error.strerror}; name another one with --state"
             raise InvalidInput(msg) from error

@@ -24,6 +24,7 @@ from trimtab.platforms.local.child import Child
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.explainers import EXPLAINERS, LocalExplainers
 from trimtab.platforms.local.fleet import ADDRESSES
+from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
@@ -81,6 +82,7 @@ class Supervisor:
     def _run(self) -> None:
         state, urls = self._state, {name: f"http://{HOST}:{port}" for name, port in self._ports.items()}
         objects = SqliteObjects(state.database)
+        ledger = SqliteLedger(state.database, state.audit_key, state.audit_export)
         events = f"{urls['events']}/events"
         registry = MlflowRegistry(state.tracking_uri, state.artifacts)
         warming = threading.Thread(target=registry.warm, name="mlflow", daemon=True)
@@ -92,7 +94,7 @@ class Supervisor:
         children = [Child("monitor", self._monitor(), state)]
         client = MonitorClient(urls["events"], lambda: state.secret)
         runner = LocalRunner(state.folder, state.tracking_uri)
-        loop = Loop(Ports(objects, objects, runner, serving, EnvoyTraffic(envoy), registry, client), lambda: datetime.now(UTC))
+        loop = Loop(Ports(objects, ledger, runner, serving, EnvoyTraffic(envoy), registry, client), lambda: datetime.now(UTC))
         state.write_endpoints(
             {"inference": urls["gateway"], "events": events, "metrics": f"{urls['events']}/metrics", "mlflow": urls["mlflow"]}
         )
@@ -116,6 +118,7 @@ class Supervisor:
             runner.close()
             for child in children:
                 processes.stop(child.process, 5.0)
+            ledger.close()
             objects.close()
             processes.end_leftovers(state.folder)
 

@@ -58,7 +58,7 @@ def approval(observed: Observed) -> Decision | None:
             return None
         return move(observed, Act.NOTHING, "ApprovalNotNeeded", "the Model no longer asks for approval", phase=Phase.ROLLOUT)
     if asked := asked_for(observed, "approve"):
-        return move(observed, Act.NOTHING, "Approved", asked, phase=Phase.ROLLOUT, approved=True)
+        return move(observed, Act.NOTHING, "Approved", asked.sentence, by=asked.user, phase=Phase.ROLLOUT, approved=True)
     sentence = "a person has to approve it"
     return _back_to_dark(observed, "ApprovalMissing", sentence, phase=Phase.AWAITING_APPROVAL, look_again=1.0)
 

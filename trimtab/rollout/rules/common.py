@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from trimtab.release import (
     Act,
+    ActionSpec,
     Decision,
     Observed,
     Phase,
@@ -17,17 +18,17 @@ from trimtab.release import (
 from trimtab.spec import Champion, Model, Rollout, Version
 
 
-def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, **changes: Any) -> Decision:
-    """A decision that changes the status by `changes`; a new phase starts its clock."""
+def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, by: str = "", **changes: Any) -> Decision:
+    """A decision that changes the status by `changes`; a new phase starts its clock. `by` is the person whose word it follows."""
     status = replace(observed.release.status, reason=reason, sentence=sentence, evidence=observed.evidence, **changes)
     if status.phase is not observed.release.status.phase or status.phase_since is None:
         status = replace(status, phase_since=observed.now)
-    return Decision(act, reason, sentence, status, look_again)
+    return Decision(act, reason, sentence, status, look_again, by)
 
 
 def hold(observed: Observed, reason: str, sentence: str) -> Decision:
     """Nothing changes but the reason why nothing does, and the evidence that this look added."""
-    changes = {} if observed.verdict.says == "noData" else {"verdict": observed.verdict}
+    changes: dict[str, Any] = {} if observed.verdict.says == "noData" else {"verdict": observed.verdict}
     return move(observed, Act.NOTHING, reason, sentence, look_again=1.0, **changes)
 
 
@@ -75,12 +76,9 @@ def rollout_of(observed: Observed) -> Rollout:
     return status_of(observed).rollout or Rollout()
 
 
-def asked_for(observed: Observed, *kinds: str) -> str:
-    """The sentence of the newest of these words that a person said, or nothing."""
-    for said in reversed(observed.actions):
-        if said.action in kinds:
-            return f"{said.user} asked to {said.action}" + (f": {said.reason}" if said.reason else "")
-    return ""
+def asked_for(observed: Observed, *kinds: str) -> ActionSpec | None:
+    """The newest of these words that a person said, None where nobody did."""
+    return next((said for said in reversed(observed.actions) if said.action in kinds), None)
 
 
 def elapsed(moment: datetime | None, now: datetime) -> timedelta:

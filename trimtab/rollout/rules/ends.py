@@ -62,11 +62,11 @@ def cancelled(observed: Observed) -> Decision | None:
     if status_of(observed).promotion:
         return None
     if asked := asked_for(observed, "abort"):
-        return withdraw(observed, Phase.CANCELLED, "AbortedByPerson", asked)
+        return withdraw(observed, Phase.CANCELLED, "AbortedByPerson", asked.sentence, by=asked.user)
     if asked := asked_for(observed, "reject"):
-        return withdraw(observed, Phase.REJECTED, "RejectedByPerson", asked)
+        return withdraw(observed, Phase.REJECTED, "RejectedByPerson", asked.sentence, by=asked.user)
     if asked := asked_for(observed, "rollback"):
-        return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked)
+        return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked.sentence, by=asked.user)
     return None
 
 

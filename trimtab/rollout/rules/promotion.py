@@ -49,7 +49,7 @@ def baking(observed: Observed) -> Decision | None:
     old = status.compared_with
     if old and not promotion.old_dropped:
         if asked := asked_for(observed, "rollback"):
-            return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked)
+            return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked.sentence, by=asked.user)
         verdict = observed.bake_verdict
         if verdict.says == "harm":
             return withdraw(observed, Phase.ROLLED_BACK, "BakeHarm", verdict.sentence, bake_verdict=verdict)

@@ -91,7 +91,7 @@ class ApiServer:
             raise Refusal(404, "404 page not found")
         key = (found["plural"], found["ns"] or "", found["name"] or "")
         if asked.verb == "GET":
-            return self._one(key) if found["name"] else self._some(key, asked.query.get("labelSelector", ""))
+            return self._one(key) if found["name"] else self._some(key, asked.query)
         if asked.verb == "POST":
             return self._create(key, asked.body)
         if asked.verb == "DELETE":
@@ -111,14 +111,16 @@ class ApiServer:
             raise Refusal(404, f'{key[0]} "{key[2]}" not found')
         return self.objects[key]
 
-    def _some(self, key: Key, labels: str) -> Document:
-        wanted = dict(part.split("=") for part in labels.split(",") if part)
+    def _some(self, key: Key, query: dict[str, str]) -> Document:
+        wanted = dict(part.split("=") for part in query.get("labelSelector", "").split(",") if part)
         found = [
             {name: value for name, value in document.items() if name not in ("apiVersion", "kind")}
-            for (plural, namespace, _), document in self.objects.items()
+            for (plural, namespace, _), document in (sorted(self.objects.items()) if "limit" in query else self.objects.items())
             if plural == key[0] and key[1] in ("", namespace) and wanted.items() <= document["metadata"].get("labels", {}).items()
         ]
-        return {"kind": "List", "metadata": {"resourceVersion": "0"}, "items": found}
+        first, many = int(query.get("continue", 0)), int(query.get("limit", len(found)))
+        more = {"continue": str(first + many)} if first + many < len(found) else {}
+        return {"kind": "List", "metadata": {"resourceVersion": "0", **more}, "items": found[first : first + many]}
 
     def _create(self, key: Key, body: Document) -> Document:
         if key[0] == "selfsubjectreviews":

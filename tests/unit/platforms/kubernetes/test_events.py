@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.unit.audit.drafts import record as recorded
 from tests.unit.platforms.kubernetes.api_server import ApiServer
-from tests.unit.rollout.cases import NOW, model, see
-from trimtab.audit.chain import append
+from tests.unit.rollout.cases import model, see
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.release import DecisionRecord, Phase, Release, Verdicted
@@ -24,7 +24,7 @@ def recorder(server: ApiServer) -> Recorder:
 
 
 def record(phase: Phase, reason: str, sentence: str = "because") -> DecisionRecord:
-    return append(None, at=NOW, data_time=None, phase=phase, reason=reason, sentence=sentence, weight=5, evidence="0" * 64)
+    return recorded(release(phase), reason, phase, sentence=sentence, weight=5)
 
 
 def release(phase: Phase, **status: Any) -> Release:

@@ -9,15 +9,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from tests.unit.audit.drafts import record
 from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.rollout.cases import NOW, SPEC
-from trimtab.audit.chain import append, verify
+from trimtab.audit.chain import short
 from trimtab.control.intake import release_for
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT, KubernetesObjects, free_all
-from trimtab.platforms.kubernetes.resources import ACTIONS, LOGS, MODELS, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import ACTIONS, MODELS, RELEASES, Resource
 from trimtab.release import TERMINAL, ActionSpec, DecisionRecord, Phase, Release, ReleaseAction, ReleaseStatus, Request
 from trimtab.spec import Champion, Metadata, Model, ModelStatus
 
@@ -54,8 +55,8 @@ def asked(model: Model) -> Release:
     return release_for(model, Request("person", "tests", "1", NOW, by="ada"))
 
 
-def record(previous: DecisionRecord | None, reason: str = "Admitted") -> DecisionRecord:
-    return append(previous, at=NOW, data_time=NOW, phase=Phase.TRAINING, reason=reason, sentence="so", weight=0, evidence="0" * 64)
+def decided(release: Release, reason: str = "Admitted") -> DecisionRecord:
+    return short(record(release, reason))
 
 
 def stored(server: ApiServer, resource: Resource, name: str) -> dict[str, Any]:
@@ -211,9 +212,8 @@ def test_the_cache_knows_our_own_writes_at_once(server: ApiServer, api: Api) -> 
 def test_a_decision_is_heard_once_however_often_the_status_is_written(api: Api, model: Model) -> None:
     heard: list[str] = []
     objects = KubernetesObjects(api, decided=lambda _, record: heard.append(record.reason))
-    one = record(None)
-    two = record(one, "RunEnded")
     release = objects.create(asked(model))
+    one, two = decided(release), decided(release, "RunEnded")
     for decisions, unready in (((), 0.0), ((one,), 0.0), ((one,), 1.0), ((one, two), 1.0), ((one, two), 2.0)):
         release = objects.write_status(replace(release, status=replace(TRAINING, decisions=decisions, unready_seconds=unready)))
         assert heard == [made.reason for made in decisions]
@@ -223,7 +223,9 @@ def test_a_decision_is_not_heard_where_the_write_was_lost(api: Api, model: Model
     heard: list[str] = []
     objects = KubernetesObjects(api, decided=lambda _, record: heard.append(record.reason))
     release = objects.create(asked(model))
-    stale = replace(release, metadata=replace(release.metadata, resource_version="0"), status=replace(TRAINING, decisions=(record(None),)))
+    stale = replace(
+        release, metadata=replace(release.metadata, resource_version="0"), status=replace(TRAINING, decisions=(decided(release),))
+    )
     with pytest.raises(Conflict):
         objects.write_status(stale)
     assert heard == []
@@ -336,55 +338,3 @@ def test_free_all_goes_on_past_one_that_is_refused(server: ApiServer, api: Api, 
 def test_free_all_where_the_kind_was_never_installed(server: ApiServer, api: Api) -> None:
     server.absent = {"models"}
     assert free_all(api) == 0
-
-
-# --- the ledger ---
-
-
-def test_the_ledger_is_one_chain_and_repeating_a_record_is_no_error(
-    server: ApiServer, objects: KubernetesObjects, release: Release
-) -> None:
-    assert objects.head(release) is None
-    one = record(None)
-    two = record(one, "RunEnded")
-    for made in (one, one, two, two, one):
-        objects.append(release, made)
-    assert objects.records(release) == [one, two]
-    assert objects.head(release) == two
-    verify(objects.records(release))
-    body = stored(server, LOGS, release.name)
-    assert body["metadata"]["ownerReferences"][0]["uid"] == release.metadata.uid
-    assert (body["model"], body["release"]) == ("bike", release.name)
-
-
-def test_another_record_of_the_same_number_is_refused(objects: KubernetesObjects, release: Release) -> None:
-    objects.append(release, record(None))
-    with pytest.raises(Conflict, match=r"decision 1 of .* is in the ledger already"):
-        objects.append(release, record(None, "Other"))
-    assert [one.reason for one in objects.records(release)] == ["Admitted"]
-
-
-def test_of_two_that_add_at_once_one_loses_and_no_record_is_lost(
-    server: ApiServer, api: Api, objects: KubernetesObjects, release: Release
-) -> None:
-    one = record(None)
-    objects.append(release, one)
-    theirs, mine = record(one, "Theirs"), record(one, "Mine")
-
-    def meanwhile(request: Asked) -> None:
-        if request.verb == "PATCH":
-            server.before = None
-            KubernetesObjects(api).append(release, theirs)
-
-    server.before = meanwhile
-    with pytest.raises(Conflict):
-        objects.append(release, mine)
-    assert objects.records(release) == [one, theirs]
-
-
-def test_a_log_that_goes_away_meanwhile_is_no_success(server: ApiServer, objects: KubernetesObjects, release: Release) -> None:
-    one = record(None)
-    objects.append(release, one)
-    server.before = lambda request: server.remove(LOGS, "crm", release.name) if request.verb == "PATCH" else None
-    with pytest.raises(Conflict, match="went away"):
-        objects.append(release, record(one, "Mine"))

@@ -9,13 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec.structs import replace
 
+from tests.unit.audit.drafts import draft
+from trimtab.audit.chain import short
+from trimtab.audit.record import AuditRecord
 from trimtab.documents import parse_model
 from trimtab.events import CloudEvent
+from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.report import Story, read_story
 from trimtab.platforms.local.state import State
 from trimtab.release import (
-    DecisionRecord,
     GuardVerdict,
     Phase,
     Promotion,
@@ -53,20 +56,19 @@ def read(state: State) -> Story:
 class Writer:
     """Writes Releases with their decisions, each a wall second and some hours of data time after the one before."""
 
-    def __init__(self, objects: SqliteObjects, model: Model) -> None:
-        self._objects, self._model, self._wall = objects, model, WALL
+    def __init__(self, objects: SqliteObjects, ledger: SqliteLedger, model: Model) -> None:
+        self._objects, self._ledger, self._model, self._wall = objects, ledger, model, WALL
 
     def release(self, request: Request, status: ReleaseStatus, decisions: Sequence[tuple[int, Phase, str, str, int]]) -> Release:
         """`decisions` are (hours since START, phase, reason, sentence, weight)."""
         name = f"bikes-{request.id[:10]}"
         spec = ReleaseSpec("bikes", self._model.metadata.uid, recipe(self._model.spec), request)
-        told = Release(Metadata(name=name), spec)
-        records = []
-        for number, (hours, phase, reason, sentence, weight) in enumerate(decisions):
+        made = self._objects.create(Release(Metadata(name=name), spec, status))
+        records: list[AuditRecord] = []
+        for hours, phase, reason, sentence, weight in decisions:
             self._wall += timedelta(seconds=3)
-            at = START + hours * HOUR
-            records.append(DecisionRecord(number, self._wall, phase, reason, sentence, weight, "e", "p", f"{name}-{number}", at))
-            self._objects.append(told, records[-1])
+            told = {"sentence": sentence, "weight": weight, "at": self._wall, "data_time": START + hours * HOUR}
+            records.append(self._ledger.append(draft(made, reason, phase, **told), records[-1] if records else None))
         finished = self._wall if records and records[-1].phase in (Phase.PROMOTED, Phase.ROLLED_BACK) else None
         last = records[-1]
         status = replace(
@@ -74,11 +76,11 @@ class Writer:
             phase=last.phase,
             reason=last.reason,
             sentence=last.sentence,
-            decisions=tuple(records),
+            decisions=tuple(map(short, records)),
             finished=finished,
             weight=last.weight,
         )
-        return self._objects.create(Release(Metadata(name=name), spec, status))
+        return self._objects.write_status(replace(made, status=status))
 
 
 def write_story(folder: Path, hours: int = 2400) -> State:
@@ -89,12 +91,14 @@ def write_story(folder: Path, hours: int = 2400) -> State:
     model = objects.create(replace(parse_model(DOCUMENT), status=ModelStatus(first_cut=START)))
     canary, swap, bad, gone = (round(share * hours) for share in (0.42, 0.45, 0.8, 0.83))
     found = monitored(state, model, hours, canary, swap, bad, gone)
-    writer = Writer(objects, model)
+    ledger = SqliteLedger(state.database)
+    writer = Writer(objects, ledger, model)
     first, second, third = (Version(str(number), "d" * 64) for number in (1, 2, 3))
     _first(writer, first)
     _retrained(writer, found, first, second, (canary, swap))
     _bad(writer, second, third, (bad, gone))
     objects.write_status(replace(model, status=ModelStatus(Champion("2", "d" * 64, 2), Champion("1", "d" * 64), START)))
+    ledger.close()
     objects.close()
     for version in (first, second):
         _folder(state.version_folder("bikes", version.version))

@@ -1,8 +1,7 @@
-"""The local object store keeps the promises that an API server makes: atomic names, compare-and-swap, an append-only ledger."""
+"""The local object store keeps the promises that an API server makes: atomic names, compare-and-swap."""
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from msgspec.structs import replace
 from trimtab.documents import parse_model
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.platforms.local.objects import SqliteObjects
-from trimtab.release import DecisionRecord, Phase, Release, ReleaseSpec, Request
-from trimtab.spec import Champion, Metadata, Model, ModelStatus
+from trimtab.spec import Champion, Model, ModelStatus
 
 DOCUMENT = """
 apiVersion: trimtab.dev/v1alpha1
@@ -68,21 +66,6 @@ print(made)
     writers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     made = [int(writer.communicate(timeout=60)[0]) for writer in writers]
     assert sum(made) == len(objects.all_of(Model)) == 50
-
-
-def test_the_ledger_takes_a_record_twice_but_never_another_in_its_place(objects: SqliteObjects) -> None:
-    record = DecisionRecord(1, datetime(2026, 1, 1, tzinfo=UTC), Phase.PENDING, "Admitted", "go", 0, "", "", "h1")
-    release = Release(
-        Metadata("bikes-1"), ReleaseSpec("bikes", "uid", "recipe", Request("person", "cli", "1", datetime(2026, 1, 1, tzinfo=UTC)))
-    )
-    elsewhere = replace(release, metadata=Metadata("bikes-1", namespace="other"))
-    objects.append(release, record)
-    objects.append(release, record)
-    with pytest.raises(Conflict, match="with another content"):
-        objects.append(release, replace(record, hash="h2"))
-    assert objects.records(release) == [record]
-    assert objects.head(release) == record
-    assert objects.head(elsewhere) is None, "a Release of the same name in another namespace has a ledger of its own"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""`trimtab audit` on a state folder, on a namespace of a cluster and on an export: what it says, and how it ends."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.audit.lived import key, life, records
+from tests.unit.cli.test_place import server as server
+from tests.unit.platforms.kubernetes.api_server import ApiServer
+from trimtab.audit.chain import short
+from trimtab.audit.lines import encode
+from trimtab.cli import main
+from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
+from trimtab.platforms.local.ledger import SqliteLedger
+from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.state import State
+from trimtab.release import Release
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """A state folder that a whole life has left, its Releases still there."""
+    made = State(tmp_path / "state")
+    made.prepare()
+    fill(SqliteLedger(made.database, made.audit_key, made.audit_export))
+    return made
+
+
+def fill(ledger: Any) -> None:
+    """Keep each record of the life, in the order of its namespace."""
+    last: dict[str, Any] = {}
+    for record in life().store.chain():
+        release = next(one for one in life().releases() if one.metadata.uid == record.release_uid)
+        ledger.last(release)
+        last[record.release_uid] = ledger.append(record, last.get(record.release_uid))
+
+
+@pytest.fixture
+def run(capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    def make(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trimtab", "audit", *words])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capfdbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return make
+
+
+def tampered(state: State, statement: str) -> None:
+    with sqlite3.connect(state.database) as connection:
+        connection.execute(statement)
+
+
+def test_a_whole_store_is_whole_and_its_head_is_told(state: State, run: Run) -> None:
+    code, out, _ = run("verify", "--state", str(state.folder))
+    assert code == 0
+    first, head = out.splitlines()
+    count = len(records())
+    assert first.startswith(f"whole: {count} records, signed by ")
+    assert head.startswith(f"head default/{count}:")
+    assert run("verify", "--state", str(state.folder), "--head", head.removeprefix("head "))[0] == 0
+    said = json.loads(run("verify", "--state", str(state.folder), "--json")[1])
+    assert (said["whole"], said["records"], said["signed"]) == (True, count, True)
+
+
+TAMPERING = [
+    ("an edit", "UPDATE audit SET body = replace(body, 'becomes champion', 'became champion')", r"not whole: record \d+ .* was edited"),
+    ("a deletion", "DELETE FROM audit WHERE sequence = 5", r"not whole: record 6 .* stands where record 5 belongs"),
+    ("a cut end", "DELETE FROM audit WHERE sequence > 20", r"not whole: record 21 is missing: audit.jsonl knows record \d+"),
+    ("all of it", "DELETE FROM audit", r"not whole: record 1 is missing"),
+]
+
+
+@pytest.mark.parametrize(("statement", "said"), [case[1:] for case in TAMPERING], ids=[case[0] for case in TAMPERING])
+def test_tampering_with_the_store_is_named_and_ends_with_1(state: State, run: Run, statement: str, said: str) -> None:
+    tampered(state, statement)
+    code, out, _ = run("verify", "--state", str(state.folder))
+    assert code == 1
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(out)
+
+
+def test_a_cut_end_is_found_by_a_release_s_status_too(state: State, run: Run) -> None:
+    objects, ledger = SqliteObjects(state.database), SqliteLedger(state.database)
+    (last,) = list(ledger.records())[-1:]
+    release = objects.create(life().releases()[-1])
+    objects.write_status(replace(release, status=replace(release.status, decisions=(short(last),))))
+    state.audit_export.unlink()
+    tampered(state, "DELETE FROM audit WHERE sequence > 20")
+    code, out, _ = run("verify", "--state", str(state.folder))
+    assert code == 1
+    assert f"record 21 is missing: the status of Release {release.name} knows record {last.sequence}" in out
+
+
+def test_an_export_is_verified_and_asked_without_the_store(state: State, run: Run, tmp_path: Path) -> None:
+    export, public = tmp_path / "all.jsonl", tmp_path / "key.pub"
+    assert run("export", "--state", str(state.folder), "--out", str(export))[0] == 0
+    assert run("export", "--state", str(state.folder))[1].encode() == export.read_bytes() == state.audit_export.read_bytes()
+    state.audit_public.rename(public)
+    nowhere = ("--state", str(tmp_path / "nowhere"))
+    assert run("verify", str(export), "--certificate", str(public), *nowhere)[0] == 0
+    code, _, err = run("verify", str(export), *nowhere)
+    assert code == 2
+    assert "whose signatures are to be believed? Name a file with --certificate" in err
+    assert "signatures were not looked at" in run("verify", str(export), "--unsigned", *nowhere)[1]
+    lines = export.read_bytes().splitlines(keepends=True)
+    export.write_bytes(b"".join(lines[:-3]))
+    assert run("verify", str(export), "--certificate", str(public), *nowhere)[0] == 0, "alone a shorter export is whole"
+    code, out, _ = run("verify", str(export), "--certificate", str(public), "--anchors", str(state.audit_export), *nowhere)
+    assert code == 1
+    assert f"record {len(lines) - 2} is missing" in out
+    code, out, _ = run("served", str(export), "--at", "2026-03-01T06:00", "--model", "m", *nowhere)
+    assert code == 0
+    assert "80% version 3, since " in out
+    assert "20% version 4, since " in out
+
+
+def test_served_tells_weights_rows_event_and_approval(state: State, run: Run) -> None:
+    at = next(record for record in reversed(records()) if record.reason == "Promoted").at.isoformat()
+    code, out, _ = run("served", "--at", at, "--model", "m", "--state", str(state.folder))
+    assert code == 0
+    for part in ("100% version 3, since ", f"weights   {3:064d}", "on the rows rows-uid-", "known at 2011-", "performance: it is worse"):
+        assert part in out, part
+    assert "approved  by ada at 2026-03-0" in out
+    said = json.loads(run("served", "--at", at, "--model", "m", "--state", str(state.folder), "--json")[1])
+    assert said["shares"][0]["approval"]["by"] == "ada"
+
+
+def test_it_works_on_a_namespace_of_a_cluster(server: ApiServer, run: Run, tmp_path: Path) -> None:
+    ledger = KubernetesLedger(Api(server.client()), key("ours"))
+    for record in life().store.chain()[:9]:
+        mine = replace(life().releases()[0], metadata=replace(life().releases()[0].metadata, namespace="crm"))
+        ledger.append(replace(record, namespace="crm"), ledger.last(mine))
+    public = str(key("ours").with_name("ours.pub"))
+    code, out, _ = run("verify", "-n", "crm", "--certificate", public)
+    assert (code, out.splitlines()[1][:11]) == (0, "head crm/9:")
+    export = run("export", "-n", "crm")[1]
+    (tmp_path / "crm.jsonl").write_text(export)
+    assert run("verify", str(tmp_path / "crm.jsonl"), "--certificate", public)[0] == 0
+    server.objects = {name: body for name, body in server.objects.items() if name[2] != "0000000004"}
+    code, out, _ = run("verify", "-n", "crm", "--certificate", public)
+    assert code == 1
+    assert "stands where record 4 belongs" in out
+
+
+BAD = [
+    (("verify", "nowhere.jsonl", "--unsigned"), r"'nowhere.jsonl' cannot be read: No such file"),
+    (("verify", "--unsigned"), r"there is no Trimtab state in "),
+    (("verify", "{empty}", "--unsigned"), r"holds no audit record"),
+    (("verify", "{export}", "--certificate", "nowhere.pem"), r"'nowhere.pem' cannot be read"),
+    (("verify", "{export}", "--certificate", "{export}"), r"the signing certificate cannot be read"),
+    (("verify", "{export}", "--unsigned", "--head", "17"), r"--head is '17'; NAMESPACE/NUMBER:HASH is allowed"),
+    (("verify", "{export}", "--unsigned", "--anchors", "{empty}"), r"holds no audit record; an export or the controller's log is allowed"),
+    (("served", "{export}", "--model", "m", "--at", "soon"), r"--at: 'soon' is not a time"),
+    (("served", "{export}", "--model", "m", "--at", "9999-01-01"), r"a time that has passed is allowed"),
+    (("served", "{export}", "--model", "m", "--at", "0001-01-01T00:00+14:00"), r"is not a time"),
+    (("served", "{export}", "--model", "x", "--at", "2026-03-02"), r"no record about a Model 'x' is as old as .*they are about m"),
+    (
+        ("served", "{export}", "--model", "m", "--at", "2026-02-01"),
+        r"no record about a Model 'm' is as old as .*the oldest of all is of 2026-03-01",
+    ),
+    (("export", "--out", "/proc/none/x"), r"there is no Trimtab state in "),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(case[0])[:60] for case in BAD])
+def test_bad_input_gets_a_sentence_and_ends_with_2(run: Run, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    (tmp_path / "all.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records()))
+    (tmp_path / "empty").write_bytes(b"")
+    given = [word.format(export=tmp_path / "all.jsonl", empty=tmp_path / "empty") for word in words]
+    code, _, err = run(*given, "--state", str(tmp_path / "nowhere"))
+    assert code == 2, err
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(err)
+
+
+def test_served_does_not_rely_on_records_that_are_not_whole(state: State, run: Run) -> None:
+    tampered(state, "DELETE FROM audit WHERE sequence = 5")
+    code, _, err = run("served", "--at", "2026-03-02", "--model", "m", "--state", str(state.folder))
+    assert code == 1
+    assert "the records cannot be relied on: record 6" in err
+
+
+def test_the_objects_may_be_gone(state: State, run: Run) -> None:
+    objects = SqliteObjects(state.database)
+    assert objects.all_of(Release) == []
+    assert run("served", "--at", "2026-03-02", "--model", "m", "--state", str(state.folder))[0] == 0

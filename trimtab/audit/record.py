@@ -1,0 +1,96 @@
+"""The audit record: one decision with all that an auditor asks of it, whether or not its Release still exists.
+
+The sentence below a field is its description: in `kubectl explain`, in the CRDs and in the reference (`described.py`).
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from trimtab.evidence import Frozen
+from trimtab.progress import DecisionRecord
+from trimtab.release import Trigger
+from trimtab.spec import Champion, Metadata, Version
+from trimtab.status import Phase
+
+
+class Stand(Frozen, frozen=True):
+    """Where a Release stood before a decision."""
+
+    phase: Phase
+    """Its phase."""
+    step: int = -1
+    """Its place in rollout.steps, from 0; -1 before the first."""
+    weight: int = 0
+    """The candidate's share of the traffic, in percent."""
+    champion: Champion | None = None
+    """The Model's champion."""
+
+
+class Asked(Frozen, frozen=True):
+    """Who or what asked for the Release; in the first record of each."""
+
+    trigger: Trigger
+    """What kind of thing asked."""
+    source: str
+    """Where the asking event came from; with the id its identity."""
+    id: str
+    """The asking event's id within its source."""
+    cut: datetime
+    """Up to when, in data time, the run reads."""
+    recipe: str
+    """The hash of task, data, training and gates that the version is made by."""
+    by: str = ""
+    """The person who asked, where one did."""
+    sentence: str = ""
+    """Why it was asked for."""
+    run: str = ""
+    """A finished training run that was started by hand."""
+    version: Version | None = None
+    """A version that served before and is brought back."""
+    event: str = ""
+    """The SHA-256 of the asking event's data, in hexadecimal; empty where it had none."""
+
+
+class AuditRecord(DecisionRecord, frozen=True, kw_only=True):
+    """One decision about a Release, in the one chain of its namespace. Phase, step, weight and champion are those after it."""
+
+    namespace: str
+    """Whose chain it stands in."""
+    model: str
+    """The Model's name."""
+    model_uid: str
+    """The Model's metadata.uid."""
+    release: str
+    """The Release's name."""
+    release_uid: str
+    """The Release's metadata.uid."""
+    before: Stand
+    """How it stood before."""
+    step: int = -1
+    """The place in rollout.steps after it, from 0; -1 before the first."""
+    champion: Champion | None = None
+    """The Model's champion after it."""
+    candidate: Version | None = None
+    """The Release's version, once there is one."""
+    by: str = ""
+    """The person on whose word it was decided; empty where the rules decided alone."""
+    data: str = ""
+    """The SHA-256 of the rows that the candidate was trained on, in hexadecimal, where this decision took it on."""
+    asked: Asked | None = None
+    """Who or what asked for the Release; in its first record only."""
+    key: str = ""
+    """The id of the key that signed it."""
+    signature: Annotated[str, Meta(max_length=88)] = ""
+    """The controller's signature of the hash: ECDSA on P-256, r and s in base64."""
+
+
+class AuditEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One decision as it is kept on a cluster, named by its number in the chain of its namespace. It never changes."""
+
+    metadata: Metadata
+    record: AuditRecord
+    """The decision."""
+    api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
+    kind: Literal["AuditEntry"] = "AuditEntry"

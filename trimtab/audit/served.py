@@ -1,0 +1,117 @@
+"""Who served when, and why: answered from the audit records alone, whether or not anything that they are about still exists.
+
+What served is what had been decided: the champion and, at its weight, the candidate of the Release under way. The route follows a
+decision within seconds, and what is not served as decided is itself decided about (rule 13).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from msgspec import Struct
+
+from trimtab.audit.record import Asked, AuditRecord
+from trimtab.release import TERMINAL
+from trimtab.spec import Version
+
+
+class Approval(Struct, frozen=True):
+    """Who said yes to the version, when and in which words."""
+
+    by: str
+    at: datetime
+    sentence: str
+
+
+class Share(Struct, frozen=True, rename="camel"):
+    """A version that served, its share of the traffic in percent, and what is recorded of how it came to.
+
+    `release` brought it into service and was `asked` for; `trained` is the Release whose run made it, from the rows of `data` (their
+    SHA-256) known at `cut`. What no record tells is None or empty.
+    """
+
+    version: Version
+    weight: int
+    since: datetime | None
+    release: str
+    asked: Asked | None
+    approval: Approval | None
+    trained: str
+    cut: datetime | None
+    data: str
+    records: tuple[int, ...]
+
+
+class Served(Struct, frozen=True, rename="camel"):
+    """What served a Model at a time; `record` is the last decision before it, `note` what an auditor has to know beside it."""
+
+    namespace: str
+    model: str
+    at: datetime
+    record: int
+    shares: tuple[Share, ...]
+    note: str = ""
+
+
+def served(records: Sequence[AuditRecord], model: str, at: datetime) -> Served | None:
+    """What served the Model at that time, by the records of one namespace in their order; None where none of it is that old."""
+    past = [record for record in records if record.model == model and record.at <= at]
+    if not past:
+        return None
+    newest = list(dict.fromkeys(record.model_uid for record in past))[-1]
+    mine = [record for record in past if record.model_uid == newest]
+    last = mine[-1]
+    weights: dict[tuple[str, str], tuple[Version, int]] = {}
+    for now in {record.release_uid: record for record in mine}.values():
+        if now.candidate and now.weight and now.phase not in TERMINAL and not _same(now.candidate, last.champion):
+            weights[(now.candidate.version, now.candidate.digest)] = (now.candidate, now.weight)
+    taken = sum(weight for _, weight in weights.values())
+    if last.champion and taken < 100:
+        weights = {(last.champion.version, last.champion.digest): (last.champion, 100 - taken), **weights}
+    shares = tuple(_share(past, mine, version, weight) for version, weight in weights.values())
+    return Served(last.namespace, model, at, last.sequence, shares, _note(mine))
+
+
+def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Version, weight: int) -> Share:
+    champion = mine[-1].champion
+    carried = [record for record in mine if _same(record.candidate, version)]
+    crown = _last(record for record in mine if _same(record.champion, version) and not _same(record.before.champion, version))
+    begun = crown or _last(record for record in carried if record.weight and not record.before.weight)
+    release = champion.release if champion and _same(champion, version) else carried[-1].release
+    bringing = [record for record in mine if record.release == release]
+    approved = _last(record for record in bringing if record.reason == "Approved")
+    made = next((record for record in past if record.data and _same(record.candidate, version)), None)
+    first = next((record for record in past if made and record.release_uid == made.release_uid and record.asked), None)
+    asking = next((record for record in bringing if record.asked), None)
+    told = {record.sequence for record in (asking, made, approved, begun) if record}
+    return Share(
+        version=Version(version.version, version.digest),
+        weight=weight,
+        since=begun.at if begun else None,
+        release=release,
+        asked=asking.asked if asking else None,
+        approval=Approval(approved.by, approved.at, approved.sentence) if approved else None,
+        trained=made.release if made else "",
+        cut=first.asked.cut if first and first.asked else None,
+        data=made.data if made else "",
+        records=tuple(sorted(told)),
+    )
+
+
+def _last(records: Iterable[AuditRecord]) -> AuditRecord | None:
+    return next(reversed([*records]), None)
+
+
+def _note(mine: Sequence[AuditRecord]) -> str:
+    """Where the champion was changed by something that left no record."""
+    for before, after in pairwise(mine):
+        if not _same(before.champion, after.before.champion):
+            was, now = (one.version if one else "none" for one in (before.champion, after.before.champion))
+            return f"the champion went from {was} to {now} between records {before.sequence} and {after.sequence}, by no decision"
+    return ""
+
+
+def _same(one: Version | None, other: Version | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (one.version, one.digest) == (other.version, other.digest)
