@@ -31,7 +31,7 @@ TABLE = {
         "releases.trimtab.dev": "attest create get list watch",
         "releases.trimtab.dev/status": "update",
         "releaseactions.trimtab.dev": "get list watch",
-        "auditentries.trimtab.dev": "create get list",
+        "auditentries.trimtab.dev": "create get",
         "events.events.k8s.io": "create list",
         "inferenceservices.serving.kserve.io": "create delete get list patch watch",
         "servingruntimes.serving.kserve.io": "get",
@@ -59,7 +59,7 @@ TABLE = {
 MANY_USERS = {
     "workflows.argoproj.io": "list",
     "runs.pipelines.kubeflow.org": "create get terminate",
-    "pipelines.pipelines.kubeflow.org": "create get list",
+    "pipelines.pipelines.kubeflow.org": "create get",
     "experiments.pipelines.kubeflow.org": "create list",
 }
 """What the controller may do besides where Kubeflow Pipelines has many users (`kfp.multiUser`)."""

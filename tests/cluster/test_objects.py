@@ -119,11 +119,14 @@ def test_a_model_at_rest_has_no_finalizer(objects: KubernetesObjects, model: Mod
 
 def test_the_ledger_is_one_whole_chain_that_outlives_what_it_is_about(api: Api, objects: KubernetesObjects, model: Model) -> None:
     release, namespace = objects.create(ask(model)), model.metadata.namespace
-    ledger, last, began = KubernetesLedger(api), None, len(list(KubernetesLedger(api, namespace=namespace).records()))
+    ledger, began = KubernetesLedger(api), len(list(KubernetesLedger(api, namespace=namespace).records()))
+    last = ledger.last(release)
     for number in range(3):
         last = ledger.append(draft(release, f"R{number}", Phase.PENDING), last)
+    other = KubernetesLedger(api)
+    other.last(release)
     with pytest.raises(Conflict):
-        KubernetesLedger(api).append(draft(release, "Other"), None)
+        other.append(draft(release, "Other"), None)
     api.delete(MODELS, namespace, "churn")
     until(lambda: api.get(RELEASES, namespace, release.name) is None)
     kept = list(KubernetesLedger(api, namespace=namespace).records())
@@ -133,7 +136,8 @@ def test_the_ledger_is_one_whole_chain_that_outlives_what_it_is_about(api: Api, 
 
 
 def test_nobody_changes_an_entry(api: Api, objects: KubernetesObjects, model: Model) -> None:
-    made = KubernetesLedger(api).append(draft(objects.create(ask(model))), None)
+    ledger, release = KubernetesLedger(api), objects.create(ask(model))
+    made = ledger.append(draft(release), ledger.last(release))
     with pytest.raises(InvalidInput, match="a decision that was recorded never changes"):
         api.merge(AUDIT, model.metadata.namespace, name_of(made.sequence), {"record": {"sentence": "never"}})
 

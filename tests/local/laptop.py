@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ class Laptop:
 
     def chain_is_whole(self) -> None:
         assert self.ask("audit", "verify")["whole"]
+
+    def served(self, at: datetime | None = None) -> dict[str, Any]:
+        """The one version that served the Model at that time, or now, by the audit records."""
+        moment = (at or datetime.now(UTC)).isoformat()
+        (share,) = self.ask("audit", "served", "--model", "load", "--at", moment)["shares"]
+        found: dict[str, Any] = share
+        return found
 
     def end(self) -> None:
         """Whatever a failed test left; by pid."""

@@ -52,6 +52,11 @@ def test_a_changed_world_is_found_and_answered_and_a_repeated_finding_is_not(lap
     assert post(laptop, body)[0] == 202
     assert len(laptop.releases()) == before
     laptop.chain_is_whole()
+    share = laptop.served()
+    lineage = laptop.ask("lineage", "2")
+    assert (share["version"], share["weight"], share["release"]) == ({"version": "2", "digest": lineage["digest"]}, 100, ended["name"])
+    assert (share["data"], share["trained"]) == (lineage["lineage"]["data"]["digest"], ended["name"])
+    assert (share["asked"]["source"], share["asked"]["id"]) == (told["request"]["source"], told["request"]["id"])
     laptop.down()
     assert laptop.commands() == []
 
@@ -96,6 +101,8 @@ def test_a_person_approves_rejects_and_rolls_back(fresh: Callable[[str], Laptop]
     assert said
     decisions = laptop.ask("why", waiting["name"])["decisions"]
     assert "ada asked to approve: looks right" in [decision["sentence"] for decision in decisions]
+    approval = laptop.served()["approval"]
+    assert (approval["by"], approval["sentence"]) == ("ada", "ada asked to approve: looks right")
 
     again = laptop.ask("retrain")["name"]
     laptop.wait("the wait for approval", lambda: laptop.release("person", "AwaitingApproval"))

@@ -7,6 +7,7 @@ no folders of files.
 import base64
 import binascii
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from trimtab.errors import InvalidInput
@@ -40,7 +41,7 @@ def seal(message: bytes, key: Path) -> str:
 def sealed(message: bytes, signature: str, public: bytes) -> bool:
     """Whether `seal` made the signature of this message with the private part of the key `public` (PEM)."""
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
 
     try:
@@ -50,7 +51,7 @@ def sealed(message: bytes, signature: str, public: bytes) -> bool:
     r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
     if len(raw) != 64 or s > _ORDER // 2 or base64.b64encode(raw).decode() != signature:
         return False
-    key = serialization.load_pem_public_key(public)
+    key = _loaded(public)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         return False
     try:
@@ -58,6 +59,13 @@ def sealed(message: bytes, signature: str, public: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+@lru_cache
+def _loaded(public: bytes) -> object:
+    from cryptography.hazmat.primitives import serialization
+
+    return serialization.load_pem_public_key(public)
 
 
 def believed_keys(text: str) -> dict[str, bytes]:

@@ -172,7 +172,8 @@ def test_lists_and_stories_are_of_the_namespace(server: ApiServer, capsys: pytes
     put_release(server, "bike-1", Phase.PROMOTED)
     put_release(server, "churn-1", Phase.PENDING, "churn", "ads")
     (known,) = place(NOWHERE, "crm").objects.all_of(Release)
-    KubernetesLedger(Api(server.client())).append(draft(known, "Baked", Phase.PROMOTED), None)
+    ledger = KubernetesLedger(Api(server.client()))
+    ledger.append(draft(known, "Baked", Phase.PROMOTED), ledger.last(known))
     releases.show_models(NOWHERE, "crm", as_json=True)
     assert [(row["name"], row["champion"], row["release"]) for row in json.loads(capsys.readouterr().out)] == [("bike", "1", "bike-1")]
     releases.show_releases(NOWHERE, "crm", None, as_json=True)

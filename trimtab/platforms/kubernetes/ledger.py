@@ -22,6 +22,9 @@ from trimtab.release import TERMINAL, Release
 
 log = logging.getLogger("trimtab.audit")
 
+RECENT = 16
+"""How many of the newest records are looked at for what a crash kept from a status."""
+
 
 class KubernetesLedger:
     """The audit store of a cluster; one that reads needs no key."""
@@ -35,27 +38,32 @@ class KubernetesLedger:
         self._lasts: dict[str, AuditRecord | None] = {}
 
     def last(self, release: Release) -> AuditRecord | None:
-        """The last record about the Release, or None; asked of the API server once."""
-        uid = release.metadata.uid
-        if uid not in self._lasts:
-            self._lasts[uid] = next(reversed(self.of(release)), None)
-        return self._lasts[uid]
+        """The last record about the Release, or None: asked of the API server once, by name, for there may be very many.
+
+        Of a controller that crashed a few records may be ahead of the statuses; they are among the newest of the namespace. An older one
+        that is ahead would be recorded once more.
+        """
+        uid, namespace = release.metadata.uid, release.metadata.namespace
+        with self._chain(namespace):
+            if namespace not in self._heads:
+                self._open(namespace)
+            if uid not in self._lasts:
+                known = release.status.decisions[-1:]
+                self._lasts[uid] = self._at(namespace, known[0].sequence) if known else None
+            return self._lasts[uid]
 
     def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
         """Keep the draft as the next record of its namespace's chain; raises Conflict where another writer was there first.
 
-        After any failure what is known of the chain is asked anew: the entry may have been made.
+        After any failure what is known of the chain is asked anew, by `last`: the entry may have been made.
         """
         namespace, uid = draft.namespace, draft.release_uid
-        with self._lock:
-            chain = self._chains.setdefault(namespace, threading.Lock())
-        with chain:
-            if self._lasts.get(uid) != last:
+        with self._chain(namespace):
+            if namespace not in self._heads or self._lasts.get(uid) != last:
                 msg = f"another decision about {draft.release!r} was recorded meanwhile"
                 raise Conflict(msg)
             try:
-                head = self._heads[namespace] if namespace in self._heads else self._head(namespace)
-                record = follow(head, draft, self._key)
+                record = follow(self._heads[namespace], draft, self._key)
                 self._api.create(AUDIT, _body(record))
             except TrimtabError:
                 self._heads.pop(namespace, None)
@@ -66,7 +74,7 @@ class KubernetesLedger:
                 self._lasts.pop(uid, None)
             else:
                 self._lasts[uid] = record
-        log.info("%s/%s: record %d", namespace, record.release, record.sequence, extra={"record": msgspec.to_builtins(record)})
+            log.info("%s/%s: record %d", namespace, record.release, record.sequence, extra={"record": msgspec.to_builtins(record)})
         return record
 
     def of(self, release: Release) -> list[AuditRecord]:
@@ -78,19 +86,36 @@ class KubernetesLedger:
         """All records, in the order of each chain: names are numbers of one length, and the API server lists by name."""
         return map(_record, self._api.pages(AUDIT, self._namespace))
 
+    def _chain(self, namespace: str) -> threading.Lock:
+        with self._lock:
+            return self._chains.setdefault(namespace, threading.Lock())
+
+    def _open(self, namespace: str) -> None:
+        """Find the head of a namespace, and what its newest records are about."""
+        head = self._head(namespace)
+        length = head.sequence if head else 0
+        for number in range(max(length - RECENT, 0) + 1, length + 1):
+            if record := self._at(namespace, number):
+                self._lasts[record.release_uid] = record
+        self._heads[namespace] = head
+
     def _head(self, namespace: str) -> AuditRecord | None:
         """The last record of a namespace: names have no gap, so it is found by asking for twice as far, and then halfway."""
         low, high = 0, 1
         found: AuditRecord | None = None
-        while body := self._api.get(AUDIT, namespace, name_of(high)):
-            found, low, high = _record(body), high, 2 * high
+        while record := self._at(namespace, high):
+            found, low, high = record, high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            if body := self._api.get(AUDIT, namespace, name_of(middle)):
-                found, low = _record(body), middle
+            if record := self._at(namespace, middle):
+                found, low = record, middle
             else:
                 high = middle
         return found
+
+    def _at(self, namespace: str, sequence: int) -> AuditRecord | None:
+        body = self._api.get(AUDIT, namespace, name_of(sequence))
+        return _record(body) if body else None
 
 
 def name_of(sequence: int) -> str:

@@ -6,19 +6,20 @@ import threading
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.audit.drafts import NOW, draft
 from tests.unit.audit.lived import key, keys
 from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
-from trimtab.audit.chain import verify
+from trimtab.audit.chain import short, verify
 from trimtab.audit.lines import anchors
 from trimtab.audit.record import AuditRecord
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import PAGE, Api
-from trimtab.platforms.kubernetes.ledger import KubernetesLedger, name_of
+from trimtab.platforms.kubernetes.ledger import RECENT, KubernetesLedger, name_of
 from trimtab.platforms.kubernetes.logs import JsonLines
 from trimtab.platforms.kubernetes.resources import AUDIT
-from trimtab.release import Phase, Release, ReleaseSpec, Request
+from trimtab.release import Phase, Release, ReleaseSpec, ReleaseStatus, Request
 from trimtab.spec import Metadata
 
 
@@ -74,12 +75,25 @@ def test_a_new_controller_goes_on_where_the_last_one_ended(server: ApiServer, ap
     (made,) = decide(again, release("bike-2"), "Admitted")
     assert made.sequence == length + 1
     assert verify(kept(api), keys()) is None
-    assert len([one for one in server.asked if one.verb == "GET"]) <= 20, "the head is found by name, not by reading everything"
+    assert len([one for one in server.asked if one.verb == "GET"]) <= 40, "the head is found by name, not by reading everything"
 
 
 def test_what_a_crash_kept_from_the_status_is_found_again(api: Api, ledger: KubernetesLedger) -> None:
     (made,) = decide(ledger, release(), "Admitted")
     assert KubernetesLedger(api).last(release()) == made
+
+
+def test_of_a_release_that_rested_long_the_last_record_is_the_one_that_its_status_names(
+    server: ApiServer, api: Api, ledger: KubernetesLedger
+) -> None:
+    (made,) = decide(ledger, release(), "Admitted")
+    decide(ledger, release("bike-2"), *(f"R{number}" for number in range(RECENT + 5)))
+    again, rested = KubernetesLedger(api), replace(release(), status=ReleaseStatus(decisions=(short(made),)))
+    again.last(release("bike-2"))
+    server.asked.clear()
+    assert again.last(rested) == made
+    assert again.last(release("bike-3")) is None
+    assert len(server.asked) == 1, "nothing is listed: there may be very many"
 
 
 def test_of_two_controllers_at_once_one_loses_and_looks_again(api: Api, ledger: KubernetesLedger) -> None:
