@@ -31,7 +31,7 @@ TABLE = {
         "releases.trimtab.dev": "attest create get list watch",
         "releases.trimtab.dev/status": "update",
         "releaseactions.trimtab.dev": "get list watch",
-        "auditentries.trimtab.dev": "create get",
+        "auditentries.trimtab.dev": "create get list",
         "events.events.k8s.io": "create list",
         "inferenceservices.serving.kserve.io": "create delete get list patch watch",
         "servingruntimes.serving.kserve.io": "get",

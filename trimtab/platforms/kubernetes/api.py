@@ -87,9 +87,9 @@ class Api:
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [{**head, **item} for item in found.get("items", [])]
 
-    def pages(self, resource: Resource, namespace: str, labels: str = "") -> Iterator[dict[str, Any]]:
-        """As `list`, asked for in pages and one after the other: for what there may be very many of."""
-        query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+    def pages(self, resource: Resource, namespace: str, labels: str = "", size: int = PAGE) -> Iterator[dict[str, Any]]:
+        """As `list`, asked for in pages of `size`, in the order of names, as far as they are read: for what there may be very many of."""
+        query = {"limit": str(size), **({"labelSelector": labels} if labels else {})}
         more = ""
         while True:
             found = self._json("GET", resource.path(namespace), query={**query, **({"continue": more} if more else {})})

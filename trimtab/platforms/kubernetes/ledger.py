@@ -100,14 +100,17 @@ class KubernetesLedger:
         self._heads[namespace] = head
 
     def _head(self, namespace: str) -> AuditRecord | None:
-        """The last record of a namespace: names have no gap, so it is found by asking for twice as far, and then halfway."""
-        low, high = 0, 1
-        found: AuditRecord | None = None
-        while record := self._at(namespace, high):
+        """The last record of a namespace: from the first one that is kept names have no gap, so twice as far is asked for, then halfway."""
+        first = next(self._api.pages(AUDIT, namespace, size=1), None)
+        if first is None:
+            return None
+        found = _record(first)
+        before, low, high = found.sequence - 1, 1, 2
+        while record := self._at(namespace, before + high):
             found, low, high = record, high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            if record := self._at(namespace, middle):
+            if record := self._at(namespace, before + middle):
                 found, low = record, middle
             else:
                 high = middle

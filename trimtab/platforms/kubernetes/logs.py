@@ -26,9 +26,10 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str = "INFO") -> None:
-    """Send all logs to standard error as JSON lines; libraries only from WARNING."""
+    """Send all logs to standard error as JSON lines; libraries only from WARNING, audit records always."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("trimtab").setLevel(level)
     logging.getLogger("__main__").setLevel(level)
+    logging.getLogger("trimtab.audit").setLevel(logging.INFO)

@@ -78,6 +78,18 @@ def test_a_new_controller_goes_on_where_the_last_one_ended(server: ApiServer, ap
     assert len([one for one in server.asked if one.verb == "GET"]) <= 40, "the head is found by name, not by reading everything"
 
 
+def test_the_oldest_may_be_deleted_once_they_were_exported(server: ApiServer, api: Api, ledger: KubernetesLedger) -> None:
+    old = decide(ledger, release(), *(f"R{number}" for number in range(30)))
+    for record in old[:11]:
+        server.remove(AUDIT, "crm", name_of(record.sequence))
+    (made,) = decide(KubernetesLedger(api, key("ours")), release("bike-2"), "Admitted")
+    assert made.sequence == 31
+    assert verify([*old[:11], *kept(api)], keys()) is None
+    fault = verify(kept(api), keys())
+    assert fault is not None
+    assert "stands where record 1 belongs" in fault.sentence
+
+
 def test_what_a_crash_kept_from_the_status_is_found_again(api: Api, ledger: KubernetesLedger) -> None:
     (made,) = decide(ledger, release(), "Admitted")
     assert KubernetesLedger(api).last(release()) == made

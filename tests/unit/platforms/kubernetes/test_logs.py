@@ -24,7 +24,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Iterator[Entries]:
         assert all(isinstance(one, dict) for one in found)
         return found
 
-    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("trimtab", "__main__")]
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("trimtab", "trimtab.audit", "__main__")]
     before = (root.handlers[:], root.level, [one.level for one in ours])
     root.handlers[:] = []
     yield entries
@@ -49,6 +49,14 @@ def test_any_message_is_one_line(said: Entries, message: str) -> None:
     logging.getLogger("trimtab.x").info(message)
     (entry,) = said()
     assert entry["message"] == message
+
+
+def test_an_audit_record_is_in_its_entry_however_little_is_logged(said: Entries) -> None:
+    logs.configure("WARNING")
+    logging.getLogger("trimtab.x").info("not told")
+    logging.getLogger("trimtab.audit").info("told", extra={"record": {"sequence": 7}})
+    (entry,) = said()
+    assert (entry["message"], entry["record"]) == ("told", {"sequence": 7})
 
 
 def test_a_traceback_is_in_its_entry(said: Entries) -> None:
