@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from trimtab.monitoring.due import LOOK_SECONDS, Due
+from trimtab.monitoring.due import ATTEMPTS, LOOK_SECONDS, PAUSE_SECONDS, Due, Patience
 from trimtab.monitoring.ports import Watched, WatchedVersion
 
 from .folders import model
@@ -45,3 +45,16 @@ def test_another_champion_another_document_and_a_word_on_a_window_are_news(looke
     assert due.of([edited], *QUIET) == []
     due.said(ID)
     assert due.of([edited], *QUIET) == [edited]
+
+
+def test_who_does_not_answer_is_asked_again_after_a_pause_and_of_the_same_thing_three_times_at_most() -> None:
+    patience, asked = Patience(), []
+    assert not patience.waits(ID, 0.0)
+    for attempt in range(ATTEMPTS):
+        now = attempt * PAUSE_SECONDS
+        assert not patience.waits(ID, now)
+        asked.append(patience.failed(ID, "window 3", now))
+        assert patience.waits(ID, now + PAUSE_SECONDS - 1)
+    assert asked == [True, True, False]
+    assert patience.failed(ID, "window 4", 999.0), "of the next thing it is asked anew"
+    assert not patience.waits("default/other", 999.0)

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from tests.unit.serving.test_predictor import start as serve
 from tests.unit.serving.tiny import answers, call, until
 from tests.unit.training import data
+from trimtab.backtest.replay import replay
 from trimtab.errors import InvalidInput
 from trimtab.events import CloudEvent, Finding, data_of
 from trimtab.explanation import ATTRIBUTIONS, read_explanation
@@ -26,7 +27,7 @@ from trimtab.monitoring.reports.model_page import model_page
 from trimtab.monitoring.reports.window_page import window_page
 from trimtab.retraining.route import route
 from trimtab.schema import read_schema
-from trimtab.spec import Model, Training
+from trimtab.spec import ExplanationPolicy, Model, Training
 from trimtab.training.evaluate import evaluate
 from trimtab.training.fit import fit
 from trimtab.training.ingest import read
@@ -228,6 +229,19 @@ def test_a_moved_order_is_found_once_it_lasts_and_is_watched_while_no_label_says
     (drawn,) = [one for one in model_page(views.story(life.monitor, ID)).sections if one.title == "What the answers rest on"]
     assert drawn.figures[0].drawing.svg.count("below the bound") == 1
     assert 'trimtab_monitor_explanation_ndcg{model="default/bike"} 0.' in views.metrics(life.monitor, NOW)
+
+
+def test_another_bound_over_the_stored_windows_is_replayed(life: Life, service: Service) -> None:
+    life.feed(service, alike(330))
+    stored = msgspec.convert(views.windows(life.monitor, ID)[1]["explanation"], Ranking)
+    windows = life.monitor.records.recent(ID, None, 10)
+    assert stored == windows[1].explanation, "the JSON is what was stored"
+    made, model = [data_of(event, Finding) for event in life.sent], life.watched.model
+    for bound, kinds in ((0.9, ["explanation"]), (0.2, [])):
+        monitoring = msgspec.structs.replace(model.spec.monitoring, explanation=ExplanationPolicy(bound))
+        other = msgspec.structs.replace(model, spec=msgspec.structs.replace(model.spec, monitoring=monitoring))
+        told = replay(other, windows, made, [], lambda _version: 0.0).told
+        assert [one.finding.kind for one in told if one.finding.kind == "explanation"] == kinds
 
 
 def test_labels_that_say_that_it_hurts_ask_for_a_retrain(life: Life, service: Service) -> None:

@@ -12,15 +12,19 @@ def finding(kind: FindingKind, *, hurts: bool | None = None, seasons: float = 0.
 
 
 WITH, WITHOUT = ("performance", "drift"), ("performance",)
+CONCEPT = ("retrain", "concept", False, False)
 CASES = [
     ("broken data pages, holds and is never trained on", finding("quality", hurts=True, seasons=9), WITH, ("page", None, True, True)),
     ("a worse model is retrained and a person told", finding("performance"), WITHOUT, ("retrain", "performance", True, False)),
-    ("a changed concept is retrained", finding("concept"), WITHOUT, ("retrain", "concept", False, False)),
+    ("a changed concept is retrained", finding("concept"), WITHOUT, CONCEPT),
     ("moved inputs that hurt, and the policy names drift", finding("covariate", hurts=True), WITH, ("retrain", "drift", False, False)),
     ("moved predictions that hurt", finding("prediction", hurts=True), WITH, ("retrain", "drift", False, False)),
     ("moved inputs that hurt, but drift is not named", finding("covariate", hurts=True), WITHOUT, ("watch", None, False, False)),
     ("moved inputs, harmless by the labels", finding("covariate", hurts=False, seasons=9), WITH, ("watch", None, False, False)),
     ("moved inputs without labels, the seasons are known", finding("covariate", seasons=3), WITH, ("retrain", "drift", False, False)),
+    ("another order of what answers rest on, and labels say that it hurts", finding("explanation", hurts=True), WITHOUT, CONCEPT),
+    ("another order, harmless by the labels", finding("explanation", hurts=False, seasons=9), WITH, ("watch", None, False, False)),
+    ("another order without labels, whatever seasons are known", finding("explanation", seasons=9), WITH, ("watch", None, False, False)),
     ("moved inputs without labels, it may be a season", finding("covariate", seasons=2.9), WITH, ("watch", None, False, False)),
 ]
 
