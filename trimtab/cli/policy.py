@@ -1,9 +1,8 @@
 """`trimtab policy replay`: reads what a monitor stored, on this machine or over its API, and tells what another policy makes of it.
 
-On a cluster it asks what a person may ask (`get models/monitoring`), by a token in TRIMTAB_MONITOR_TOKEN: nobody needs the database for it.
+On a cluster it asks what a person may ask (`get models/monitoring`), by a token in TRIMTAB_TOKEN: nobody needs the database for it.
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,6 @@ from trimtab.monitoring.records import WindowRecord
 from trimtab.release import Release
 from trimtab.spec import Model
 
-TOKEN = "TRIMTAB_MONITOR_TOKEN"  # noqa: S105 - the variable's name
 MANY = 10_000
 _FOUND = ("performance", "concept", "drift")
 
@@ -95,16 +93,15 @@ def _local(folder: Path, name: str | None) -> Stored:
 
 
 def _cluster(folder: Path, namespace: str, name: str | None, monitor: str) -> Stored:
+    from trimtab.cli.asking import monitor_at
     from trimtab.cli.place import place
-    from trimtab.platforms.monitor_client import MonitorClient
 
-    token = os.environ.get(TOKEN, "")
-    if not monitor or not token:
-        msg = f"with -n the monitor is asked: name it with --monitor, and put a token for the audience trimtab into {TOKEN}"
+    if not monitor:
+        msg = "with -n the monitor is asked: name it with --monitor"
         raise InvalidInput(msg)
     objects = place(folder, namespace).objects
     model = find_model(objects, name)
-    client = MonitorClient(monitor.rstrip("/"), lambda: token)
+    client = monitor_at(monitor)
     windows = [_window(one) for one in client.ask(model, "windows")]
     made = [
         msgspec.convert({key: value for key, value in one.items() if key not in ("id", "open")}, Finding)

@@ -1,9 +1,9 @@
 """`trimtab report`: a window, a model's life or the fleet as a page or a picture; from the state folder, or from a cluster's monitor."""
 
-import os
 import urllib.parse
 from pathlib import Path
 
+from trimtab.cli.asking import monitor_at
 from trimtab.cli.output import print_json, writing
 from trimtab.cli.releases import find_model
 from trimtab.drawing.page import Page, to_html
@@ -17,9 +17,7 @@ from trimtab.monitoring.reports.window_page import window_page
 from trimtab.monitoring.store import Store
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
-from trimtab.platforms.monitor_client import MonitorClient
 
-TOKEN = "TRIMTAB_TOKEN"  # noqa: S105 - where it is read from
 _PATIENCE = 60.0
 
 
@@ -55,7 +53,7 @@ def fleet_report(out: Path, namespace: str | None, monitor: str, *, as_json: boo
         msg = "a fleet's report is asked of a monitor (--monitor URL) and written to a name that ends in .html or .png"
         raise InvalidInput(msg)
     query = f"?namespace={urllib.parse.quote(namespace, safe='')}" if namespace else ""
-    made = MonitorClient(monitor.rstrip("/"), _token).read(f"/fleet/report{out.suffix}{query}", "fleet", _PATIENCE)
+    made = monitor_at(monitor).read(f"/fleet/report{out.suffix}{query}", "fleet", _PATIENCE)
     _write(out, made, as_json=as_json)
 
 
@@ -66,17 +64,7 @@ def _asked(monitor: str, model: str | None, window: int | None, version: str | N
     where = f"/models/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(model, safe='')}"
     where += f"/windows/{window}" if window is not None else ""
     query = f"?version={urllib.parse.quote(version, safe='')}" if version else ""
-    return MonitorClient(monitor.rstrip("/"), _token).read(f"{where}/report{suffix}{query}", "report", _PATIENCE)
-
-
-def _token() -> str:
-    found = os.environ.get(TOKEN, "").strip()
-    if not found:
-        msg = (
-            f"{TOKEN} is not set: `kubectl create token SERVICEACCOUNT --audience trimtab` makes one, on a laptop it is the state's secret"
-        )
-        raise InvalidInput(msg)
-    return found
+    return monitor_at(monitor).read(f"{where}/report{suffix}{query}", "report", _PATIENCE)
 
 
 def _read(folder: Path, name: str | None, window: int | None, version: str | None) -> Page:

@@ -81,7 +81,7 @@ def test_nothing_to_replay_is_a_sentence(past: Past, tmp_path: Path) -> None:
     document = past.document(past.model, tmp_path / "same.json")
     with pytest.raises(InvalidInput, match="has closed no window of 'meter' yet"):
         replay_policy(document, None, state.folder, None, "", as_json=False)
-    with pytest.raises(InvalidInput, match="TRIMTAB_MONITOR_TOKEN"):
+    with pytest.raises(InvalidInput, match="name it with --monitor"):
         replay_policy(document, None, state.folder, "crm", "", as_json=False)
     with pytest.raises(InvalidInput, match="there is no Model 'other'"):
         replay_policy(document, "other", past.state.folder, None, "", as_json=False)
