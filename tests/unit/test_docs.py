@@ -18,6 +18,8 @@ from trimtab.platforms.kubernetes.identity import SENDER
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT
 from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.spec import API_VERSION
+from trimtab.training.evaluation.reference import REFERENCE_ROWS
+from trimtab.training.reproduce import Reproduced
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,6 +55,13 @@ def test_the_page_of_data_lists_the_checks_that_there_are() -> None:
 
 def data_page() -> str:
     return (ROOT / "docs" / "data.md").read_text()
+
+
+def test_the_version_that_the_page_makes_again_has_the_rows_that_it_would_keep() -> None:
+    page = (ROOT / "docs" / "versions.md").read_text()
+    trained = int(re.findall(r"for the ([\d,]+) rows of bike-demand", page.replace("\n", " "))[0].replace(",", ""))
+    made = Reproduced(True, min(trained, REFERENCE_ROWS), 0, 0.0, True, ())
+    assert f"version 2 of 'bike-demand': {made.sentence}\n" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
