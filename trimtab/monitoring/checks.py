@@ -1,6 +1,6 @@
 """What is said of one closed window: its data's quality, its drift, and later its performance. Reads the records, writes them back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -18,7 +18,7 @@ from trimtab.monitoring.estimate import Estimate, Inputs, estimate, states
 from trimtab.monitoring.explanation import Ranking
 from trimtab.monitoring.findings import Where, broken, moved, reordered, worse
 from trimtab.monitoring.holdout import inputs, values
-from trimtab.monitoring.maturity import given_up, mature
+from trimtab.monitoring.maturity import given_up, mature, progress
 from trimtab.monitoring.metric import PRIMARY, as_error, error
 from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, sample
 from trimtab.monitoring.ports import WatchedVersion
@@ -38,22 +38,32 @@ BROKEN = "not tested: the window's data is broken"
 
 
 class Subject(Struct, frozen=True):
-    """What is checked: a model's champion, its reference without what is redacted from capture, and the watermark (data time).
+    """What is checked: a model's champion and the watermark (data time).
 
-    `labels` is how far its labels have come (`maturity.py`), in seconds since 1970.
+    Its reference, without what is redacted from capture, and the label times by value (`maturity.py`) are read where they are needed.
     """
 
     id: str
     model: Model
     version: str
-    reference: Reference
+    read: Callable[[], Reference]
+    told: Callable[[], Mapping[bytes, float]]
     watermark: datetime
-    labels: float
 
     @property
     def label_delay(self) -> float:
         """How long a label takes, in seconds."""
         return duration(self.model.spec.data.label_delay).total_seconds()
+
+    @property
+    def reference(self) -> Reference:
+        """The version's reference; raises InvalidInput where it cannot be read."""
+        return self.read()
+
+    @property
+    def labels(self) -> float:
+        """How far its labels have come, in seconds since 1970."""
+        return progress(self.reference.schema, self.told())
 
     def where(self, record: WindowRecord) -> Where:
         """What a finding in this window is about."""

@@ -1,37 +1,62 @@
-"""Which models are worth a look: of a thousand, most have nothing new between two ticks. And whom to ask again, and when."""
+"""Which models are worth a look: of a thousand, most have too little new between two ticks to close a window or judge one.
+
+And whom to ask again, and when.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from trimtab.monitoring.ports import Watched
+from trimtab.monitoring.windows import pane
 
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS, ATTEMPTS = 20.0, 3
+NEWS_SECONDS = 5.0
+NEWS_SHARE = 0.01
+"""News that make a look worth it at once, of the rows of a window."""
+
+
+class Look(Struct, frozen=True):
+    """As what a model was looked at, how much of it had been kept by then, and when."""
+
+    state: Any
+    kept: int
+    at: float
 
 
 class Due:
-    """Remembers as what each model was last looked at."""
+    """Remembers when each model was last looked at, and as what."""
 
     def __init__(self) -> None:
-        self._looked: dict[str, tuple[Any, float]] = {}
+        self._looked: dict[str, Look] = {}
         self._said: dict[str, int] = {}
 
     def said(self, model: str) -> None:
         """Note that something was said of one of the model's windows, from which more may follow."""
         self._said[model] = self._said.get(model, 0) + 1
 
-    def of(self, fleet: Iterable[Watched], progress: Mapping[str, Any], failed: Collection[str], now: float) -> list[Watched]:
-        """Those of which something was kept or said since, that changed, whose last look failed, or was 30 s ago (`now`: a clock's)."""
+    def of(self, fleet: Iterable[Watched], progress: Mapping[str, int], failed: Collection[str], now: float) -> list[Watched]:
+        """Those that changed, of which something was said, whose last look failed, or of which much was kept since (`now`: a clock's).
+
+        `progress` is how much of each was ever kept. Where it is little, a model is due 5 s after its last look; where nothing, 30 s.
+        """
         due, looked = [], {}
         for watched in fleet:
-            state = (watched.model, watched.champion, progress.get(watched.id), self._said.get(watched.id))
+            look = Look((watched.model, watched.champion, self._said.get(watched.id)), progress.get(watched.id, 0), now)
             before = self._looked.get(watched.id)
-            if before is None or before[0] != state or watched.id in failed or now - before[1] >= LOOK_SECONDS:
+            if before is None or before.state != look.state or watched.id in failed or _news(watched, before, look):
                 due.append(watched)
-                before = (state, now)
+                before = look
             looked[watched.id] = before
         self._looked = looked
         return due
+
+
+def _news(watched: Watched, before: Look, look: Look) -> bool:
+    fresh, rows = look.kept - before.kept, pane(watched.model.spec.monitoring.window)[0]
+    return fresh >= max(1.0, NEWS_SHARE * rows) or look.at - before.at >= (NEWS_SECONDS if fresh else LOOK_SECONDS)
 
 
 class Patience:

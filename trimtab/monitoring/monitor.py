@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,14 @@ from trimtab.monitoring.maturity import come, progress
 from trimtab.monitoring.pairing import Scores, pair
 from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
-from trimtab.monitoring.records import Records
-from trimtab.monitoring.reference import Reference, read_reference
+from trimtab.monitoring.records import Records, Said, WindowRecord
+from trimtab.monitoring.reference import Reference
+from trimtab.monitoring.references import References
 from trimtab.monitoring.retention import Retention
 from trimtab.monitoring.silence import Silence
 from trimtab.monitoring.store import Store
 from trimtab.monitoring.tables import moment
-from trimtab.monitoring.windows import close, pane
+from trimtab.monitoring.windows import close, pane, ripe
 from trimtab.schema import Schema
 from trimtab.units import duration
 
@@ -75,7 +77,7 @@ class Monitor:
         self._watched: dict[str, Watched] = {}
         self._seen = False
         self._troubles: dict[str, str] = {}
-        self._references: dict[tuple[str, str], Reference] = {}
+        self._references = References()
         self._failures: dict[tuple[str, str, int], int] = {}
         self._due = Due()
         self._unchecked: dict[str, Watched] = {}
@@ -152,7 +154,6 @@ class Monitor:
         started = time.monotonic()
         self._guarded("fleet", self._look)
         for watched in self._due.of(self._watched.values(), self.store.progress(), self._troubles, started):
-            self._unchecked[watched.id] = self._unexplained[watched.id] = watched
             self._guarded(watched.id, self._advance, watched, now)
         self._begin("drift", self._each, self._unchecked, self._check)
         self._begin("explanation", self._each, self._unexplained, self._explain, "explanations of ")
@@ -181,8 +182,7 @@ class Monitor:
     def _look(self) -> None:
         self._watched = {watched.id: watched for watched in self._fleet.watched()}
         self._seen = True
-        served = {(version.digest, str(version.folder)) for watched in self._watched.values() for version in watched.versions}
-        self._references = {key: reference for key, reference in self._references.items() if key in served}
+        self._references.only([version for watched in self._watched.values() for version in watched.versions])
 
     def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         running = self._rounds.get(name)
@@ -207,31 +207,36 @@ class Monitor:
         watermark = self.store.watermark(watched.id)
         if watermark is None:
             return None
-        told = self.reference(version).told(watched.model.spec.serving.capture.redact)
-        labels = progress(told.schema, self.store.label_times(watched.id))
-        return Subject(watched.id, watched.model, version.version, told, watermark, labels)
+        redacted = watched.model.spec.serving.capture.redact
+        told = partial(self.store.label_times, watched.id)
+        return Subject(watched.id, watched.model, version.version, lambda: self.reference(version).told(redacted), told, watermark)
 
     def reference(self, version: WatchedVersion) -> Reference:
-        """The version's reference, read once; raises InvalidInput where it cannot be read."""
-        key = (version.digest, str(version.folder))
-        if key not in self._references:
-            self._references[key] = read_reference(version.folder)
-        return self._references[key]
+        """The version's reference; raises InvalidInput where it cannot be read."""
+        return self._references.of(version)
 
     def _advance(self, watched: Watched, now: datetime) -> None:
         subject = self.subject(watched, watched.champion) if watched.champion else None
         if subject is None:
             return
         self._close_windows(subject)
-        for record in self.records.unsaid(subject.id, subject.version, "quality", UNJUDGED):
+        lacking = self.records.unfinished(subject.id, subject.version)
+        if "drift" in lacking:
+            self._unchecked[subject.id] = watched
+        if "explanation" in lacking:
+            self._unexplained[subject.id] = watched
+        for record in self._unsaid(subject, "quality", lacking):
             self._report(check_quality(self.records, subject, record))
-        for record in self.records.unsaid(subject.id, subject.version, "estimate", UNJUDGED):
+        for record in self._unsaid(subject, "estimate", lacking):
             estimate_window(self.records, subject, record)
-        for record in maturing(self.records, subject):
+        for record in maturing(self.records, subject) if "performance" in lacking else ():
             if record.drift is not None:
                 self._report(judge_window(self.records, subject, record)[1])
         if not self._replaying:
             self._listen(subject, now)
+
+    def _unsaid(self, subject: Subject, what: Said, lacking: set[Said]) -> list[WindowRecord]:
+        return self.records.unsaid(subject.id, subject.version, what, UNJUDGED) if what in lacking else []
 
     def _listen(self, subject: Subject, now: datetime) -> None:
         seconds = self._silence.seconds(subject.id, subject.watermark, now)
@@ -240,10 +245,10 @@ class Monitor:
 
     def _close_windows(self, subject: Subject) -> None:
         rows, every = pane(subject.model.spec.monitoring.window)
-        if every is None and self.records.open_count(subject.id, subject.version) < rows:
+        watermark = subject.watermark.timestamp()
+        if not ripe(self.records.open_times(subject.id, subject.version, (0, rows - 1)), watermark, every):
             return
         seqs, times = self.records.open_rows(subject.id, subject.version)
-        watermark = subject.watermark.timestamp()
         closed = close(times, watermark, rows, every)
         self.records.close(subject.id, subject.version, closed, seqs, watermark)
 

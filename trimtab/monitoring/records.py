@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ from trimtab.monitoring.tables import LATE, add, findings, insert_new, labels, r
 from trimtab.monitoring.traffic import Span
 from trimtab.monitoring.windows import Closed
 from trimtab.monitoring.writing import LATE_ROWS
+
+Said = Literal["quality", "drift", "performance", "estimate", "explanation"]
+SAYINGS: tuple[Said, ...] = get_args(Said)
 
 
 class WindowRecord(Struct, frozen=True):
@@ -76,11 +79,12 @@ class Records:
             self._assign([(seq, LATE) for seq in late], tally={(model, version, LATE_ROWS): len(late)})
         return [seq for seq, _ in found[len(late) :]], [time for _, time in found[len(late) :]]
 
-    def open_count(self, model: str, version: str) -> int:
-        """How many of the version's rows are in no window."""
+    def open_times(self, model: str, version: str, places: Sequence[int]) -> list[float | None]:
+        """The event times of those of the version's rows in no window that have these places by time; None where there are fewer."""
         ours = (rows.c.model == model) & (rows.c.version == version) & rows.c.window.is_(None) & rows.c.time.is_not(None)
+        question = sa.select(rows.c.time).where(ours).order_by(rows.c.time).limit(1)
         with self._store.transaction(reading=True) as connection:
-            return int(connection.scalar(sa.select(sa.func.count()).select_from(rows).where(ours)) or 0)
+            return [connection.scalar(question.offset(place)) for place in places]
 
     def close(self, model: str, version: str, closed: Sequence[Closed], seqs: Sequence[int], watermark: float) -> None:
         """Number the closed windows on from the version's last, and put their rows (places in `seqs`) into them."""
@@ -128,14 +132,15 @@ class Records:
         """The version's windows before this one, at most `count`, oldest first."""
         return self._windows(model, version, windows.c.window < window, count)
 
-    def unsaid(
-        self,
-        model: str,
-        version: str,
-        what: Literal["quality", "drift", "performance", "estimate", "explanation"],
-        count: int,
-        until: float = math.inf,
-    ) -> list[WindowRecord]:
+    def unfinished(self, model: str, version: str) -> set[Said]:
+        """What some window of the version lacks."""
+        told = {what: sa.func.count(windows.c[what]).label(what) for what in SAYINGS}
+        question = sa.select(sa.func.count().label("every"), *told.values()).where(windows.c.model == model, windows.c.version == version)
+        with self._store.transaction(reading=True) as connection:
+            found = connection.execute(question).one()._mapping
+        return {what for what in SAYINGS if found[what] < found["every"]}
+
+    def unsaid(self, model: str, version: str, what: Said, count: int, until: float = math.inf) -> list[WindowRecord]:
         """The version's windows that ended by `until` (data time) of which this was not said yet, the newest `count`, oldest first."""
         ended = sa.true() if math.isinf(until) else windows.c.end <= until
         return self._windows(model, version, windows.c[what].is_(None) & ended, count)

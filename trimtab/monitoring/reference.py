@@ -60,6 +60,11 @@ class Reference(Struct, frozen=True):
         features = tuple(feature for feature in self.schema.features if feature.name not in redacted)
         return replace(self, schema=replace(self.schema, features=features))
 
+    @property
+    def bytes(self) -> int:
+        """What its arrays take."""
+        return sum(array.nbytes for array in (*self.table.values(), self.truth, self.answers, self.times))
+
     def seasons(self, season: str) -> float:
         """How many of the Model's `monitoring.reference.season` it spans."""
         return self.span_days * _DAY / duration(season).total_seconds()

@@ -17,10 +17,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DDL, BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, String, Table, event
+from sqlalchemy import DDL, BigInteger, Column, Connection, Dialect, Float, Index, Integer, LargeBinary, MetaData, String, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 
 LATE = -1
+
+
+class Bytes(LargeBinary):
+    """Bytes as both drivers take them: SQLAlchemy would wrap each value, which is a tenth of what an insert costs."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Nothing is done to a value."""
+
 
 metadata = MetaData()
 _Count = BigInteger().with_variant(Integer, "sqlite")
@@ -29,7 +39,7 @@ arrivals = Table(
     "arrivals",
     metadata,
     Column("seq", _Count, primary_key=True, autoincrement=False),
-    Column("identity", LargeBinary, nullable=False),
+    Column("identity", Bytes, nullable=False),
     Column("received", Float, nullable=False),
     Index("arrivals_identity", "identity", unique=True),
 )
@@ -45,8 +55,8 @@ rows = Table(
     Column("key", String, nullable=False),
     Column("time", Float),
     Column("received", Float, nullable=False),
-    Column("features", LargeBinary, nullable=False),
-    Column("prediction", LargeBinary),
+    Column("features", Bytes, nullable=False),
+    Column("prediction", Bytes),
     Column("window", Integer),
     Index("rows_event", "event", "position", unique=True),
     Index("rows_key", "model", "key"),
@@ -55,16 +65,16 @@ rows = Table(
 waiting = Table(
     "waiting",
     metadata,
-    Column("identity", LargeBinary, primary_key=True),
+    Column("identity", Bytes, primary_key=True),
     Column("received", Float, nullable=False),
-    Column("predictions", LargeBinary, nullable=False),
+    Column("predictions", Bytes, nullable=False),
 )
 labels = Table(
     "labels",
     metadata,
     Column("model", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("value", LargeBinary, nullable=False),
+    Column("value", Bytes, nullable=False),
     Column("time", Float, nullable=False),
     Column("received", Float, nullable=False),
     sqlite_with_rowid=False,
@@ -74,7 +84,7 @@ streams = Table(
     "streams",
     metadata,
     Column("model", String, primary_key=True),
-    Column("value", LargeBinary, primary_key=True),
+    Column("value", Bytes, primary_key=True),
     Column("time", Float, nullable=False),
 )
 tallies = Table(
@@ -95,12 +105,12 @@ windows = Table(
     Column("end", Float, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("closed", Float, nullable=False),
-    Column("quality", LargeBinary),
-    Column("drift", LargeBinary),
-    Column("performance", LargeBinary),
+    Column("quality", Bytes),
+    Column("drift", Bytes),
+    Column("performance", Bytes),
     Column("cleared", Float),
-    Column("estimate", LargeBinary),
-    Column("explanation", LargeBinary),
+    Column("estimate", Bytes),
+    Column("explanation", Bytes),
 )
 findings = Table(
     "findings",
@@ -110,7 +120,7 @@ findings = Table(
     Column("version", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("window", Integer, nullable=False),
-    Column("event", LargeBinary, nullable=False),
+    Column("event", Bytes, nullable=False),
     Column("open", Integer, nullable=False),
     Column("emitted", Float),
 )
@@ -133,7 +143,7 @@ scores = Table(
     Column("version", String, primary_key=True),
     Column("key", String, primary_key=True),
     Column("row", _Count, nullable=False),
-    Column("prediction", LargeBinary),
+    Column("prediction", Bytes),
     sqlite_with_rowid=False,
 )
 

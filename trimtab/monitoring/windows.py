@@ -38,6 +38,15 @@ def enough(window: Window) -> int:
     return min(window.rows, FEWEST_ROWS if window.least is None else window.least)
 
 
+def ripe(times: Sequence[float | None], watermark: float, every: timedelta | None) -> bool:
+    """Whether `close` may have something to close: `times` are those of the first open row and of the one that fills a pane, if any."""
+    first, filling = times
+    ends = [] if filling is None else [filling]
+    if first is not None and every is not None:
+        ends.append(_period_end(first, every.total_seconds()))
+    return any(watermark >= end + MINIMUM_LATENESS for end in ends)
+
+
 def close(times: Sequence[float], watermark: float, rows: int, every: timedelta | None) -> list[Closed]:
     """The windows that can be closed over rows at `times` (ascending, seconds), of which none is in a window yet.
 

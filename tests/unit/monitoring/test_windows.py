@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from trimtab.monitoring.windows import close, enough, pane
+from trimtab.monitoring.windows import close, enough, pane, ripe
 from trimtab.spec import Window
 
 HOUR = 3600.0
@@ -30,6 +30,19 @@ def test_close(times: list[float], watermark: float, rows: int, every: int | Non
     closed = close(times, watermark, rows, timedelta(hours=every) if every else None)
     assert [(window.first, window.stop) for window in closed] == expected
     assert all((window.start, window.end) == (times[window.first], times[window.stop - 1]) for window in closed)
+
+
+@pytest.mark.parametrize("every", [None, timedelta(hours=24)])
+@pytest.mark.parametrize("rows", [16, 48])
+def test_whatever_can_be_closed_is_ripe(rows: int, every: timedelta | None) -> None:
+    """And it is not ripe as soon as a row is there: a look at a thousand models must not read the open rows of each."""
+    ripened = []
+    for count in range(101):
+        times, watermark = HOURLY[max(0, count - 60) : count], HOUR * count
+        ends = [times[place] if place < len(times) else None for place in (0, rows - 1)]
+        ripened.append(ripe(ends, watermark, every))
+        assert ripened[-1] or not close(times, watermark, rows, every)
+    assert 0 < sum(ripened) < len(ripened)
 
 
 def test_closing_step_by_step_gives_the_same_windows_as_at_once() -> None:
