@@ -29,6 +29,7 @@ AHEAD = timedelta(days=1)
 BEHIND = timedelta(days=366)
 LARGEST = 1e100
 MOST_ROWS = 100_000
+ROW_BYTES = 100_000
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 IDENTITY_BYTES = 2000
 KEY_BYTES = 1000
@@ -187,7 +188,7 @@ def overheard(
         time = _time(instance, model.spec.data.time, clock)
         late = time if time is None or replaying else min(time, now)
         key = _storable(event, "a row's key", f"kserve/{event.id}:{index}", KEY_BYTES)
-        rows.append(Row(index, key, late, msgspec.json.encode(instance)))
+        rows.append(Row(index, key, late, _features(event, index, instance)))
     return Asked(overheard_source(event), event.id, name, _storable(event, "the version", version, VERSION_BYTES), tuple(rows))
 
 
@@ -230,8 +231,17 @@ def _row(event: CloudEvent, index: int, instance: dict[str, Any], model: Model, 
         index,
         _storable(event, "a row's key", name, KEY_BYTES),
         _time(instance, data.time, clock),
-        msgspec.json.encode(instance),
+        _features(event, index, instance),
     )
+
+
+def _features(event: CloudEvent, index: int, instance: dict[str, Any]) -> bytes:
+    """The instance as JSON; raises InvalidInput where a window of such rows could not be held in memory."""
+    found = msgspec.json.encode(instance)
+    if len(found) > ROW_BYTES:
+        msg = f"event {event.id!r} of type {event.type}: row {index} has {len(found):,} bytes, at most {ROW_BYTES:,} are allowed"
+        raise InvalidInput(msg)
+    return found
 
 
 def _time(instance: dict[str, Any], column: str | None, clock: Clock) -> float | None:
@@ -250,8 +260,8 @@ def event_time(found: Any) -> float | None:
             return None
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         return None
-    seconds = found / 1000 if abs(found) >= _MILLISECONDS else float(found)
     try:
+        seconds = found / 1000 if abs(found) >= _MILLISECONDS else float(found)
         datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None

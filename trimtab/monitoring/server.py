@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from trimtab.events import BATCH, CANDIDATE, FINDING, LABEL, NEW_DATA, REQUEST, 
 from trimtab.monitoring import prometheus, views
 from trimtab.monitoring.commit import GroupCommit
 from trimtab.monitoring.gate import Access, Caller, Gate, about
-from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, Handler, as_json, errors, limited
+from trimtab.monitoring.http import HANDLER, PATIENCE, SINGLE_LIMIT, Handler, as_json, errors, limited
 from trimtab.monitoring.ingest import NAME, Arrival
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.ports import Sink
@@ -23,7 +24,8 @@ from trimtab.monitoring.reports.routes import report_routes
 
 log = logging.getLogger(__name__)
 BATCH_LIMIT = 16 << 20
-LARGE_AT_ONCE = 2
+LARGE_AT_ONCE, LARGE_HELD = 1, 8
+"""How many bodies above SINGLE_LIMIT are taken apart at a time, and held in memory."""
 SMALL = 1 << 14
 STORED = (REQUEST, RESPONSE, LABEL)
 SUNK = (FINDING, CANDIDATE, NEW_DATA)
@@ -37,12 +39,13 @@ _OPEN = ("/healthz", "/readyz", "/metrics")
 _CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
 
-def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5) -> web.Application:
-    """The application; it ticks the monitor every `interval` seconds and stops it at its own end.
+def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5, patience: float = PATIENCE) -> web.Application:
+    """The application; it ticks the monitor every `interval` seconds, at most half of the time, and stops it at its own end.
 
     `gate` says who may send and ask, `sink` takes the events that ask for a Release; it is called from a thread.
+    A body that takes longer than `patience` seconds is given up.
     """
-    api = _Api(monitor, gate, sink)
+    api = _Api(monitor, gate, sink, patience)
     app = web.Application(middlewares=[errors, api.authorize], handler_args=HANDLER)
     app.add_routes(
         [
@@ -71,16 +74,18 @@ def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5) ->
 
 async def _tick(monitor: Monitor, interval: float) -> None:
     while True:
+        began = time.monotonic()
         await asyncio.to_thread(monitor.tick, datetime.now(UTC))
-        await asyncio.sleep(interval)
+        await asyncio.sleep(max(interval, time.monotonic() - began))
 
 
 class _Api:
-    def __init__(self, monitor: Monitor, gate: Gate, sink: Sink) -> None:
+    def __init__(self, monitor: Monitor, gate: Gate, sink: Sink, patience: float) -> None:
         self._monitor = monitor
         self._gate = gate
         self._sink = sink
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._patience = patience
+        self._large, self._held = asyncio.Semaphore(LARGE_AT_ONCE), asyncio.Semaphore(LARGE_HELD)
         self._commit = GroupCommit(lambda arrivals: monitor.keep(arrivals, datetime.now(UTC)))
 
     @web.middleware
@@ -94,18 +99,20 @@ class _Api:
         batched = request.content_type == BATCH
         counters = self._monitor.counters
         try:
-            body = await limited(request, BATCH_LIMIT if batched else SINGLE_LIMIT, "a batch" if batched else "a single event")
-            async with self._large if len(body) > SINGLE_LIMIT else contextlib.nullcontext():
-                found, fresh = await self._take(request, body)
+            limit, what = (BATCH_LIMIT, "a batch") if batched else (SINGLE_LIMIT, "a single event")
+            small = not batched or (request.content_length or limit) <= SINGLE_LIMIT
+            async with contextlib.nullcontext() if small else self._held:
+                body = await limited(request, limit, what, self._patience)
+                async with contextlib.nullcontext() if small else self._large:
+                    found, fresh = await self._take(request, body)
         except (InvalidInput, Unavailable) as error:
             counters.add("trimtab_monitor_events_total", type="any", result="refused" if isinstance(error, InvalidInput) else "failed")
             raise
-        now, lags = time.time(), []
-        for event, new in zip((event for event in found if event.type in STORED), fresh, strict=True):
-            counters.add("trimtab_monitor_events_total", type=event.type, result="accepted" if new else "duplicate")
-            if new and event.time:
-                lags.append(now - aware(event.time).timestamp())
-        counters.observe("trimtab_monitor_event_lag_seconds", lags)
+        stored, now = [event for event in found if event.type in STORED], time.time()
+        for (kind, new), count in Counter(zip((event.type for event in stored), fresh, strict=True)).items():
+            counters.add("trimtab_monitor_events_total", count, type=kind, result="accepted" if new else "duplicate")
+        new_ones = (event.time for event, new in zip(stored, fresh, strict=True) if new and event.time)
+        counters.observe("trimtab_monitor_event_lag_seconds", [now - aware(moment).timestamp() for moment in new_ones])
         for event in found:
             if event.type in SUNK:
                 await self._pass_on(event)

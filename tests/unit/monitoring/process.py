@@ -64,7 +64,9 @@ async def serve(given: argparse.Namespace) -> None:
     detector = TabularDrift(caged(DETECTORS)) if given.caged else ScipyDetector()
     place = given.database if given.database.startswith("postgresql") else Path(given.database)
     monitor = Monitor(place, fleet, detector, lambda _: None, replaying=given.replaying)
-    runner = web.AppRunner(make_app(monitor, SecretGate(SECRET), lambda _: SinkAnswer("accepted")), access_log=None)
+    runner = web.AppRunner(
+        make_app(monitor, SecretGate(SECRET), lambda _: SinkAnswer("accepted"), patience=given.patience), access_log=None
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=100, help="rows of a window")
     parser.add_argument("--caged", action="store_true", help="with Alibi Detect in its own process")
     parser.add_argument("--replaying", action="store_true")
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds in which a body must come")
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -6,8 +6,11 @@ import gzip
 import http.client
 import json
 import os
+import shutil
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from .sending import Sending, batched, exchanges
 
 CASES = int(os.environ.get("FUZZ_CASES", "400"))
 MEMORY_MB = 900
+PEAK_MB = 1200
 DAY = 86_400.0
 ROW = {"id": 1, "load": 1.0, "heat": 1.0, "site": "east"}
 Answer = tuple[int, str]
@@ -32,7 +36,7 @@ Answer = tuple[int, str]
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, version: WatchedVersion) -> Iterator[Live]:
-    with Live(tmp_path_factory.mktemp("bad") / "m.db", version.folder) as made:
+    with Live(tmp_path_factory.mktemp("bad") / "m.db", version.folder, "--patience", "2") as made:
         yield made
 
 
@@ -98,6 +102,15 @@ BAD = [
     pytest.param(asked(ROW).replace(b'1.0, "heat', b'1e999, "heat'), STRUCTURED, {}, 400, "out of range", id="a number beyond all"),
     pytest.param(asked(ROW).replace(b'1.0, "heat', b'NaN, "heat'), STRUCTURED, {}, 400, "not JSON", id="a bare NaN"),
     pytest.param(asked(*[{}] * 100_001), STRUCTURED, {}, 400, "it has 100,001 rows", id="a row too many"),
+    pytest.param(asked({"pad": "x" * 100_000}), STRUCTURED, {}, 400, "row 0 has 100,010 bytes", id="a row of 100 kB"),
+    pytest.param(asked({f"c{n}": n for n in range(100_000)}), STRUCTURED, {}, 413, "a single event may", id="a row of 100,000 columns"),
+    pytest.param(
+        asked({"id": "i", "load": 7}).replace(b": 7}", b": " + b"9" * 5000 + b"}"), STRUCTURED, {}, 400, "range", id="5,000 digits"
+    ),
+    pytest.param(asked({"id": 7}).replace(b": 7}", b": " + b"9" * 1001 + b"}"), STRUCTURED, {}, 400, "a row's key", id="a key of digits"),
+    pytest.param(asked({"lo\ud800": 1.0}), STRUCTURED, {}, 400, "not JSON", id="half of a character as a column's name"),
+    pytest.param(asked(ROW, source="y" * 10_240), STRUCTURED, {}, 400, "length <= 1024", id="a source of 10 kB"),
+    pytest.param(asked(ROW, trimtabversion="v" * 10_240), STRUCTURED, {}, 400, "the version may have", id="a version of 10 kB"),
     pytest.param(label("5.0"), STRUCTURED, {}, 400, "found text", id="a label for a number that is text"),
     pytest.param(label(1e308), STRUCTURED, {}, 400, "a number of at most 1e+100", id="a label of 1e308"),
     pytest.param(label([1]), STRUCTURED, {}, 400, "not as the type asks", id="a label that is a list"),
@@ -159,6 +172,91 @@ def test_doubled_events_in_a_batch_are_there_once(live: Live) -> None:
     one = event(REQUEST, {"instances": [ROW]}, "twice")
     assert post(live, json.dumps([one, one, {**one, "data": {"instances": [{"load": 9.0}]}}]).encode(), BATCH) == (202, "")
     assert rows_of(live) == before + 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(b'{"id": "twice", "load": 1.0, "load": "x", "load": [1]}', id="a column three times"),
+        pytest.param(b'{"id": "digits", "at": ' + b"9" * 900 + b"}", id="a time of 900 digits"),
+        pytest.param(b'{"id": "huge", "load": ' + b"9" * 4000 + b"}", id="a number of 4,000 digits"),
+        pytest.param(
+            b'{"id": "names", "a\\"b": 1, "a\\nb": 2, "": 3, "\\u0000": 4, "\'; --": 5}', id="names with quotes, newlines, a zero byte"
+        ),
+        pytest.param(b'{"id": "wide", ' + b", ".join(b'"c%d": 1' % n for n in range(7000)) + b"}", id="7,000 columns"),
+    ],
+)
+def test_a_row_that_is_strange_is_kept_and_does_no_harm(live: Live, row: bytes) -> None:
+    body = json.dumps(event(REQUEST, {"instances": ["@"]}, f"strange {row[:20]!r}")).encode().replace(b'"@"', row)
+    before = rows_of(live)
+    assert post(live, body) == (202, "")
+    assert rows_of(live) == before + 1
+    well(live)
+
+
+def test_slow_senders_are_given_up_and_hold_nobody_up(live: Live) -> None:
+    """Half a batch each, and more of them than large batches are held at a time; then one that goes without a word."""
+    head = f"POST /events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {SECRET}\r\ncontent-type: {BATCH}\r\ncontent-length: 9000000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=60)) for _ in range(9)]
+        for one in slow:
+            one.sendall(head.encode() + b"[" * 10)
+        assert post(live, asked(ROW, name="beside slow ones")) == (202, "")
+        assert all(b" 408 " in one.recv(4000).split(b"\r\n")[0] for one in slow)
+    with socket.create_connection(("127.0.0.1", live.port)) as gone:
+        gone.sendall(head.encode() + b"[")
+    assert post(live, json.dumps([event(REQUEST, {"instances": [ROW]}, "after slow ones")]).encode() + b" " * (2 << 20), BATCH) == (202, "")
+    well(live)
+
+
+def test_the_largest_batches_at_once_take_bounded_memory(tmp_path: Path, version: WatchedVersion) -> None:
+    """16 MiB of empty objects are half a gigabyte once read: one is at a time."""
+    body = b"[" + b"{}," * ((16 << 20) // 3 - 2) + b"{}]"
+    with Live(tmp_path / "m.db", version.folder) as live:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda _: post(live, body, BATCH), range(6)))
+        assert {status for status, _ in found} == {400}
+        assert peak_mb(live) < PEAK_MB
+        well(live)
+
+
+def peak_mb(live: Live) -> float:
+    """The most memory that the process ever had (VmHWM)."""
+    lines = Path(f"/proc/{live.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def test_names_of_models_and_versions_make_no_metrics(live: Live) -> None:
+    before = len(metrics(live))
+    for number in range(50):
+        assert post(live, asked(ROW, name=f"n{number}", inferenceservicename=f"m{number}"))[0] == 404
+    flood = [event(REQUEST, {"instances": [{"id": f"v{n}"}]}, f"v{n}", trimtabversion=f"v{n}", source=f"/s{n}") for n in range(2000)]
+    assert post(live, json.dumps(flood).encode(), BATCH) == (202, "")
+    assert len(metrics(live)) <= before + 4
+    well(live)
+
+
+def test_a_damaged_reference_stops_its_model_alone(tmp_path: Path, version: WatchedVersion) -> None:
+    """Events are taken and kept, questions are answered, the trouble is counted; with the file mended the model is watched on."""
+    folder = tmp_path / "1"
+    shutil.copytree(version.folder, folder)
+    good = (folder / "reference.parquet").read_bytes()
+    (folder / "reference.parquet").write_bytes(good[: len(good) // 2])
+    with Live(tmp_path / "m.db", folder) as live:
+        asyncio.run(Sending(live, batched(exchanges(250, ["demand"], time.time() - 3000), 100)).run())
+        assert post(live, asked({"id": "later", "at": time.time() - 1000}, name="later"))[0] == 202
+        until(lambda: metrics(live).get("trimtab_monitor_failures_total", 0) > 0)
+        assert (rows_of(live), view(live, "state")["drift"]) == (251, "unknown")
+        assert all(window["breaks"] is None for window in view(live, "windows"))
+        (folder / "reference.parquet").write_bytes(good)
+        until(lambda: all(window["drift"] for window in view(live, "windows")))
+
+
+def until(told: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not told():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
