@@ -96,7 +96,7 @@ fuzz-serving: $(STAMPS)/local ## malformed requests to a predictor: CASES=10000 
 fuzz-events: $(STAMPS)/local ## malformed events to a real monitor: CASES=10000
 	FUZZ_CASES=$(CASES) $(BIN)/pytest -p no:xdist tests/unit/monitoring/test_bad_input.py
 
-bench-events: $(STAMPS)/local $(STAMPS)/detectors ## events/s into the monitor on one processor, each there once after a kill -9; both databases
+bench-events: $(STAMPS)/local $(STAMPS)/detectors ## events/s into the monitor on one processor, each there once after a kill -9; both databases, written to docs/evidence
 	$(BIN)/python -m tests.bench.ingest_events
 
 bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: seconds and peak memory

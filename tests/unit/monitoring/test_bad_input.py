@@ -28,7 +28,7 @@ from .sending import Sending, batched, exchanges
 
 CASES = int(os.environ.get("FUZZ_CASES", "400"))
 MEMORY_MB = 900
-PEAK_MB = 1200
+PEAK_MB = 950
 DAY = 86_400.0
 ROW = {"id": 1, "load": 1.0, "heat": 1.0, "site": "east"}
 Answer = tuple[int, str]
@@ -36,13 +36,13 @@ Answer = tuple[int, str]
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, version: WatchedVersion) -> Iterator[Live]:
-    with Live(tmp_path_factory.mktemp("bad") / "m.db", version.folder, "--patience", "2") as made:
+    with Live(tmp_path_factory.mktemp("bad") / "m.db", version.folder, "--patience", "5") as made:
         yield made
 
 
 def post(live: Live, body: bytes, media: str = STRUCTURED, path: str = "/events", **headers: str) -> Answer:
     """The status and the sentence of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=300)
     try:
         connection.putrequest("POST", path)
         given = {"authorization": f"Bearer {SECRET}", "content-type": media, "content-length": str(len(body)), **headers}
@@ -213,10 +213,10 @@ def test_the_largest_batches_at_once_take_bounded_memory(tmp_path: Path, version
     """16 MiB of empty objects are half a gigabyte once read: one is at a time."""
     body = b"[" + b"{}," * ((16 << 20) // 3 - 2) + b"{}]"
     with Live(tmp_path / "m.db", version.folder) as live:
-        with ThreadPoolExecutor(6) as pool:
-            found = list(pool.map(lambda _: post(live, body, BATCH), range(6)))
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: post(live, body, BATCH), range(4)))
         assert {status for status, _ in found} == {400}
-        assert peak_mb(live) < PEAK_MB
+        assert peak_mb(live) < PEAK_MB, peak_mb(live)
         well(live)
 
 
