@@ -7,6 +7,7 @@ the wire, health calls among them, and the version is the champion's, for KServe
 
 import asyncio
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from trimtab.monitoring.http import HANDLER, SINGLE_LIMIT, errors, limited
 from trimtab.monitoring.ingest import MOST_ROWS, Answered, Arrival, model_of, overheard_source
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.payload import Payload, answers, rows
+from trimtab.monitoring.ports import WatchedVersion
+from trimtab.schema import read_schema
 
 VERSION = "trimtab.dev/version"
 
@@ -71,12 +74,17 @@ def read(monitor: Monitor, headers: Any, body: bytes, now: datetime) -> Arrival 
         if not found:
             return None
         return Answered(overheard_source(event), event.id, watched.id, tuple(msgspec.json.encode(item) for item in found))
-    names = [feature.name for feature in monitor.reference(watched.champion).schema.features]
-    instances = rows(content, names)
+    instances = rows(content, _names(watched.champion))
     if len(instances or ()) > MOST_ROWS:
         msg = f"a request may have at most {MOST_ROWS:,} rows"
         raise InvalidInput(msg)
     return monitor.overhear(event, instances, _version(event) or watched.champion.version, now) if instances else None
+
+
+@lru_cache(maxsize=10_000)
+def _names(version: WatchedVersion) -> list[str]:
+    """The version's features in their order; of all that a version has only this is needed here."""
+    return read_schema(version.folder).names
 
 
 def _version(event: CloudEvent) -> str:
