@@ -78,6 +78,51 @@ class Evidence(Frozen, frozen=True):
     """What is known of the answers without a prediction."""
     slow: GuardState = GuardState()
     """What is known of the slow answers."""
+    since: datetime | None = None
+    """Since when requests are counted."""
+
+
+class StepPlan(Frozen, frozen=True):
+    """What can be expected of one step, by its slowest guard and for a candidate that is as good as the champion.
+
+    `requests` (of both versions) and `seconds` are what it takes in the median, `at_most` the requests within which four of
+    five are decided, `detectable` the smallest difference of rates (candidate - champion) that is called harm in four of five
+    cases within `at_most`. All are None where no number of requests can show the margin.
+    """
+
+    weight: int
+    """The step's weight in percent."""
+    guard: str
+    """The guard that decides last."""
+    requests: int | None
+    """Requests of both versions together that it takes in the median."""
+    seconds: float | None
+    """How long that is at the traffic there is; none where there is no traffic."""
+    at_most: int | None
+    """Requests within which four of five candidates that are as good are found not worse."""
+    detectable: float | None
+    """The smallest difference of rates that is called harm in four of five cases meanwhile."""
+    fits: bool
+    """Whether this step and those before it end before the deadline in the median."""
+    sentence: str
+    """The same as a sentence."""
+
+
+class Plan(Frozen, frozen=True):
+    """What can be expected of the steps that are left, at the traffic and the champion's rates there are."""
+
+    requests_per_second: float
+    """Requests to both versions together, as counted so far."""
+    errors: float
+    """The champion's rate of answers without a prediction."""
+    slow: float
+    """The champion's rate of slow answers."""
+    fits: bool
+    """Whether the steps can be expected to end before the deadline."""
+    sentence: str
+    """The same as a sentence."""
+    steps: tuple[StepPlan, ...] = ()
+    """The step that it stands at and those after it."""
 
 
 class GuardVerdict(Frozen, frozen=True):

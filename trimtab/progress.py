@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from trimtab.evidence import Evidence, Frozen, Verdict
+from trimtab.evidence import Evidence, Frozen, Plan, Verdict
 from trimtab.spec import Champion, Condition, Rollout, Version
 from trimtab.status import Phase, RunLink
 
@@ -122,6 +122,7 @@ class ReleaseStatus(Frozen, frozen=True):
     weight: int = field(default_factory=int)
     """The candidate's share of the traffic that shall be, in percent."""
     evidence: Evidence = Evidence()
+    plan: Plan | None = None
     verdict: Verdict | None = None
     """What the judge says of the rollout."""
     bake_verdict: Verdict | None = None

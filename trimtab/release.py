@@ -18,6 +18,8 @@ from trimtab.evidence import Frozen as Frozen
 from trimtab.evidence import GuardState as GuardState
 from trimtab.evidence import GuardVerdict as GuardVerdict
 from trimtab.evidence import PairedLosses as PairedLosses
+from trimtab.evidence import Plan as Plan
+from trimtab.evidence import StepPlan as StepPlan
 from trimtab.evidence import Verdict as Verdict
 from trimtab.progress import DecisionRecord as DecisionRecord
 from trimtab.progress import Promotion as Promotion
@@ -210,7 +212,7 @@ class ServingPlan(Frozen, frozen=True):
 class Observed(Frozen, frozen=True):
     """All that the rules of one Release look at; `now` is wall time, `data_now` the watermark (data time).
 
-    `evidence` is the Release's evidence after this look, `serving_fault` why what shall be served cannot be.
+    `evidence` is the Release's evidence after this look, `plan` what it lets expect, `serving_fault` why what shall be served cannot be.
     """
 
     now: datetime
@@ -226,6 +228,7 @@ class Observed(Frozen, frozen=True):
     serving_fault: str = ""
     smoke: tuple[bool, str] | None = None
     evidence: Evidence = Evidence()
+    plan: Plan | None = None
     verdict: Verdict = Verdict()
     bake_verdict: Verdict = Verdict()
     quality_findings: tuple[str, ...] = ()

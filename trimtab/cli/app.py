@@ -24,6 +24,9 @@ policy = typer.Typer(help="What another policy would have done.", no_args_is_hel
 app.add_typer(policy, name="policy")
 app.add_typer(audit, name="audit")
 
+rollout = typer.Typer(help="What a rollout will take.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rollout, name="rollout")
+
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
@@ -207,6 +210,25 @@ def why(
     from trimtab.cli.releases import explain
 
     explain(release, state, namespace, as_json=as_json)
+
+
+@rollout.command()
+def plan(
+    document: Annotated[Path, typer.Argument(help="The Model document.")],
+    requests: Annotated[
+        float | None, typer.Option(min=0, help="Requests a second to all versions; else what its newest Release counted.")
+    ] = None,
+    errors: Annotated[float | None, typer.Option(min=0, max=1, help="The champion's rate of errors; else as counted, or 0.01.")] = None,
+    slow: Annotated[float | None, typer.Option(min=0, max=1, help="The champion's rate of slow answers; else likewise.")] = None,
+    state: StateFolder = STATE,
+    namespace: Namespace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Requests and time that each step needs, which harm it would catch, and what is out of reach; ends with 1 where the plan is."""
+    from trimtab.cli.plans import show_plan
+
+    if not show_plan(document, requests, errors, slow, state, namespace, as_json=as_json):
+        raise typer.Exit(1)
 
 
 Which = Annotated[list[str], typer.Argument(metavar="[MODEL] VERSION", help="A version's number; MODEL only where there are several.")]

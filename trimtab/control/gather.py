@@ -24,6 +24,7 @@ from trimtab.release import (
     Observed,
     Outcome,
     Phase,
+    Plan,
     Release,
     ReleaseAction,
     RunState,
@@ -33,6 +34,7 @@ from trimtab.release import (
 from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active
 from trimtab.rollout.judge import is_warm, judge, look
+from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, recipe
@@ -76,7 +78,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
-    evidence, verdict = _traffic(ports, release, model)
+    evidence, verdict = _traffic(ports, release, model, now)
     return Observed(
         now=now,
         data_now=moment,
@@ -91,6 +93,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         serving_fault=fault,
         smoke=_smoke(ports, release, model, served),
         evidence=evidence,
+        plan=_plan(release, evidence, now),
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
         actions=_actions(ports, release),
@@ -163,12 +166,12 @@ def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[Served
     return ports.serving.smoke(model, status.candidate) if ready else None
 
 
-def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Verdict]:
+def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tuple[Evidence, Verdict]:
     status = release.status
     champion = model.status.champion
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.candidate is None or champion is None:
         return status.evidence, Verdict()
-    if status.step < 0 or status.promotion:
+    if status.promotion or not status.deployed:
         return status.evidence, status.verdict or Verdict()
     threshold = round(duration(status.rollout.guard.slow.threshold) / timedelta(milliseconds=1))
     try:
@@ -177,8 +180,17 @@ def _traffic(ports: Ports, release: Release, model: Model) -> tuple[Evidence, Ve
         return status.evidence, Verdict("noData", f"nothing is counted: {error}")
     counted = [replace(block, warm=is_warm(status, block)) for block in blocks if block.weight == status.weight]
     evidence = look(status.evidence, counted, status.rollout)
-    evidence = Evidence(cursor, evidence.errors, evidence.slow)
+    evidence = replace(evidence, cursor=cursor, since=evidence.since or now)
     return evidence, judge(evidence, status.rollout)
+
+
+def _plan(release: Release, evidence: Evidence, now: datetime) -> Plan | None:
+    """What the evidence lets expect of the steps that are left."""
+    status = release.status
+    if status.phase is not Phase.ROLLOUT or status.rollout is None or status.promotion or status.rollout.strategy != "canary":
+        return None
+    left = duration(status.rollout.max_duration) - (now - (status.phase_since or now))
+    return planned(evidence, status.rollout, status.step, now, left.total_seconds())
 
 
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:

@@ -73,8 +73,11 @@ def is_warm(status: ReleaseStatus, block: Block) -> bool:
     """Whether slow answers of this block say how fast the candidate is, and not how fresh its process.
 
     It began when the candidate had been ready for `WARM_UP` and had been asked `WARM_REQUESTS` times in this rollout: a process that is
-    dark gets ready, but warm only by requests. That a candidate starts anew at all is what rule 13 counts.
+    dark gets ready, but warm only by requests. That a candidate starts anew at all is what rule 13 counts. A block without a
+    request to it has nothing of its process.
     """
+    if block.candidate.requests == 0:
+        return True
     if status.ready_since is None or status.unready_since is not None or status.evidence.errors.candidate_n < WARM_REQUESTS:
         return False
     return block.start >= status.ready_since + WARM_UP

@@ -4,11 +4,12 @@ A plan that cannot decide before its deadline should say so before it starts, no
 """
 
 import math
+from datetime import datetime
 from statistics import NormalDist
 
 import numpy as np
-from msgspec import Struct
 
+from trimtab.release import Evidence, Plan, StepPlan
 from trimtab.rollout.eprocess import EFFECTS, project
 from trimtab.rollout.judge import HARM_ALPHA
 from trimtab.spec import Rollout
@@ -19,25 +20,8 @@ MEDIAN = 1.5
 WITHIN = 4.0
 """The judge's promise: at least four of five equal candidates are found not worse within this many n*."""
 DETECTED = 0.8
-
-
-class StepPlan(Struct, frozen=True):
-    """What can be expected of one step, by its slowest guard and for a candidate that is as good as the champion.
-
-    `requests` (of both versions) and `seconds` are what it takes in the median, `at_most` the requests within which four of
-    five are decided, `detectable` the smallest difference of rates (candidate - champion) that is called harm in four of five
-    cases within `at_most`. All are None where no number of requests can show the margin. `fits`: this step and those before
-    it end before the deadline in the median.
-    """
-
-    weight: int
-    guard: str
-    requests: int | None
-    seconds: float | None
-    at_most: int | None
-    detectable: float | None
-    fits: bool
-    sentence: str
+UNKNOWN = 0.01
+"""What a rate of the champion is taken to be before any of its answers was counted."""
 
 
 def n_star(p: float, asked: Margin, split: float, alpha: float = 0.05, power: float = 0.9) -> int | None:
@@ -73,15 +57,37 @@ def detectable(p: float, requests: int, split: float) -> float:
     return high
 
 
-def describe(rollout: Rollout, requests_per_second: float, errors: float = 0.01, slow: float = 0.01) -> tuple[StepPlan, ...]:
-    """What each step of the rollout can be expected to take at this traffic; `errors` and `slow` are the champion's rates (0 to 1)."""
-    left = duration(rollout.max_duration).total_seconds()
-    steps = []
-    for weight in rollout.steps:
-        step = _step(weight, rollout, requests_per_second, {"errors": errors, "slow": slow}, left)
-        left -= step.seconds if step.seconds is not None else math.inf
-        steps.append(step)
-    return tuple(steps)
+def plan(
+    rollout: Rollout, per_second: float, errors: float = UNKNOWN, slow: float = UNKNOWN, *, step: int = 0, left: float | None = None
+) -> Plan:
+    """What the steps from `step` on can be expected to take; `errors` and `slow` are the champion's rates (0 to 1).
+
+    `left` are the seconds until the deadline: all of `max_duration` where it is not given.
+    """
+    left = duration(rollout.max_duration).total_seconds() if left is None else left
+    steps, spent = [], 0.0
+    for weight in rollout.steps[step:]:
+        steps.append(_step(weight, rollout, per_second, {"errors": errors, "slow": slow}, left - spent))
+        spent += steps[-1].seconds if steps[-1].seconds is not None else math.inf
+    fits = all(one.fits for one in steps)
+    beyond = ", ".join(f"{one.weight}%" for one in steps if not one.fits)
+    traffic = f"at {float(f'{per_second:.2g}'):,.10g} requests/s" if per_second > 0.0 else "without traffic"
+    needs = f"the steps need {_time(spent)} in the median" if math.isfinite(spent) else "the steps never end"
+    told = f"{traffic} {needs}, and {_time(max(left, 0.0))} are left"
+    return Plan(per_second, errors, slow, fits, told if fits else f"{told}: out of reach before the deadline: {beyond}", tuple(steps))
+
+
+def planned(evidence: Evidence, rollout: Rollout, step: int, now: datetime, left: float) -> Plan | None:
+    """The plan by what was counted so far; None before anything can have been."""
+    if evidence.since is None or now <= evidence.since:
+        return None
+    counted = evidence.errors.champion_n + evidence.errors.candidate_n
+    per_second = float(f"{counted / (now - evidence.since).total_seconds():.2g}")
+    errors, slow = (
+        float(f"{(state.champion_x + 0.5) / (state.champion_n + 1.0):.2g}") if state.champion_n else UNKNOWN
+        for state in (evidence.errors, evidence.slow)
+    )
+    return plan(rollout, per_second, errors, slow, step=max(step, 0), left=left)
 
 
 def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, float], left: float) -> StepPlan:
@@ -91,16 +97,24 @@ def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, flo
     guard = max(needs, key=lambda name: math.inf if (found := needs[name]) is None else found)
     need = needs[guard]
     if need is None:
-        sentence = f"step {weight}%: at a rate of {rates[guard]:.3g} the guard {guard!r} leaves no room to show that nothing got worse"
-        return StepPlan(weight, guard, None, None, None, None, False, sentence)
+        room = f"at a rate of {rates[guard]:.3g} the guard {guard!r} leaves no room to show that nothing got worse"
+        return StepPlan(weight, guard, None, None, None, None, False, f"step {weight}%: out of reach: {room}")
     requests, at_most = math.ceil(MEDIAN * need), math.ceil(WITHIN * need)
     seconds = requests / per_second if per_second > 0.0 else None
     caught = detectable(rates[guard], at_most, split)
     fits = seconds is not None and seconds <= left
-    time = "never at no traffic" if seconds is None else f"about {seconds:,.0f} s"
-    late = "" if fits else "; the deadline comes first"
+    time = "never at no traffic" if seconds is None else f"about {_time(seconds)}"
+    late = "" if fits else "; out of reach: the deadline comes first"
     sentence = f"step {weight}%: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
     return StepPlan(weight, guard, requests, seconds, at_most, caught, fits, sentence)
+
+
+def _time(seconds: float) -> str:
+    """A time as people read it."""
+    for size, unit in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _spread(champion: float, candidate: float, split: float, a: float, b: float) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig, ru
 from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
 from trimtab.cli import releases
 from trimtab.cli.place import place
+from trimtab.cli.plans import show_plan
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
@@ -180,3 +181,28 @@ def test_lists_and_stories_are_of_the_namespace(server: ApiServer, capsys: pytes
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["bike-1"]
     releases.explain("bike", NOWHERE, "crm", as_json=True)
     assert [one["reason"] for one in json.loads(capsys.readouterr().out)["decisions"]] == ["Baked"]
+
+
+DOCUMENT = """apiVersion: trimtab.dev/v1alpha1
+kind: Model
+metadata: {name: bike, namespace: crm}
+spec:
+  task: regression
+  data: {uri: rows.csv, label: y}
+  rollout: {steps: [5, 50]}
+"""
+
+
+def test_a_plan_is_made_at_the_traffic_that_the_newest_release_counted(server: ApiServer, tmp_path: Path, capsys: Any) -> None:
+    document = tmp_path / "model.yaml"
+    document.write_text(DOCUMENT)
+    with pytest.raises(InvalidInput, match="give the requests a second with --requests"):
+        show_plan(document, None, None, None, NOWHERE, "crm", as_json=True)
+    counted = {"requestsPerSecond": 0.5, "errors": 0.02, "slow": 0.001, "fits": False, "sentence": "at 0.5 requests/s ..."}
+    put_release(server, "bike-1", Phase.PROMOTED, plan=counted)
+    assert not show_plan(document, None, None, None, NOWHERE, "crm", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["requestsPerSecond"], found["errors"], found["slow"]) == (0.5, 0.02, 0.001)
+    assert "out of reach before the deadline: 5%, 50%" in found["sentence"]
+    assert show_plan(document, 5000.0, 0.01, None, NOWHERE, None, as_json=False)
+    assert "at 5,000 requests/s the steps need" in capsys.readouterr().out

@@ -1,10 +1,12 @@
 """What a rollout plan can see."""
 
 import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trimtab.rollout.power import describe, detectable, n_star
+from trimtab.release import Evidence, GuardState
+from trimtab.rollout.power import detectable, n_star, plan, planned
 from trimtab.spec import ErrorGuard, Guard, Rollout
 from trimtab.units import margin
 
@@ -31,10 +33,12 @@ def test_without_errors_it_is_the_rule_of_three() -> None:
 @pytest.mark.parametrize("text", ["+0", "-0.01", "x1", "x0.9"])
 def test_a_margin_without_room_can_never_be_shown(text: str) -> None:
     assert n_star(0.1, margin(text), 0.5) is None
-    plan = describe(Rollout(guard=Guard(errors=ErrorGuard(margin=text))), 100.0)
-    assert plan[0].requests is None
-    assert not plan[0].fits
-    assert "leaves no room" in plan[0].sentence
+    found = plan(Rollout(guard=Guard(errors=ErrorGuard(margin=text))), 100.0)
+    assert found.steps[0].requests is None
+    assert not found.fits
+    assert "out of reach" in found.steps[0].sentence
+    assert "leaves no room" in found.steps[0].sentence
+    assert "the steps never end" in found.sentence
 
 
 def test_more_requests_catch_less_harm() -> None:
@@ -45,11 +49,32 @@ def test_more_requests_catch_less_harm() -> None:
 
 
 def test_a_plan_tells_each_step_and_when_the_deadline_comes_first() -> None:
-    quick, slow, none = (describe(Rollout(), rate) for rate in (100.0, 5.0, 0.0))
-    assert [step.weight for step in quick] == [5, 25, 50]
-    assert all(step.fits for step in quick)
-    assert quick[0].seconds == pytest.approx((quick[0].requests or math.nan) / 100.0)
-    assert [step.fits for step in slow] == [True, False, False] or not slow[-1].fits
-    assert "the deadline comes first" in slow[-1].sentence
-    assert none[0].seconds is None
-    assert not none[0].fits
+    quick, slow, none = (plan(Rollout(), rate) for rate in (100.0, 5.0, 0.0))
+    assert [step.weight for step in quick.steps] == [5, 25, 50]
+    assert quick.fits
+    assert all(step.fits for step in quick.steps)
+    assert quick.steps[0].seconds == pytest.approx((quick.steps[0].requests or math.nan) / 100.0)
+    assert not slow.fits
+    assert "out of reach before the deadline" in slow.sentence
+    assert "out of reach: the deadline comes first" in slow.steps[-1].sentence
+    assert none.steps[0].seconds is None
+    assert not none.fits
+    assert none.sentence.startswith("without traffic the steps never end, and 2 h are left")
+
+
+def test_a_plan_under_way_is_of_the_steps_and_the_time_that_are_left() -> None:
+    last = plan(Rollout(), 100.0, step=2)
+    assert [step.weight for step in last.steps] == [50]
+    assert last.fits
+    late = plan(Rollout(), 100.0, step=2, left=(last.steps[0].seconds or 0.0) - 1.0)
+    assert not late.fits
+
+
+def test_traffic_and_rates_are_those_that_were_counted() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    evidence = Evidence(errors=GuardState(champion_n=950, champion_x=19, candidate_n=50), since=start)
+    found = planned(evidence, Rollout(), -1, start + timedelta(seconds=20), 7200.0)
+    assert found is not None
+    assert (found.requests_per_second, found.errors, found.slow) == (50.0, 0.021, 0.01)
+    assert len(found.steps) == 3
+    assert planned(Evidence(), Rollout(), -1, start, 7200.0) is None

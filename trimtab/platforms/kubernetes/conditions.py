@@ -18,7 +18,7 @@ _MESSAGE = 1024
 
 
 def of_release(release: Release, now: datetime) -> ReleaseStatus:
-    """The Release's status with its conditions Finished and Promoted as its phase says."""
+    """The Release's status with its conditions Finished and Promoted as its phase says, and Reachable as its plan does."""
     status, generation = release.status, release.metadata.generation
     reason, sentence = status.reason or str(status.phase), status.sentence
     if status.outcome:
@@ -28,6 +28,9 @@ def of_release(release: Release, now: datetime) -> ReleaseStatus:
     conditions = status.conditions
     for kind, state in told.items():
         conditions = put(conditions, kind, state, reason, sentence, generation, now)
+    if plan := status.plan:
+        reachable = ("True", "PlanFits") if plan.fits else ("False", "OutOfReach")
+        conditions = put(conditions, "Reachable", *reachable, plan.sentence, generation, now)
     return replace(status, conditions=conditions, observed_generation=generation)
 
 

@@ -179,6 +179,8 @@ def next_step(observed: Observed) -> Decision | None:
     sentence = f"step {step + 1} of {len(rollout.steps)}: {rollout.steps[step]}% of the traffic"
     if status.step >= 0:
         sentence += f"; {observed.verdict.sentence}"
+    elif observed.plan:
+        sentence += f"; {observed.plan.sentence}"
     fresh = replace(observed, evidence=new_step(observed.evidence))
     weight = rollout.steps[step]
     return move(fresh, Act.SERVE, "NextStep", sentence, step=step, weight=weight, verdict=observed.verdict, look_again=0.2)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from trimtab.platforms.kubernetes.conditions import of_model, of_release, reason_of, reconciled
-from trimtab.release import Phase, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
+from trimtab.release import Phase, Plan, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
 from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, MonitoringSummary
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,6 +40,10 @@ RELEASES = {
     "a rolled back one says why, not how far its withdrawal was": (
         ReleaseStatus(phase=Phase.ROLLED_BACK, reason="WaitingForRoute", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
         {"Finished": ("True", "Harm"), "Promoted": ("False", "Harm")},
+    ),
+    "one whose plan is out of reach says so": (
+        ReleaseStatus(phase=Phase.ROLLOUT, reason="NextStep", plan=Plan(0.1, 0.01, 0.01, fits=False, sentence="out of reach")),
+        {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep"), "Reachable": ("False", "OutOfReach")},
     ),
     "one that is being withdrawn has not finished": (
         ReleaseStatus(phase=Phase.WITHDRAWING, reason="Harm", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
