@@ -43,6 +43,18 @@ def test_a_canary_waits_while_the_monitor_is_silent_and_goes_on_when_it_speaks()
     assert newest(world).status.phase is Phase.PROMOTED
 
 
+def test_what_the_steps_will_take_is_said_before_the_first_of_them() -> None:
+    world = World()
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    plan = newest(world).status.plan
+    assert plan is not None
+    assert plan.requests_per_second > 0.0
+    assert [step.weight for step in plan.steps][:1] == [20]
+    said = next(record.sentence for record in newest(world).status.decisions if record.reason == "NextStep")
+    assert "requests/s the steps need" in said
+
+
 UNCOUNTED = [
     ("the deadline passes", lambda _: None, Phase.INCONCLUSIVE, "DeadlinePassed"),
     ("a person aborts", lambda world: world.say("abort", newest(world).name), Phase.CANCELLED, "AbortedByPerson"),
