@@ -16,7 +16,7 @@ from trimtab.spec import Rollout
 from trimtab.units import Margin, duration, margin
 
 MEDIAN = 1.5
-"""What an equal candidate takes in the median until it is found not worse, in units of n* (1.46 to 1.8 in `docs/evidence/rollouts.md`)."""
+"""What an equal candidate takes in the median until it is found not worse, in units of n* (1.4 to 1.7 in `docs/evidence/rollouts.md`)."""
 WITHIN = 4.0
 """The judge's promise: at least four of five equal candidates are found not worse within this many n*."""
 DETECTED = 0.8
