@@ -53,11 +53,11 @@ NOTES = """
 Three other ways to keep bounds under continuous looks, at the same levels (`tests/simulation/rollouts_alternatives.py` names the papers),
 in the cells of one step of 5% or 50% within reach; the safe test with plugged-in rates in those of several steps too.
 
-- *Mixture SPRT*: quick, and it breaks the bounds on promotions: its variance is plugged in, and few bad answers make it too small.
-- *Betting on weighted answers*: keeps the bounds, and promotes too few where answers are often bad and the split is even: the weights' own
-  noise is added to that of the answers.
+- *Mixture SPRT*: quick, and it breaks the bounds on promotions: its variance is plugged in, and is too small while bad answers are few.
+- *Betting on weighted answers*: keeps the bounds, and promotes too few where half of the answers are bad: the weights' own noise is
+  added to that of the answers.
 - *Safe 2x2 test with plugged-in rates*: keeps the bounds and is as quick where rates stay as they are. Where both versions change it takes
-  up to twice as long, or comes to no verdict: what it learned of the candidate is of another time. The judge's mixture of
+  longer, or comes to no verdict: what it learned of the candidate is of another time. The judge's mixture of
   effects, with a share dealt out anew at each look, learns nothing of the candidate and finds what begins late sooner.
 
 ## What this does not say
@@ -181,7 +181,7 @@ def _star(text: str) -> str:
     return text.replace("*", "\\*")
 
 
-_LEFT, _WIDE, _GAP, _HIGH, _TOP = 250.0, 190.0, 28.0, 26.0, 46.0
+_LEFT, _WIDE, _GAP, _HIGH, _TOP = 250.0, 190.0, 48.0, 26.0, 46.0
 
 
 def _plot(rows: Sequence["Row"]) -> Drawing:
