@@ -148,7 +148,7 @@ def judge(
         len(window.truth),
         level=level,
         own=_spread(deviation, apart),
-        offset=offset(window.truth, window.answers, block) if task == "regression" else None,
+        offset=offset(window.truth, window.answers) if task == "regression" else None,
     )
     if validation is not None:
         theirs = 0.0
