@@ -12,6 +12,7 @@ from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.effects import divergences, effects
 from trimtab.monitoring.reference import Length, Reference, length
 from trimtab.monitoring.seasons import Alike, alike
+from trimtab.monitoring.spread import moved
 from trimtab.spec import Monitoring, Window
 from trimtab.units import duration
 
@@ -72,6 +73,10 @@ def weigh(
         if dependence is not None:
             old, new = (side.get(column.name, next(iter(side.values()))) for side in (left, right))
             found[column.name] = _weighed(column, tests[column.name], old, new, dependence, like)
+        if column.kind == "number" and column.name in left and _by_distribution(tests[column.name]):
+            apart = reference.dependence(column, left[column.name], lasted, seasonal=like is not None, spread=True)
+            apart = _kept(apart, reference, lasted, like)
+            found[column.name] = _or_spread(found[column.name], left[column.name], right[column.name], apart, like)
     return found, _note([one for one in known.values() if not one.known], lasted)
 
 
@@ -92,6 +97,22 @@ def _weighed(column: Column, test: ColumnTest, old: Floats, new: Floats, depende
     worth = None if like is None else like.rows * compared / len(old)
     found = adjusted(law, test.p, test.statistic, rows, compared, dependence, effective=worth, free=free)
     return structs.replace(test, adjusted=found.p, rows=found.rows)
+
+
+def _by_distribution(test: ColumnTest) -> bool:
+    """Whether it is Kolmogorov-Smirnov's word; other tests are asked for what they see."""
+    return test.law is None and test.alarm is None and not test.joint
+
+
+def _or_spread(test: ColumnTest, old: Floats, new: Floats, dependence: Dependence, like: Alike | None) -> ColumnTest:
+    """The test with the smaller p-value of its own and that of the spread, twice (Bonferroni)."""
+    spread = moved(old if like is None else old[like.places], new)
+    if spread is None or test.adjusted is None:
+        return test
+    compared, rows = int((~np.isnan(old)).sum()), int((~np.isnan(new)).sum())
+    worth = None if like is None else like.rows * compared / len(old)
+    found = adjusted("normal", spread.p, spread.deviate, rows, compared, dependence, effective=worth)
+    return structs.replace(test, adjusted=min(1.0, 2 * min(test.adjusted, found.p)))
 
 
 def _note(unknown: Sequence[Dependence], lasted: Length) -> str:

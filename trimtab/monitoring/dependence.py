@@ -38,6 +38,7 @@ from trimtab.monitoring.columns import Floats
 
 Ints = NDArray[np.int64]
 Law = Literal["kolmogorov", "chi2", "normal"]
+Kind = Literal["number", "category", "score"]
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 LEAST_BLOCKS = 10
@@ -90,8 +91,8 @@ def blocks(times: Floats, span: float, *, aligned: bool = False) -> Ints:
     return found
 
 
-def measure(values: Floats, kind: Literal["number", "category"], ids: Ints, cells: Ints | None = None) -> Dependence:
-    """The dependence of a column of the reference, `ids` being its rows' blocks (`blocks`).
+def measure(values: Floats, kind: Kind, ids: Ints, cells: Ints | None = None) -> Dependence:
+    """The dependence of a column of the reference, `ids` being its rows' blocks (`blocks`); of scores it is that of their mean.
 
     With `cells` (rows,), the season that each row falls into, only what the mix of seasons does not explain counts.
     """
@@ -102,18 +103,20 @@ def measure(values: Floats, kind: Literal["number", "category"], ids: Ints, cell
         return Dependence((ASSUMED,), 1 / LEAST_BLOCKS, np.inf, len(kept), known=False)
     order = np.argsort(ids[used], kind="stable")
     indicators = _indicators(values[used][order], kind)
-    shares = indicators.mean(axis=0)
+    shares, spread = indicators.mean(axis=0), indicators.var(axis=0)
     rest = indicators - (shares if cells is None else _means(indicators, cells[used][order]))
     sizes = np.bincount(ids[used])[kept]
     means = np.add.reduceat(rest, np.concatenate([[0], np.cumsum(sizes)[:-1]]), axis=0) / sizes[:, None]
     means -= means.mean(axis=0)
     within = float(np.mean(1 / sizes))
-    found = _of_number(means, rest, shares, within) if kind == "number" else _of_category(means, rest, shares, within)
-    return _dependence(found, means / np.sqrt(shares * (1 - shares)) if len(shares) else means, within)
+    found = _of_category(means, rest, shares, within) if kind == "category" else _of_number(means, rest, spread, within, kind)
+    return _dependence(found, means / np.sqrt(spread) if len(shares) else means, within)
 
 
-def _indicators(values: Floats, kind: str) -> Floats:
-    """The columns {x <= t}, or {x = category}, of the values, as 0 and 1; those that are constant are left out."""
+def _indicators(values: Floats, kind: Kind) -> Floats:
+    """The columns {x <= t}, or {x = category}, of the values, as 0 and 1; those that are constant are left out. Scores are one column."""
+    if kind == "score":
+        return values[:, None] if values.std() > 0 else np.empty((len(values), 0))
     if kind == "number":
         points = np.unique(np.quantile(values, THRESHOLDS))
         found = values[:, None] <= points
@@ -135,12 +138,13 @@ def _means(indicators: Floats, cells: Ints) -> Floats:
     return np.asarray((sums / counts[:, None])[places])
 
 
-def _of_number(means: Floats, rest: Floats, shares: Floats, within: float) -> tuple[float, ...]:
-    if not len(shares):
+def _of_number(means: Floats, rest: Floats, spread: Floats, within: float, kind: Kind) -> tuple[float, ...]:
+    if not len(spread):
         return (0.0,)
-    spread = shares * (1 - shares)
     between = (means.var(axis=0, ddof=1) - (rest**2).mean(axis=0) * within) / spread
     noise = within * np.sqrt(2 / (len(means) - 1))
+    if kind == "score":
+        return (max(float(between[0]), noise),)
     return (max(float(between.mean()), float(np.max(4 * spread * (between - 2 * noise))), noise * _AVERAGED),)
 
 

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Column, Floats, Table, labelled, predicted, table
-from trimtab.monitoring.dependence import Dependence, Ints, blocks, measure
+from trimtab.monitoring.dependence import Dependence, Ints, Kind, blocks, measure
 from trimtab.monitoring.holdout import labels_and_answers
 from trimtab.monitoring.ingest import event_time
 from trimtab.monitoring.seasons import cells
+from trimtab.monitoring.spread import scores
 from trimtab.schema import HOLDOUT, PREDICTION, REFERENCE, VALIDATION, Metrics, Schema, read_metrics, read_schema
 from trimtab.units import duration
 
@@ -73,12 +74,13 @@ class Reference(Struct, frozen=True):
         """The block of each row (rows,), as long as a window of that length."""
         return blocks(self.times, length.seconds, aligned=length.aligned)
 
-    def dependence(self, column: Column, values: Floats, length: Length, *, seasonal: bool) -> Dependence:
-        """How windows of that length are apart in a column, `values` being the reference's; measured once."""
-        key = (column.name, length, seasonal)
+    def dependence(self, column: Column, values: Floats, length: Length, *, seasonal: bool, spread: bool = False) -> Dependence:
+        """How windows of that length are apart in a column, or in its `spread`, `values` being the reference's; measured once."""
+        key = (f"spread({column.name})" if spread else column.name, length, seasonal)
         if key not in self.cached:
             seasons = cells(self.times, self.times) if seasonal else None
-            self.cached[key] = measure(values, column.kind, self.blocks(length), seasons)
+            kind: Kind = "score" if spread else column.kind
+            self.cached[key] = measure(scores(values) if spread else values, kind, self.blocks(length), seasons)
         return self.cached[key]
 
 

@@ -77,7 +77,22 @@ def test_a_column_is_measured_once_for_windows_of_one_length(half_a_year: Refere
     for day in (200, 201, 202):
         window = np.sort(generator.uniform(day * DAY, (day + 1) * DAY, 3000))
         compare(half_a_year, rows(generator, window), window, ScipyDetector(), Monitoring(window=Window(every="24h")), 1.0)
-    assert set(half_a_year.cached) == {(name, Length(DAY, aligned=True), False) for name in ("x", "c", PREDICTION)}
+    names = ("x", "spread(x)", "c", PREDICTION, f"spread({PREDICTION})")
+    assert set(half_a_year.cached) == {(name, Length(DAY, aligned=True), False) for name in names}
+
+
+@pytest.mark.parametrize("policy", [Monitoring(), SEASONAL], ids=["all rows", "the window's hours"])
+def test_a_wider_number_is_significant_though_its_middle_stays(
+    policy: Monitoring, half_a_year: Reference, generator: np.random.Generator
+) -> None:
+    times = np.sort(generator.uniform(200 * DAY, 201 * DAY, 5000))
+    window = rows(generator, times)
+    found = {}
+    for scale in (1.0, 1.5**0.5):
+        asked = window | {PREDICTION: scale * window[PREDICTION]}
+        found[scale] = compare(half_a_year, asked, times, ScipyDetector(), policy, 1.0).columns[PREDICTION]
+    assert (found[1.0].significant, found[1.5**0.5].significant) == (False, True)
+    assert found[1.5**0.5].effect > 0.15
 
 
 def test_a_test_of_all_columns_together_gets_the_dependence_of_the_most_dependent(
