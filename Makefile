@@ -80,8 +80,8 @@ check-diff: generate ## generated files are fresh
 simulate-rollouts: $(STAMPS)/local ## the judge's promises, 10,000 rollouts a cell, beside other tools, written to docs/evidence/rollouts.md
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.rollouts
 
-simulate-monitoring: $(STAMPS)/local ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring
+simulate-monitoring: $(STAMPS)/local $(STAMPS)/detectors ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring --models $(or $(MODELS),1000)
 
 simulate-estimates: $(STAMPS)/local ## estimates without labels against the labels that come, written to docs/evidence/estimates.md
 	$(BIN)/python examples/bike-demand/prepare.py

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from tests.simulation.monitoring_rivals import Bootstrap, Sorted, alarms
@@ -25,6 +26,7 @@ from trimtab.monitoring.deciding import ColumnTest, Drift, check, lasting, level
 from trimtab.monitoring.effects import effect
 from trimtab.monitoring.performance import Judgement, judge, kind, sample
 from trimtab.monitoring.reference import Length, Reference
+from trimtab.platforms.local.monitor_main import detector_python
 from trimtab.schema import PREDICTION
 from trimtab.spec import Monitoring, ReferencePolicy
 from trimtab.units import margin, persistence
@@ -35,7 +37,9 @@ RULE = persistence(POLICY.drift.persistence)
 SPAN_DAYS = 1.0
 LASTED = Length(86_400.0, aligned=True)
 OURS, RAW, SEASONAL = "Trimtab", "Trimtab, rows taken as independent", "Trimtab, seasonal reference"
-SMALL, BOOTSTRAP = "Trimtab, effect 0.1", "Trimtab, block bootstrap instead"
+DECLARED = 0.08
+SMALL, SMALL_SEASONAL = f"{OURS}, effect {DECLARED:g}", f"{SEASONAL}, effect {DECLARED:g}"
+BOOTSTRAP = "Trimtab, block bootstrap instead"
 LATEST = 15
 
 
@@ -61,6 +65,7 @@ class Row(Struct, frozen=True):
     power_5_windows: float | None
     power_15_windows: float | None
     median_delay_windows: float | None
+    days_a_window: float = SPAN_DAYS
 
 
 class Watch:
@@ -93,9 +98,9 @@ def play(cell: Cell, seed: int) -> dict[str, list[int]]:
     """One model: how many findings (alarms, for the others) each method makes in each window."""
     world = World(cell.stream, seed, cell.windows)
     reference, ordered, bootstrap = world.reference, Sorted(world.reference.table), Bootstrap(world.reference)
-    watches = {OURS: Watch(), RAW: Watch(), SMALL: Watch(0.1), BOOTSTRAP: Watch()}
+    watches = {OURS: Watch(), RAW: Watch(), SMALL: Watch(DECLARED), BOOTSTRAP: Watch()}
     if cell.stream.days == "weekly":
-        watches[SEASONAL] = Watch()
+        watches |= {SEASONAL: Watch(), SMALL_SEASONAL: Watch(DECLARED)}
     judged: list[Judgement] = []
     found: dict[str, list[int]] = {}
     for day in range(cell.windows):
@@ -108,6 +113,7 @@ def play(cell: Cell, seed: int) -> dict[str, list[int]]:
         drawn = dict.fromkeys(watches, left)
         if SEASONAL in watches:
             drawn[SEASONAL], said[SEASONAL] = _seasonal(reference, columns, left, right, window)
+            drawn[SMALL_SEASONAL], said[SMALL_SEASONAL] = drawn[SEASONAL], said[SEASONAL]
         for name, watch in watches.items():
             told = watch.look(columns, said[name], _sizes(columns, said[name], drawn[name], right))
             if name == OURS:
@@ -155,27 +161,29 @@ def _performance(reference: Reference, window: Window, judged: list[Judgement], 
 
 def summed(cell: Cell, played: Sequence[dict[str, list[int]]]) -> list[Row]:
     """The cell's lines, one a method."""
-    rows = []
-    for method in played[0]:
-        found = np.array([one[method] for one in played])
-        first = np.where(found.any(axis=1), (found > 0).argmax(axis=1) + 1, np.inf)
-        drifts = cell.stream.drifts
-        hit = first[np.isfinite(first)]
-        rows.append(
-            Row(
-                method,
-                cell.stream.name,
-                cell.stream.effect,
-                cell.rows,
-                cell.models,
-                cell.windows,
-                float(found.sum() / found.size * 1000),
-                float((first <= 5).mean()) if drifts else None,
-                float((first <= LATEST).mean()) if drifts else None,
-                float(np.median(hit)) if drifts and len(hit) else None,
-            )
-        )
-    return rows
+    stream = cell.stream
+    return [
+        line(method, stream.name, stream.effect, np.array([one[method] for one in played]), cell.rows, drifts=stream.drifts)
+        for method in played[0]
+    ]
+
+
+def line(method: str, stream: str, effect: float, found: NDArray[np.int_], rows: int, *, drifts: bool, days: float = SPAN_DAYS) -> Row:
+    """A line of what was found, shape (models, windows); a window has `rows` rows and spans so many days."""
+    first = np.where(found.any(axis=1), (found > 0).argmax(axis=1) + 1, np.inf)
+    hit = first[np.isfinite(first)]
+    return Row(
+        method,
+        stream,
+        effect,
+        rows,
+        *found.shape,
+        float(found.sum() / found.size / days * 1000),
+        float((first <= 5).mean()) if drifts else None,
+        float((first <= LATEST).mean()) if drifts else None,
+        float(np.median(hit)) if drifts and len(hit) else None,
+        days,
+    )
 
 
 def cells(models: int) -> list[Cell]:
@@ -219,7 +227,7 @@ def agreement() -> float:
 
 def main(arguments: list[str]) -> None:
     """Play all cells on two processes, write numbers, page and plot."""
-    from tests.simulation import monitoring_page
+    from tests.simulation import monitoring_caged, monitoring_offset, monitoring_page
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1000)
@@ -228,14 +236,19 @@ def main(arguments: list[str]) -> None:
     rows: list[Row] = []
     began = time.perf_counter()
     with ProcessPoolExecutor(given.processes) as pool:
+        asked = [pool.submit(monitoring_caged.classifier, detector_python()), pool.submit(monitoring_caged.online, detector_python())]
+        parts_of = monitoring_offset.streams()
+        residuals = [pool.submit(monitoring_offset.play, one, given.models // (10 if one.shift else 5)) for one in parts_of]
         for cell in cells(given.models):
             parts = [(cell, first, min(first + 10, cell.models)) for first in range(0, cell.models, 10)]
             rows += summed(cell, [one for part in pool.map(_part, parts) for one in part])
             print(f"{time.perf_counter() - began:6.0f} s  {cell.stream.name}, {cell.rows} rows", flush=True)
+        joint, alarms, offsets = asked[0].result(), asked[1].result(), [row for one in residuals for row in one.result()]
     out = ROOT / "build" / "simulation"
     out.mkdir(parents=True, exist_ok=True)
-    (out / "monitoring.json").write_text(json.dumps({"rows": msgspec.to_builtins(rows)}, indent=1))
-    monitoring_page.write(ROOT / "docs" / "evidence", rows, agreement())
+    numbers = monitoring_caged.Numbers(rows, joint, offsets, alarms)
+    (out / "monitoring.json").write_text(json.dumps(msgspec.to_builtins(numbers), indent=1))
+    monitoring_page.write(ROOT / "docs" / "evidence", numbers, given.models, agreement())
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class Bootstrap:
         counts = np.bincount(ids * width + places, minlength=(int(ids.max()) + 1) * width).reshape(-1, width).astype(float)
         shares = counts / counts.sum(axis=1, keepdims=True)
         window = draw.multinomial(rows, shares[draw.integers(len(shares), size=RESAMPLES)]) / rows
-        redrawn = counts[draw.integers(len(counts), size=(RESAMPLES, len(counts)))].sum(axis=1)
+        redrawn = draw.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES) @ counts
         total = redrawn.sum(axis=1, keepdims=True)
         other = redrawn / total
         if number:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.monitoring import OURS, RAW, SEASONAL, Cell, agreement, play, summed
+from tests.simulation.monitoring import OURS, RAW, SEASONAL, SMALL, Cell, agreement, play, summed
 from tests.simulation.monitoring_rivals import ALIBI
 from tests.simulation.monitoring_worlds import STREAMS
 
@@ -28,7 +28,13 @@ def test_200_windows_without_drift_raise_nothing(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    [("mean +0.3 SD", OURS), ("concept only", OURS), ("mean +0.3 SD, weekly season", SEASONAL)],
+    [
+        ("mean +0.3 SD", OURS),
+        ("concept only", OURS),
+        ("mean +0.3 SD, weekly season", SEASONAL),
+        ("variance x1.5", SMALL),
+        ("correlation 0 to 0.5 only", SMALL),
+    ],
 )
 def test_what_is_above_the_bound_is_found_within_five_windows(name: str, method: str) -> None:
     assert rows(name, 5)[method] >= 6 / MODELS

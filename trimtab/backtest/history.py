@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class History:
     """All rows in the order of time, with their labels apart; what a caller could not know when it asks is in no instance."""
 
-    def __init__(self, data: Data, table: "pa.Table") -> None:
-        """`table` holds every column of the file."""
+    def __init__(self, data: Data, table: "pa.Table", left_out: int = 0) -> None:
+        """`table` holds every column of the file; so many rows of it have no readable time or no key and are `left_out`."""
         import pyarrow as pa
 
-        self.data, self.table = data, table
+        self.data, self.table, self.left_out = data, table, left_out
         moments = table.column(str(data.time)).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         self.times: Floats = np.asarray(moments.to_numpy() / 1e6, dtype=float)
         self.keys: list[str] = [str(key) for key in table.column(str(data.key)).to_pylist()]
@@ -58,7 +58,7 @@ def read_history(data: Data) -> History:
     if data.time is None or data.key is None:
         msg = "a backtest needs spec.data.time (the rows' order) and spec.data.key (what their labels are joined by)"
         raise InvalidInput(msg)
-    table, _ = read(msgspec.structs.replace(unlabelled(data), history=None), None)
+    table, left_out = read(msgspec.structs.replace(unlabelled(data), history=None), None)
     check_columns(data, table.column_names)
     if table.num_rows == 0:
         msg = f"data.uri {data.uri!r}: no row has both a {data.time!r} and a {data.key!r}"
@@ -67,7 +67,7 @@ def read_history(data: Data) -> History:
     if repeated:
         msg = f"data.key: {repeated} rows repeat another row's {data.key!r}; labels could not be told apart"
         raise InvalidInput(msg)
-    return History(data, table)
+    return History(data, table, left_out)
 
 
 def moment(seconds: float) -> datetime:

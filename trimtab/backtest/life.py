@@ -145,7 +145,8 @@ class Life:
         history, first = self._history, self._history.after(self._start.timestamp())
         if champion is None:
             status = self.releases[0].status
-            msg = f"there is no first version at {self._start:%Y-%m-%d %H:%M}: {status.sentence}"
+            at = f"{self._start:%Y-%m-%d %H:%M}, the first cut"
+            msg = f"there is no first version at {at}: {status.sentence}. At a later --from more is known"
             raise InvalidInput(msg)
         said: list[Floats] = []
         told, place = first, first

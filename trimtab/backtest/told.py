@@ -142,7 +142,8 @@ def told(model: Model, history: History, start: datetime, courses: Sequence[Cour
         )
     periods = [Period(moment(bounds[n]), moment(bounds[n + 1]), int((known & (place == n)).sum())) for n in range(PERIODS)]
     name, end = Path(model.spec.data.uri).name, moment(history.times[-1])
-    return Comparison(model.name, name, len(known), int(known.sum()), start, end, scored.metric, periods, results, _notes(model, trials))
+    notes = _notes(model, trials, history)
+    return Comparison(model.name, name, len(known), int(known.sum()), start, end, scored.metric, periods, results, notes)
 
 
 def _fitted(fits: Fits) -> list[tuple[datetime, Path]]:
@@ -185,8 +186,8 @@ def _oracle(
     return spliced(answers, chosen, first, len(history)), taken
 
 
-def _notes(model: Model, trials: int) -> list[str]:
-    spec = model.spec
+def _notes(model: Model, trials: int, history: History) -> list[str]:
+    spec, left_out = model.spec, history.left_out
     asked = spec.training.search.budget.trials
     return [
         "No canary was played: rows have no errors and delays. A version takes over when "
@@ -196,6 +197,7 @@ def _notes(model: Model, trials: int) -> list[str]:
         "The oracle knows every label in advance. It takes over at most as often as this policy trained, at the best moments, by any "
         "version that any of the policies fitted, whatever its gates said: a bound, not a policy.",
         *([f"Each search made {trials} of the document's {asked} trials."] if asked != trials else []),
+        *([f"{left_out:,} rows have no readable {spec.data.time!r} or no {spec.data.key!r} and were left out."] if left_out else []),
         *(["Nobody was asked for approval."] if spec.approval == "manual" else []),
     ]
 

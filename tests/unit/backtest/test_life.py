@@ -116,6 +116,35 @@ def test_what_cannot_be_played_is_a_sentence(rows: Path, change: dict[str, str |
         read_history(data)
 
 
+def test_rows_in_any_order_are_played_in_the_order_of_time_and_those_without_one_are_counted(tmp_path: Path) -> None:
+    made = table(100)
+    times = made.column("at").to_pylist()
+    times[10:13] = [None] * 3
+    shuffled = made.set_column(1, "at", pa.array(times, made.column("at").type)).take(np.random.default_rng(1).permutation(100))
+    found = read_history(model(write(shuffled, tmp_path / "rows.parquet")).spec.data)
+    assert (len(found), found.left_out) == (97, 3)
+    assert (np.diff(found.times) > 0).all()
+    assert found.keys == [f"r{n}" for n in range(100) if n not in (10, 11, 12)]
+
+
+ODD = {
+    "few labels": ("y", [None if n % 40 else float(n) for n in range(ROWS)], "rows have a label"),
+    "no labels": ("y", [None] * ROWS, "only 0 rows have a label"),
+    "one value": ("y", [1.0] * ROWS, "has one value only"),
+    "text": ("y", ["high", "low"] * (ROWS // 2), "must be a number in a regression"),
+}
+
+
+@pytest.mark.parametrize(("column", "values", "sentence"), ODD.values(), ids=ODD.keys())
+def test_a_history_that_no_version_can_be_made_of_says_why_and_what_to_do(
+    live: Live, tmp_path: Path, column: str, values: list[object], sentence: str
+) -> None:
+    made = table()
+    odd = made.set_column(made.column_names.index(column), column, pa.array(values))
+    with pytest.raises(InvalidInput, match=rf"(?s)there is no first version at .*{sentence}.*At a later --from more is known"):
+        live(model(write(odd, tmp_path / "rows.parquet")))
+
+
 def test_no_first_version_is_a_sentence(live: Live, rows: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no first version at 2026-01-02"):
         live(model(rows), start=START + 30 * HOUR)
