@@ -253,9 +253,11 @@ def test_a_sliding_window_is_tested_anew_with_each_pane(
 def test_the_raw_p_value_is_kept_beside_the_one_that_decided(monitor: Monitor, calm: Rows, generator: np.random.Generator) -> None:
     feed(monitor, calm, generator, labels=False)
     look(monitor)
-    checks = [check for window in views.windows(monitor, ID) for check in window["drift"]["columns"].values()]
-    assert all(check["adjusted"] >= check["p"] * (1 - 1e-9) and check["rows"] <= 100 for check in checks)
-    assert any(check["adjusted"] > 1.1 * check["p"] for check in checks)
+    windows = [window["drift"]["columns"] for window in views.windows(monitor, ID)]
+    assert all(check["rows"] <= 100 for checks in windows for check in checks.values())
+    shares = [checks["site"] for checks in windows]
+    assert all(check["adjusted"] >= check["p"] * (1 - 1e-9) for check in shares), "a number may be told by its spread instead"
+    assert any(check["adjusted"] > 1.1 * check["p"] for check in shares)
 
 
 class Flaky:
