@@ -31,10 +31,19 @@ def page(found: Numbers) -> tuple[str, bool]:
         kept &= good
     lines += ["", f"Promised: a mean gap of at most {GAP}, intervals that hold in at least {COVERAGE:.0%} of the cohorts.", ""]
     lines += [
-        "After the concept changed an estimate knows nothing of it; what counts is that it is not believed once labels are there:",
+        "After the concept changed an estimate knows nothing of it; what counts is that it is not believed once labels are there. One",
+        "that is `insufficient` of itself (few positives expected, inputs that the hold-out hardly has) claims nothing to begin with:",
         "",
     ]
-    lines += _header("example", "worlds", "mean estimate", "mean realised", "unverified with the first labels", "of all cohorts")
+    lines += _header(
+        "example",
+        "worlds",
+        "mean estimate",
+        "mean realised",
+        "with the first labels unverified",
+        "insufficient",
+        "unverified of all cohorts",
+    )
     for example in examples:
         line, good = _concept([row for row in found["rows"] if row["example"] == example and row["concept"]])
         lines.append(f"| {example} | {line}")
@@ -63,10 +72,11 @@ def _concept(rows: list[Numbers]) -> tuple[str, bool]:
     first: dict[int, Numbers] = {}
     for row in rows:
         first.setdefault(row["seed"], row)
-    at_once = sum(row["state"] == "unverified" for row in first.values())
+    at_once, silent = (sum(row["state"] == state for row in first.values()) for state in ("unverified", "insufficient"))
     share = np.mean([row["state"] == "unverified" for row in rows])
     means = [np.mean([row[name] for row in rows]) for name in ("value", "realised")]
-    return f"{len(first)} | {means[0]:.3f} | {means[1]:.3f} | {at_once} of {len(first)} | {share:.0%} |", at_once == len(first)
+    line = f"{len(first)} | {means[0]:.3f} | {means[1]:.3f} | {at_once} of {len(first)} | {silent} | {share:.0%} |"
+    return line, at_once + silent == len(first)
 
 
 def _labelled(powers: list[Numbers]) -> list[str]:
