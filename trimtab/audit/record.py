@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from trimtab.evidence import Frozen
 from trimtab.progress import DecisionRecord
 from trimtab.release import Trigger
-from trimtab.spec import Champion, Metadata, Version
+from trimtab.spec import Champion, Version
 from trimtab.status import Phase
 
 
@@ -86,10 +86,17 @@ class AuditRecord(DecisionRecord, frozen=True, kw_only=True):
     """The controller's signature of the hash: ECDSA on P-256, r and s in base64."""
 
 
+class EntryMetadata(Struct, frozen=True, rename="camel"):
+    """An entry's name, which is its record's number with ten digits, and its namespace."""
+
+    name: Annotated[str, Meta(pattern="^[0-9]{10}$")]
+    namespace: str = "default"
+
+
 class AuditEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
     """One decision as it is kept on a cluster, named by its number in the chain of its namespace. It never changes."""
 
-    metadata: Metadata
+    metadata: EntryMetadata
     record: AuditRecord
     """The decision."""
     api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"

@@ -70,7 +70,7 @@ class Cluster:
             whole["spec"][part] = {**whole["spec"].get(part, {}), **changes}
         document = self.folder / "new.yaml"
         document.write_text(json.dumps(whole))
-        env = {**os.environ, "KUBECONFIG": str(self.folder / "kubeconfig"), "TRIMTAB_MONITOR_TOKEN": token, "COLUMNS": "200"}
+        env = {**os.environ, "KUBECONFIG": str(self.folder / "kubeconfig"), "TRIMTAB_TOKEN": token, "COLUMNS": "200"}
         env.pop("KUBERNETES_SERVICE_HOST", None)
         command = [TRIMTAB, "policy", "replay", str(document), "-n", "default", "--model", "demand", "--monitor", url or self.url, *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
@@ -125,6 +125,6 @@ def test_whoever_may_not_ask_or_asks_nobody_gets_one_sentence(cluster: Cluster) 
     wrong = cluster.replay(token="wrong")
     assert (wrong.returncode, wrong.stderr.count("\n"), "401" in wrong.stderr) == (1, 1, True), wrong.stderr
     none = cluster.replay(token="")
-    assert (none.returncode, "TRIMTAB_MONITOR_TOKEN" in none.stderr) == (2, True), none.stderr
+    assert (none.returncode, "TRIMTAB_TOKEN" in none.stderr) == (2, True), none.stderr
     nobody = cluster.replay(url="http://127.0.0.1:9")
     assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1), nobody.stderr

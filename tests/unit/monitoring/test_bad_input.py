@@ -28,7 +28,7 @@ from .sending import Sending, batched, exchanges
 
 CASES = int(os.environ.get("FUZZ_CASES", "400"))
 MEMORY_MB = 900
-PEAK_MB = 950
+PEAK_MB = 1200
 DAY = 86_400.0
 ROW = {"id": 1, "load": 1.0, "heat": 1.0, "site": "east"}
 Answer = tuple[int, str]
