@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -363,7 +364,6 @@ class Found(Struct, frozen=True, rename="camel"):
     power: list[Power]
     loss: Loss
     later: Later
-    first: int
     quiet: list[Quiet]
 
 
@@ -383,7 +383,14 @@ def measured(seeds: int, first: int) -> Found:
         fleet = list(bikes(Path(name)))
         table = read_table(snapshot(fleet[0].spec.data, datetime(2013, 1, 5, tzinfo=UTC), Path(name) / "all", ()).path)
         still.append(quiet("bike-demand", table, fleet[-1].reference, BIKE_WINDOW))
-        return Found(rows, powers, loss_of(fleet), later_of(fleet), first, still)
+        return Found(rows, powers, loss_of(fleet), later_of(fleet), still)
+
+
+def joined(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the cohorts of the worlds that were played before and are others."""
+    seeds = {row["seed"] for row in found["rows"]}
+    rows = [row for row in before["rows"] if row["seed"] not in seeds] + found["rows"]
+    return found | {"rows": sorted(rows, key=lambda row: list(WORLDS).index(row["example"]))}
 
 
 def main() -> int:
@@ -393,11 +400,14 @@ def main() -> int:
     parser.add_argument(
         "--first", type=int, default=200, help="the first one's seed; those below 200 were looked at while the method was made"
     )
+    parser.add_argument("--keep", action="store_true", help="show the worlds of the numbers that are there as well")
     given = parser.parse_args()
-    found = measured(given.seeds, given.first)
+    found = to_builtins(measured(given.seeds, given.first))
+    if given.keep:
+        found = joined(json.loads(NUMBERS.read_text()), found)
     NUMBERS.parent.mkdir(parents=True, exist_ok=True)
-    NUMBERS.write_text(json.dumps(to_builtins(found), indent=1))
-    text, kept = page(to_builtins(found))
+    NUMBERS.write_text(json.dumps(found, indent=1))
+    text, kept = page(found)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text)
     print(text)

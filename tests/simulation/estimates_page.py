@@ -15,15 +15,15 @@ is fitted by the project's own code.
 
 ## ROC AUC before any label (CBPE)
 
-Cohorts of at least 500 positives of the generated examples, after the version's cut, while only inputs move. The worlds' seeds begin at
-{first}: nothing was chosen on these.
+Cohorts of at least 500 positives of the generated examples, after the version's cut, while only inputs move. The worlds' seeds are
+{seeds}: nothing was chosen on these.
 """
 
 
 def page(found: Numbers) -> tuple[str, bool]:
     """The page, and whether what is promised is kept."""
     examples = list(dict.fromkeys(row["example"] for row in found["rows"]))
-    lines, kept = [_HEAD.format(first=found["first"])], True
+    lines, kept = [_HEAD.format(seeds=_spans(sorted({row["seed"] for row in found["rows"]})))], True
     lines += _header("example", "worlds", "cohorts", "mean gap", "mean estimate less realised", "interval holds", "mean width", "believed")
     for example in examples:
         line, good = _moving([row for row in found["rows"] if row["example"] == example and not row["concept"]])
@@ -51,6 +51,12 @@ def page(found: Numbers) -> tuple[str, bool]:
     lines += ["", *_labelled(found["power"]), *_regression(found["loss"], found["later"]), *_quality(found["quiet"])]
     kept &= not any(one["found"] for one in found["quiet"])
     return "\n".join(lines) + "\n", bool(kept)
+
+
+def _spans(numbers: list[int]) -> str:
+    begins = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    return " and ".join(f"{first} to {last}" for first, last in zip(begins, ends, strict=True))
 
 
 def _header(*names: str) -> list[str]:
