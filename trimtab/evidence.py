@@ -94,18 +94,18 @@ class StepPlan(Frozen, frozen=True):
     """The step's weight in percent."""
     guard: str
     """The guard that decides last."""
-    requests: int | None
-    """Requests of both versions together that it takes in the median."""
-    seconds: float | None
-    """How long that is at the traffic there is; none where there is no traffic."""
-    at_most: int | None
-    """Requests within which four of five candidates that are as good are found not worse."""
-    detectable: float | None
-    """The smallest difference of rates that is called harm in four of five cases meanwhile."""
     fits: bool
     """Whether this step and those before it end before the deadline in the median."""
     sentence: str
     """The same as a sentence."""
+    requests: int | None = None
+    """Requests of both versions together that it takes in the median."""
+    seconds: float | None = None
+    """How long that is at the traffic there is; none where there is no traffic."""
+    at_most: int | None = None
+    """Requests within which four of five candidates that are as good are found not worse."""
+    detectable: float | None = None
+    """The smallest difference of rates that is called harm in four of five cases meanwhile."""
 
 
 class Plan(Frozen, frozen=True):

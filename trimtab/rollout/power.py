@@ -98,7 +98,7 @@ def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, flo
     need = needs[guard]
     if need is None:
         room = f"at a rate of {rates[guard]:.3g} the guard {guard!r} leaves no room to show that nothing got worse"
-        return StepPlan(weight, guard, None, None, None, None, False, f"step {weight}%: out of reach: {room}")
+        return StepPlan(weight, guard, fits=False, sentence=f"step {weight}%: out of reach: {room}")
     requests, at_most = math.ceil(MEDIAN * need), math.ceil(WITHIN * need)
     seconds = requests / per_second if per_second > 0.0 else None
     caught = detectable(rates[guard], at_most, split)
@@ -106,7 +106,7 @@ def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, flo
     time = "never at no traffic" if seconds is None else f"about {_time(seconds)}"
     late = "" if fits else "; out of reach: the deadline comes first"
     sentence = f"step {weight}%: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
-    return StepPlan(weight, guard, requests, seconds, at_most, caught, fits, sentence)
+    return StepPlan(weight, guard, fits, sentence, requests, seconds, at_most, caught)
 
 
 def _time(seconds: float) -> str:

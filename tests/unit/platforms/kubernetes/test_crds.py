@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from msgspec import Struct
+from msgspec import Struct, inspect
 
 from trimtab.described import sentences
 from trimtab.platforms.kubernetes.crds import FOLDER, KINDS, Kind, crd, documents, main
@@ -52,6 +52,28 @@ def test_every_field_has_a_description_that_is_a_sentence(kind: Kind) -> None:
 def test_the_server_injects_no_default_and_nothing_is_null(kind: Kind) -> None:
     for path, one in fields(schema(kind)).items():
         assert not {"default", "nullable"} & one.keys(), path
+
+
+def required_nulls(info: Any, seen: set[type]) -> list[str]:
+    """The fields beneath a type that must be there and may be None: a cluster drops what is null, and then refuses the object."""
+    if isinstance(info, inspect.StructType):
+        if info.cls in seen:
+            return []
+        seen.add(info.cls)
+        wrong = [f"{info.cls.__name__}.{field.name}" for field in info.fields if field.required and nullable(field.type)]
+        return wrong + [name for field in info.fields for name in required_nulls(field.type, seen)]
+    parts = [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
+    parts += [getattr(info, name) for name in ("item_type", "value_type", "type") if hasattr(info, name)]
+    return [name for part in parts for name in required_nulls(part, seen)]
+
+
+def nullable(info: Any) -> bool:
+    return any(isinstance(one, inspect.NoneType) for one in getattr(info, "types", ()))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_what_may_be_none_may_be_left_out(kind: Kind) -> None:
+    assert required_nulls(inspect.type_info(kind.shape), set()) == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
