@@ -29,7 +29,8 @@ PROXY = "api-proxy"
 @pytest.fixture(scope="module")
 def world(installation: None) -> Iterator[World]:
     del installation
-    world = World(fresh("crash"), rollout=ROLLOUT, approval="manual").prepare().connect()
+    # What the months that are played bring must not get in before a person who asks here.
+    world = World(fresh("crash"), rollout=ROLLOUT, approval="manual", retraining={"on": ["newData"]}).prepare().connect()
     world.apply()
     with world.telling():
         eventually("the first version", lambda: world.phase("recipe") == "AwaitingApproval", 180)
