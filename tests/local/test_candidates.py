@@ -11,9 +11,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.local.laptop import DOCUMENT, Laptop, interrupt
+from trimtab import release
 
 PLANTED = Path(__file__).parent / "planted"
-TERMINAL = ("Promoted", "Rejected", "RolledBack", "Inconclusive", "Failed", "Superseded")
+TERMINAL = tuple(release.TERMINAL)
 STRICT = DOCUMENT.replace("2500ms", "100ms").replace("+0.20", "+0.10")
 RATE = 60
 

@@ -32,9 +32,9 @@ class References:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = read_reference(version.folder)
+                while len(self._kept) > 1 and self._bytes() > self._room:
+                    self._kept.popitem(last=False)
             self._kept.move_to_end(key)
-            while len(self._kept) > 1 and self._bytes() > self._room:
-                self._kept.popitem(last=False)
             return self._kept[key]
 
     def only(self, served: Collection[WatchedVersion]) -> None:

@@ -6,7 +6,7 @@ date when the ledger is opened for writing, so a crash between the two is mended
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from trimtab.audit.chain import follow
 from trimtab.audit.lines import encode
 from trimtab.audit.record import AuditRecord
 from trimtab.errors import Conflict, InvalidInput, Unavailable
+from trimtab.platforms.local.database import connected, transaction
 from trimtab.release import Release
 
 _SCHEMA = """
@@ -40,10 +41,7 @@ class SqliteLedger:
         self._key, self._export = key, export
         self._exported: dict[str, int] = {}
         try:
-            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
+            self._connection = connected(path, _SCHEMA)
             if export:
                 self._exported = _exported(export)
                 for record in self.records():
@@ -59,7 +57,7 @@ class SqliteLedger:
 
     def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
         """Keep the draft as the next record of its namespace's chain; raises Conflict where `last` is not its Release's last any more."""
-        with self._transaction():
+        with transaction(self._connection, "the audit store"):
             found = next(self._read("SELECT body FROM audit WHERE release = ? ORDER BY sequence DESC LIMIT 1", draft.release_uid), None)
             if (found.hash if found else "") != (last.hash if last else ""):
                 msg = f"another decision about {draft.release!r} was recorded meanwhile"
@@ -91,20 +89,6 @@ class SqliteLedger:
                 except (msgspec.MsgspecError, UnicodeError) as error:
                     msg = f"the audit store holds something that is no record: {error}"
                     raise InvalidInput(msg) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            msg = f"the audit store did not answer: {error}"
-            raise Unavailable(msg) from error
 
     def _tell(self, record: AuditRecord) -> None:
         if self._export is None or record.sequence <= self._exported.get(record.namespace, 0):

@@ -6,8 +6,6 @@ again. Several processes may hold it open: the control loop, the monitor (which 
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +13,11 @@ import msgspec
 from msgspec.structs import replace
 
 from trimtab.control.ports import Kind
-from trimtab.errors import Conflict, InvalidInput, Unavailable
+from trimtab.errors import Conflict, InvalidInput
+from trimtab.platforms.local.database import connected, transaction
 from trimtab.spec import Model
 
+_NAME = "the state database"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
@@ -33,27 +33,10 @@ class SqliteObjects:
         """Opens, and where needed creates, the file; raises InvalidInput where it cannot be written."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
+            self._connection = connected(path, _SCHEMA)
         except (OSError, sqlite3.Error) as error:
             msg = f"the state folder {str(path.parent)!r} cannot be written: {error}; name another one with --state"
             raise InvalidInput(msg) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            msg = f"the state database did not answer: {error}"
-            raise Unavailable(msg) from error
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         """The object, or None."""
@@ -76,11 +59,11 @@ class SqliteObjects:
             ),
         )
         key: tuple[str, str, str] = (type(item).__name__, item.metadata.namespace, item.metadata.name)
-        with self._transaction() as connection:
-            if connection.execute("SELECT 1 FROM objects WHERE kind = ? AND namespace = ? AND name = ?", key).fetchone():
+        with transaction(self._connection, _NAME):
+            if self._connection.execute("SELECT 1 FROM objects WHERE kind = ? AND namespace = ? AND name = ?", key).fetchone():
                 msg = f"{key[0]} {item.metadata.name!r} exists already"
                 raise Conflict(msg)
-            connection.execute("INSERT INTO objects VALUES (?, ?, ?, 1, ?)", (*key, msgspec.json.encode(made)))
+            self._connection.execute("INSERT INTO objects VALUES (?, ?, ?, 1, ?)", (*key, msgspec.json.encode(made)))
         return made
 
     def write_status(self, item: Kind) -> Kind:
@@ -96,8 +79,8 @@ class SqliteObjects:
         written = replace(changed, metadata=replace(changed.metadata, resource_version=str(version)))
         key: tuple[str, str, str] = (type(item).__name__, item.metadata.namespace, item.metadata.name)
         statement = "UPDATE objects SET version = ?, body = ? WHERE kind = ? AND namespace = ? AND name = ? AND version = ?"
-        with self._transaction() as connection:
-            cursor = connection.execute(statement, (version, msgspec.json.encode(written), *key, version - 1))
+        with transaction(self._connection, _NAME):
+            cursor = self._connection.execute(statement, (version, msgspec.json.encode(written), *key, version - 1))
             if cursor.rowcount != 1:
                 msg = f"{key[0]} {item.metadata.name!r} was changed meanwhile"
                 raise Conflict(msg)
