@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from trimtab.actions import ActionSpec as ActionSpec
+from trimtab.actions import ReleaseAction as ReleaseAction
 from trimtab.evidence import ArmCounts as ArmCounts
 from trimtab.evidence import Block as Block
 from trimtab.evidence import Evidence as Evidence
@@ -100,36 +102,6 @@ class InvalidDataOutcome(Frozen, frozen=True, tag="invalidData", tag_field="verd
 
 Outcome = CandidateOutcome | RejectedOutcome | InvalidDataOutcome
 RunState = Literal["absent", "active", "ended"]
-
-
-# --- what people do -------------------------------------------------------------------------------------------------
-
-
-class ActionSpec(Frozen, frozen=True):
-    """A person's word on a Release: what, who and why."""
-
-    release: Annotated[str, Meta(min_length=1, max_length=253)]
-    """The Release's name."""
-    action: Literal["approve", "reject", "abort", "rollback"]
-    """approve or reject what awaits approval; cancel what has not been promoted; rollback what has."""
-    user: Annotated[str, Meta(min_length=1, max_length=1024)]
-    """Who says so: the name that the API server knows the person by (`kubectl auth whoami`)."""
-    reason: Annotated[str, Meta(max_length=4096)] = ""
-    """Why."""
-
-    @property
-    def sentence(self) -> str:
-        """The word as it is told."""
-        return f"{self.user} asked to {self.action}" + (f": {self.reason}" if self.reason else "")
-
-
-class ReleaseAction(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """How a person acts: by creating one of these, which takes no right to write the Release itself."""
-
-    metadata: Metadata
-    spec: ActionSpec
-    api_version: Literal["trimtab.dev/v1alpha1"] = "trimtab.dev/v1alpha1"
-    kind: Literal["ReleaseAction"] = "ReleaseAction"
 
 
 class Release(Struct, frozen=True, rename="camel", omit_defaults=True):

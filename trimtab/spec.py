@@ -23,6 +23,17 @@ from trimtab.making import PipelineRef as PipelineRef
 from trimtab.making import Search as Search
 from trimtab.making import Task as Task
 from trimtab.making import Training as Training
+from trimtab.rolling import Ab as Ab
+from trimtab.rolling import Bake as Bake
+from trimtab.rolling import BucketMs as BucketMs
+from trimtab.rolling import ErrorGuard as ErrorGuard
+from trimtab.rolling import Guard as Guard
+from trimtab.rolling import QualityGuard as QualityGuard
+from trimtab.rolling import Rollout as Rollout
+from trimtab.rolling import Shadow as Shadow
+from trimtab.rolling import SlowGuard as SlowGuard
+from trimtab.rolling import Strategy as Strategy
+from trimtab.rolling import Weight as Weight
 from trimtab.status import Champion as Champion
 from trimtab.status import Condition as Condition
 from trimtab.status import ExplainerSummary as ExplainerSummary
@@ -35,9 +46,6 @@ from trimtab.units import Name as Name
 
 API_VERSION = "trimtab.dev/v1alpha1"
 
-Strategy = Literal["canary", "ab", "shadow", "direct"]
-Weight = Annotated[int, Meta(ge=1, le=99, description="a share of the traffic from 1 to 99 percent")]
-BucketMs = Literal["50ms", "100ms", "250ms", "500ms", "1s", "1000ms", "2500ms"]
 ObjectName = Annotated[str, Meta(min_length=1, max_length=253)]
 
 
@@ -88,59 +96,6 @@ class Serving(Closed, frozen=True):
     """Whether an InferenceService of the Model's name that is there already is taken over; it serves until the first version does."""
     explainer: Explainer | None = None
     capture: Capture = Capture()
-
-
-class ErrorGuard(Closed, frozen=True):
-    """The share of answers without a prediction."""
-
-    margin: MarginText = "+0.01"
-    """How much larger than the champion's the candidate's share may be."""
-
-
-class SlowGuard(Closed, frozen=True):
-    """The share of slow answers."""
-
-    threshold: BucketMs = "250ms"
-    """From when on an answer is slow; one of Envoy's buckets."""
-    margin: MarginText = "+0.02"
-    """How much larger than the champion's the candidate's share may be."""
-
-
-class Guard(Closed, frozen=True):
-    """What a canary must not make worse."""
-
-    errors: ErrorGuard = ErrorGuard()
-    slow: SlowGuard = SlowGuard()
-
-
-class QualityGuard(Closed, frozen=True):
-    """The mean loss on rows that both versions scored."""
-
-    margin: MarginText = "x1.05"
-    """How much larger than the champion's the candidate's mean loss may be."""
-
-
-class Bake(Closed, frozen=True):
-    """What follows a promotion: the previous champion is kept warm, and comes back where the new one does harm."""
-
-    duration: Duration = "48h"
-    """How long, in data time."""
-    quality: QualityGuard = QualityGuard()
-
-
-class Rollout(Closed, frozen=True):
-    """How a candidate takes over the traffic."""
-
-    strategy: Strategy = "canary"
-    """canary: by growing weights, judged at each; direct: at once after a smoke test. ab and shadow are coming."""
-    steps: Annotated[tuple[Weight, ...], Meta(max_length=99)] = (5, 25, 50)
-    """The candidate's weights, each larger than the one before; after the last it is promoted."""
-    max_duration: Duration = "2h"
-    """After how long, in wall time, a rollout without a verdict is taken back as Inconclusive."""
-    harm_tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Harm is found when the candidate is certainly worse than the champion by more than this share."""
-    guard: Guard = Guard()
-    bake: Bake = Bake()
 
 
 class Window(Closed, frozen=True):
