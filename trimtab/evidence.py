@@ -8,17 +8,24 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+LATENCY_MS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
+"""Bounds of Envoy's buckets, in milliseconds."""
+
 
 class Frozen(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A value that never changes once made."""
 
 
 class ArmCounts(Frozen, frozen=True):
-    """What one version answered within a block: `errors` are answers without a prediction, `slow` took longer than the threshold."""
+    """What one version answered within a block: `errors` are answers without a prediction, `slow` took longer than the threshold.
+
+    `times` are the answers by how long they took: up to each of `LATENCY_MS`, and longer; empty where nobody keeps them.
+    """
 
     requests: int = 0
     errors: int = 0
     slow: int = 0
+    times: tuple[int, ...] = ()
 
 
 class Block(Frozen, frozen=True):
@@ -41,6 +48,16 @@ class PairedLosses(Frozen, frozen=True):
     champion: tuple[float, ...] = ()
     candidate: tuple[float, ...] = ()
     clip: float = 1.0
+
+
+class Agreement(Frozen, frozen=True):
+    """How champion and candidate predicted the same rows, in the order in which these came: for each, whether they were `alike`.
+
+    `effect` is how far the candidate's predictions are from the champion's as distributions, as drift is measured; None for few rows.
+    """
+
+    alike: tuple[bool, ...] = ()
+    effect: float | None = None
 
 
 class GuardState(Frozen, frozen=True):
@@ -164,3 +181,41 @@ class Verdict(Frozen, frozen=True):
     """The same as a sentence."""
     guards: tuple[GuardVerdict, ...] = ()
     """What each guard says."""
+
+
+class Latency(Frozen, frozen=True):
+    """How long a version's answers took, by the gateway's buckets."""
+
+    counts: tuple[int, ...] = ()
+    """Answers that took up to 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 ms, and longer."""
+    p50: float | None = None
+    """Half of the answers took at most so many milliseconds; the bound of a bucket, none where it was longer than all."""
+    p99: float | None = None
+    """99 of 100 answers took at most so many milliseconds; likewise."""
+
+
+class Shadowed(Frozen, frozen=True):
+    """What is known of a candidate that answers copies of the callers' requests: whether it predicts as the champion does, and how fast."""
+
+    since: datetime
+    """From which data time on rows are compared."""
+    copies: int = 0
+    """How many copies of requests the candidate was asked."""
+    rows: int = 0
+    """How many rows both have scored."""
+    agreement: float | None = None
+    """The share of these rows on which both predict alike."""
+    lower: float | None = None
+    """The lower bound of that share; it holds at any time of looking."""
+    upper: float | None = None
+    """The upper bound of that share; it holds at any time of looking."""
+    effect: float | None = None
+    """How far the candidate's predictions are from the champion's as distributions, as drift is measured."""
+    champion: Latency = Latency()
+    """How long the champion's answers took meanwhile."""
+    candidate: Latency = Latency()
+    """How long the candidate's answers to the copies took."""
+    says: Literal["agrees", "disagrees", "hold", "noData"] = "noData"
+    """agrees: surely on enough rows. disagrees: surely on too few. hold: look on. noData: no row was scored by both."""
+    sentence: str = "no row has been scored by both versions yet"
+    """The same as a sentence."""

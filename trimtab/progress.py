@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from trimtab.evidence import Evidence, Frozen, Plan, Verdict
+from trimtab.evidence import Evidence, Frozen, Plan, Shadowed, Verdict
 from trimtab.spec import Champion, Condition, Rollout, Version
 from trimtab.status import Phase, RunLink
 
@@ -117,6 +117,9 @@ class ReleaseStatus(Frozen, frozen=True):
     """Since when the route's weight is not the one asked for."""
     smoked: bool = False
     """Whether the smoke test passed: reference rows gave the recorded predictions."""
+    mirrored: bool = False
+    """Whether the candidate shall be asked copies of the callers' requests."""
+    shadow: Shadowed | None = None
     step: int = -1
     """The place in rollout.steps that it stands at, from 0; -1 before the first."""
     weight: int = field(default_factory=int)

@@ -13,14 +13,17 @@ from msgspec import Meta, Struct, field
 
 from trimtab.actions import ActionSpec as ActionSpec
 from trimtab.actions import ReleaseAction as ReleaseAction
+from trimtab.evidence import Agreement as Agreement
 from trimtab.evidence import ArmCounts as ArmCounts
 from trimtab.evidence import Block as Block
 from trimtab.evidence import Evidence as Evidence
 from trimtab.evidence import Frozen as Frozen
 from trimtab.evidence import GuardState as GuardState
 from trimtab.evidence import GuardVerdict as GuardVerdict
+from trimtab.evidence import Latency as Latency
 from trimtab.evidence import PairedLosses as PairedLosses
 from trimtab.evidence import Plan as Plan
+from trimtab.evidence import Shadowed as Shadowed
 from trimtab.evidence import StepPlan as StepPlan
 from trimtab.evidence import Verdict as Verdict
 from trimtab.progress import DecisionRecord as DecisionRecord
@@ -158,20 +161,22 @@ Admission = Admit | Wait | Refuse
 
 
 class ServedVersion(Frozen, frozen=True):
-    """One version as it is served: `weight` is read back from the route, never inferred from what was asked."""
+    """One version as it is served: `weight` and `mirrored` (whether it is asked copies) are read back from the route, never inferred."""
 
     version: str
     ready: bool
     weight: int
     restarts: int = 0
     fault: str = ""
+    mirrored: bool = False
 
 
 class Arm(Frozen, frozen=True):
-    """One version in a serving plan and its share of the traffic in percent."""
+    """One version in a serving plan and its share of the traffic in percent; `mirrored`: it is asked copies of all requests beside."""
 
     version: Version
     weight: int
+    mirrored: bool = False
 
 
 class ServingPlan(Frozen, frozen=True):
@@ -203,6 +208,7 @@ class Observed(Frozen, frozen=True):
     plan: Plan | None = None
     verdict: Verdict = Verdict()
     bake_verdict: Verdict = Verdict()
+    shadow: Shadowed | None = None
     quality_findings: tuple[str, ...] = ()
     actions: tuple[ActionSpec, ...] = ()
 

@@ -56,10 +56,12 @@ class Bake(Closed, frozen=True):
 class Shadow(Closed, frozen=True):
     """What strategy shadow asks of a candidate that answers copies of the callers' requests, and nobody reads its answers."""
 
-    rows: Annotated[int, Meta(ge=20, le=1_000_000)] = 500
-    """How many rows champion and candidate must both have scored."""
-    agreement: Annotated[float, Meta(ge=0, le=1)] = 0.8
-    """The least share of these rows on which both predict the same class, or numbers that differ little."""
+    rows: Annotated[int, Meta(ge=20, le=10_000)] = 500
+    """How many rows both must have scored before it is judged whether they agree."""
+    agreement: Annotated[float, Meta(ge=0, lt=1)] = 0.8
+    """The least share of these rows on which both predict alike: the same class, or numbers that differ little."""
+    difference: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    """How much two numbers or probabilities may differ and be alike, in standard deviations of the champion's reference predictions."""
 
 
 class Ab(Closed, frozen=True):
@@ -81,7 +83,7 @@ class Rollout(Closed, frozen=True):
     """How a candidate takes over the traffic."""
 
     strategy: Strategy = "canary"
-    """canary: by growing weights, judged at each; direct: at once after a smoke test. ab and shadow are coming."""
+    """canary: by growing weights, judged at each; shadow: on copies of the requests before; direct: at once. ab is coming."""
     steps: Annotated[tuple[Weight, ...], Meta(max_length=99)] = (5, 25, 50)
     """The candidate's weights, each larger than the one before; after the last it is promoted."""
     max_duration: Duration = "2h"

@@ -52,7 +52,7 @@ def _values_of_numbers(expected: Expectation) -> bool:
 
 
 def _strategy_coming(rollout: Rollout) -> bool:
-    return rollout.strategy not in ("canary", "direct")
+    return rollout.strategy == "ab"
 
 
 def _steps_fall(rollout: Rollout) -> bool:
@@ -168,8 +168,8 @@ RULES = (
         name="strategy-coming",
         on="spec.rollout",
         at="strategy",
-        cel="!has(self.strategy) || self.strategy in ['canary', 'direct']",
-        message="allowed today are 'canary' and 'direct'; 'ab' and 'shadow' are coming",
+        cel="!has(self.strategy) || self.strategy != 'ab'",
+        message="allowed today are 'canary', 'shadow' and 'direct'; 'ab' is coming",
         broken=_strategy_coming,
     ),
     Rule(

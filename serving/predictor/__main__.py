@@ -53,6 +53,7 @@ def _served(given: argparse.Namespace) -> int:
             limits=Limits(given.max_in_flight, given.deadline),
             workers=workers,
             grpc_port=given.grpc_port or None,
+            namespace=given.namespace,
         )
     finally:
         if capture is not None:

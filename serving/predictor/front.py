@@ -31,6 +31,7 @@ RETRY_AFTER = (b"retry-after", b"1")
 VERSION_HEADER = b"x-trimtab-version"
 CAPTURE_HEADER = b"x-trimtab-capture"
 ID_HEADER = b"ce-id"
+COPY_SUFFIX = b"-shadow"
 BINARY_HEADER = b"inference-header-content-length"
 TYPES = ("application/json", "application/octet-stream")
 
@@ -44,6 +45,7 @@ class Served(Struct, frozen=True):
     capture: Capture | None
     answers: Answers
     limits: Limits = Limits()
+    namespace: str = ""
 
 
 class Gone(Exception):
@@ -118,10 +120,18 @@ class Front:
             answer = refusal(500, f"version {served.version!r} of {served.name!r}: {error}")
         if predictions is not None:
             served.answers.predicted(predictions)
-        if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off":
+        if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off" and not self._is_copy(headers):
             answered = None if predictions is None else answer.content
             served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""))
         return answer
+
+    def _is_copy(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether a gateway copied this request from one that another version answers: nobody gets the answer, so it tells nothing.
+
+        Envoy appends `-shadow` to the host of a copy. A host that ends so by itself is a Service in a namespace that is named so.
+        """
+        host = headers.get(b"host", b"").partition(b":")[0]
+        return host.endswith(COPY_SUFFIX) and host.rpartition(b".")[2] != self._served.namespace.encode()
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:
         """Small calls at once; others in a thread, and not begun if the time is up or the caller has gone before their turn."""

@@ -42,6 +42,7 @@ def serve(
     limits: Limits,
     workers: Path | None,
     grpc_port: int | None = None,
+    namespace: str = "",
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight then have 2 seconds to end.
 
@@ -54,7 +55,7 @@ def serve(
     answers = Answers(version, scorer.schema)
     expose(answers)
     report = counted(version)
-    served = Served(name, version, scorer, capture, answers, limits)
+    served = Served(name, version, scorer, capture, answers, limits, namespace)
     if capture is not None:
         _expose(capture)
 

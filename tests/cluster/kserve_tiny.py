@@ -77,9 +77,9 @@ RESTRICTED: dict[str, Any] = {
 class Site:
     """A namespace in which Models are served by the tiny runtime; `close` removes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "serving") -> None:
         self.api = Api(connect())
-        self.namespace = f"serving-{uuid.uuid4().hex[:6]}"
+        self.namespace = f"{prefix}-{uuid.uuid4().hex[:6]}"
         self.storage = f"a-{self.namespace}"
         self.api.create(NAMESPACES, {"metadata": {"name": self.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
         probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}

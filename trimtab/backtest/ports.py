@@ -19,6 +19,7 @@ from trimtab.errors import Conflict, InvalidInput
 from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.platforms.pipeline import evaluation
 from trimtab.release import (
+    Agreement,
     Block,
     CandidateOutcome,
     Outcome,
@@ -161,7 +162,8 @@ class MemoryServing:
 
     def observe(self, model: Model) -> list[ServedVersion]:
         """The arms of the last plan."""
-        return [ServedVersion(arm.version.version, True, arm.weight) for arm in self._plan.arms] if self._plan else []
+        arms = self._plan.arms if self._plan else ()
+        return [ServedVersion(arm.version.version, ready=True, weight=arm.weight, mirrored=arm.mirrored) for arm in arms]
 
     def apply(self, plan: ServingPlan) -> None:
         """Take the plan for the world."""
@@ -211,6 +213,10 @@ class MemoryMonitor:
     def paired(self, model: Model, champion: str, candidate: str, since: datetime) -> PairedLosses:
         """Losses of both on the rows after `since` whose labels are known."""
         return self._losses(champion, candidate, since)
+
+    def agreement(self, model: Model, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
+        """Nothing is asked copies here: every rollout is direct."""
+        return Agreement()
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

@@ -113,7 +113,7 @@ def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) ->
     records = here.archive.of(release)
     if as_json:
         status = release.status
-        story = {"request": release.spec.request, "verdict": status.verdict, "bakeVerdict": status.bake_verdict}
+        story = {"request": release.spec.request, "verdict": status.verdict, "bakeVerdict": status.bake_verdict, "shadow": status.shadow}
         print_json({**summary(release), **story, "decisions": records})
         return
     request = release.spec.request
@@ -125,6 +125,11 @@ def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) ->
     for verdict in (release.status.verdict, release.status.bake_verdict):
         for guard in verdict.guards if verdict else ():
             print(f"     evidence: {guard.sentence}")
+    if found := release.status.shadow:
+        from trimtab.rollout.shadow import latencies
+
+        print(f"     shadow: {found.sentence}")
+        print(f"     shadow: {latencies(found)}")
 
 
 def act(action: str, name: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from trimtab.release import (
     ActionSpec,
     Admission,
     Admit,
+    Block,
     CandidateOutcome,
     Evidence,
     GuardVerdict,
@@ -29,10 +30,12 @@ from trimtab.release import (
     ReleaseAction,
     RunState,
     ServedVersion,
+    Shadowed,
     Verdict,
 )
 from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active
+from trimtab.rollout import shadow
 from trimtab.rollout.judge import is_warm, judge, look
 from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
@@ -78,7 +81,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
-    evidence, verdict = _traffic(ports, release, model, now)
+    blocks, evidence, verdict = _traffic(ports, release, model, now)
     return Observed(
         now=now,
         data_now=moment,
@@ -96,6 +99,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         plan=_plan(release, evidence, now),
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
+        shadow=_shadow(ports, release, model, blocks),
         actions=_actions(ports, release),
         quality_findings=_quality(ports, release, model),
     )
@@ -166,22 +170,38 @@ def _smoke(ports: Ports, release: Release, model: Model, served: Sequence[Served
     return ports.serving.smoke(model, status.candidate) if ready else None
 
 
-def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tuple[Evidence, Verdict]:
+def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tuple[list[Block], Evidence, Verdict]:
+    """The blocks of this look, the evidence after it, and what the judge says."""
     status = release.status
     champion = model.status.champion
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.candidate is None or champion is None:
-        return status.evidence, Verdict()
+        return [], status.evidence, Verdict()
     if status.promotion or not status.deployed:
-        return status.evidence, status.verdict or Verdict()
+        return [], status.evidence, status.verdict or Verdict()
     threshold = round(duration(status.rollout.guard.slow.threshold) / timedelta(milliseconds=1))
     try:
         blocks, cursor = ports.traffic.arms(model, champion.version, status.candidate.version, threshold, status.evidence.cursor)
     except Unavailable as error:
-        return status.evidence, Verdict("noData", f"nothing is counted: {error}")
+        return [], status.evidence, Verdict("noData", f"nothing is counted: {error}")
     counted = [replace(block, warm=is_warm(status, block)) for block in blocks if block.weight == status.weight]
     evidence = look(status.evidence, counted, status.rollout)
     evidence = replace(evidence, cursor=cursor, since=evidence.since or now)
-    return evidence, judge(evidence, status.rollout)
+    return counted, evidence, judge(evidence, status.rollout)
+
+
+def _shadow(ports: Ports, release: Release, model: Model, blocks: Sequence[Block]) -> Shadowed | None:
+    """What is known of a candidate that answers copies; while the monitor is silent, no more than before, and no verdict."""
+    status, champion = release.status, model.status.champion
+    if not status.mirrored or not status.shadow or status.phase is not Phase.ROLLOUT or leaving(model):
+        return None
+    if status.rollout is None or status.candidate is None or champion is None:
+        return None
+    known, asked = shadow.counted(status.shadow, blocks), status.rollout.shadow
+    try:
+        pair = (champion.version, status.candidate.version)
+        return shadow.judged(known, ports.monitor.agreement(model, *pair, known.since, asked.difference), asked)
+    except (Unavailable, InvalidInput) as error:
+        return replace(known, says="hold", sentence=f"whether both predict alike is not known: {error}")
 
 
 def _plan(release: Release, evidence: Evidence, now: datetime) -> Plan | None:

@@ -127,8 +127,8 @@ class Loop:
 
     def _converge(self, model: Model, active: Release | None) -> None:
         plan = serving_plan(model, active)
-        served = {(one.version, one.weight) for one in self._ports.serving.observe(model)}
-        if served == {(arm.version.version, arm.weight) for arm in plan.arms} and self._ports.serving.settled(plan):
+        served = {(one.version, one.weight, one.mirrored) for one in self._ports.serving.observe(model)}
+        if served == {(arm.version.version, arm.weight, arm.mirrored) for arm in plan.arms} and self._ports.serving.settled(plan):
             return
         if active and active.status.deployed and active.status.candidate:
             self._ports.registry.sign(model, active.status.candidate, active.metadata.uid)

@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from trimtab.audit.record import AuditRecord
+from trimtab.release import Agreement, Block, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import Arm as Arm
-from trimtab.release import Block, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, Version
 
@@ -132,6 +132,12 @@ class Monitor(Protocol):
 
     def paired(self, model: Model, champion: str, candidate: str, since: datetime) -> PairedLosses:
         """Losses of both versions on the same rows with matured labels and event times after `since`."""
+
+    def agreement(self, model: Model, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
+        """How both versions predicted the same rows with event times after `since`; needs no labels.
+
+        Numbers are alike within `difference` standard deviations of the champion's reference predictions.
+        """
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

@@ -57,7 +57,7 @@ def _said(one: AuditRecord) -> tuple[object, ...]:
 
 def _draft(observed: Observed, decision: Decision, champion: Champion | None, *, first: bool) -> AuditRecord:
     release, before, after = observed.release, observed.release.status, decision.status
-    evidence = (observed.evidence, observed.verdict, observed.bake_verdict, observed.outcome)
+    evidence = (observed.evidence, observed.verdict, observed.bake_verdict, observed.outcome, observed.shadow)
     return AuditRecord(
         sequence=0,
         at=observed.now,

@@ -26,6 +26,8 @@ from trimtab.spec import Task
 
 log = logging.getLogger(__name__)
 BATCH = 64
+COMPARED = 10_000
+"""How many rows are held against each other at most: enough for any verdict but one at its very threshold."""
 TIMEOUT = 2.0
 ROUND_SECONDS = 5.0
 _HEADERS = {"content-type": "application/json", "x-trimtab-capture": "off"}
@@ -169,6 +171,18 @@ class Scores:
             return PairedLosses(clip=clip)
         truth = labelled(schema, [row[2] for row in found])
         return compared(schema.task, truth, [predicted(schema, [row[side] for row in found]) for side in (0, 1)], clip)
+
+    def predictions(self, model: str, champion: str, candidate: str, since: datetime) -> tuple[list[Any], list[Any]]:
+        """What both said of the first `COMPARED` rows with event times after `since`, as these came; None where there is no prediction."""
+        left, right = scores.alias(), scores.alias()
+        ours = (left.c.model == model) & (left.c.version == champion) & (rows.c.time > since.timestamp())
+        theirs = (right.c.model == model) & (right.c.key == left.c.key) & (right.c.version == candidate)
+        joined = left.join(right, theirs).join(rows, rows.c.seq == left.c.row)
+        question = sa.select(left.c.prediction, right.c.prediction).select_from(joined).where(ours).order_by(rows.c.seq).limit(COMPARED)
+        with self._store.transaction(reading=True) as connection:
+            found = connection.execute(question).all()
+        one, other = ([None if row[side] is None else parsed(row[side]) for row in found] for side in (0, 1))
+        return one, other
 
     def counts(self) -> dict[str, int]:
         """How many scores there are, and how many rows a version could not score."""

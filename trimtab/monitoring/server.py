@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -55,6 +56,7 @@ def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5, pa
             web.get("/metrics", api.metrics),
             web.get("/models/{namespace}/{name}/{view:state|windows|findings|performance}", api.view),
             web.get("/models/{namespace}/{name}/paired", api.paired),
+            web.get("/models/{namespace}/{name}/agreement", api.agreement),
             *report_routes(monitor, api.asked_of, api.asked_of_all),
         ]
     )
@@ -166,13 +168,13 @@ class _Api:
 
     async def paired(self, request: web.Request) -> web.Response:
         """The losses of two versions on the same rows."""
-        champion, candidate, since = (_asked(request, name) for name in ("champion", "candidate", "since"))
-        try:
-            start = aware(datetime.fromisoformat(since))
-        except (ValueError, OverflowError) as error:
-            msg = f"since={since!r} is not a time such as 2026-01-31T12:00:00Z"
-            raise InvalidInput(msg) from error
-        return as_json(await asyncio.to_thread(views.paired, self._monitor, await self.asked_of(request), champion, candidate, start))
+        question = _pair(request)
+        return as_json(await asyncio.to_thread(views.paired, self._monitor, await self.asked_of(request), *question))
+
+    async def agreement(self, request: web.Request) -> web.Response:
+        """How two versions predicted the same rows."""
+        question, difference = _pair(request), _number(request, "difference")
+        return as_json(await asyncio.to_thread(views.agreement, self._monitor, await self.asked_of(request), *question, difference))
 
     async def asked_of(self, request: web.Request) -> str:
         """The model that a question is about, if the caller may ask."""
@@ -208,9 +210,28 @@ def _known(found: list[CloudEvent]) -> list[CloudEvent]:
     return found
 
 
+def _pair(request: web.Request) -> tuple[str, str, datetime]:
+    """Which two versions a question is about, and since when."""
+    champion, candidate, since = (_asked(request, name) for name in ("champion", "candidate", "since"))
+    try:
+        return champion, candidate, aware(datetime.fromisoformat(since))
+    except (ValueError, OverflowError) as error:
+        msg = f"since={since!r} is not a time such as 2026-01-31T12:00:00Z"
+        raise InvalidInput(msg) from error
+
+
+def _number(request: web.Request, name: str) -> float:
+    text = _asked(request, name)
+    number = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,17})?", text) else -1.0
+    if number < 0.0:
+        msg = f"{name}={text[:80]!r} is not a number such as 0.2"
+        raise InvalidInput(msg)
+    return number
+
+
 def _asked(request: web.Request, name: str) -> str:
     value = request.query.get(name, "")
     if not value:
-        msg = f'the question lacks "{name}"; champion, candidate and since are required'
+        msg = f'the question lacks "{name}"; champion, candidate and since are required, and difference where agreement is asked for'
         raise InvalidInput(msg)
     return value

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import InvalidInput
+from trimtab.monitoring import agreeing
 from trimtab.monitoring.estimate import State
 from trimtab.monitoring.fleet import Fleet, Member
 from trimtab.monitoring.fleet import fleet as over_all
 from trimtab.monitoring.gauges import OTHER, gauges, named
 from trimtab.monitoring.monitor import Monitor, UnknownModel
 from trimtab.monitoring.overview import newest
-from trimtab.monitoring.ports import Watched
+from trimtab.monitoring.ports import Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Labels, render
 from trimtab.monitoring.records import WindowRecord, reliance
 from trimtab.monitoring.reference import Reference
@@ -21,7 +22,7 @@ from trimtab.monitoring.reports.reading import ModelStory, WindowStory, read_mod
 from trimtab.monitoring.standing import standing as judged
 from trimtab.monitoring.tables import moment
 from trimtab.monitoring.writing import ANSWERED, LABELS, LATE_ROWS, ROWS, UNKNOWN, UNTIMED
-from trimtab.release import PairedLosses
+from trimtab.release import Agreement, PairedLosses
 from trimtab.units import persistence
 
 MANY = 10_000
@@ -148,16 +149,17 @@ def performance(monitor: Monitor, model: str) -> list[dict[str, Any]]:
 
 def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: datetime) -> PairedLosses:
     """Losses of both versions on the same rows after `since`; raises UnknownModel where the champion is not among the served versions."""
-    watched = monitor.watched(model)
-    served = {version.version: version for version in watched.versions}
-    if champion not in served:
-        msg = f"version {champion!r} of {model!r} is not served; served are {', '.join(served) or 'none'}"
-        raise UnknownModel(msg)
-    reference = monitor.reference(served[champion])
-    matured = monitor.matured(watched, reference.schema)
+    reference = monitor.reference(_served(monitor, model, champion))
+    matured = monitor.matured(monitor.watched(model), reference.schema)
     if matured is None:
         return PairedLosses(clip=reference.metrics.loss_clip)
     return monitor.scores.paired(model, champion, candidate, since, matured, reference)
+
+
+def agreement(monitor: Monitor, model: str, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
+    """How both versions predicted the same rows after `since`; raises UnknownModel where the champion is not among the served versions."""
+    reference = monitor.reference(_served(monitor, model, champion))
+    return agreeing.agreement(*monitor.scores.predictions(model, champion, candidate, since), reference, difference)
 
 
 def metrics(monitor: Monitor, now: datetime) -> str:
@@ -170,6 +172,14 @@ def metrics(monitor: Monitor, now: datetime) -> str:
         "trimtab_monitor_scores": {(("result", result),): float(count) for result, count in monitor.scores.counts().items()},
     }
     return render(monitor.counters, found)
+
+
+def _served(monitor: Monitor, model: str, version: str) -> WatchedVersion:
+    served = {one.version: one for one in monitor.watched(model).versions}
+    if version not in served:
+        msg = f"version {version!r} of {model!r} is not served; served are {', '.join(served) or 'none'}"
+        raise UnknownModel(msg)
+    return served[version]
 
 
 def _accepted(monitor: Monitor, fleet: set[str]) -> dict[str, dict[Labels, float]]:

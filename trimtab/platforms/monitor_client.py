@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.errors import Unavailable
 from trimtab.events import aware
-from trimtab.release import PairedLosses
+from trimtab.release import Agreement, PairedLosses
 from trimtab.spec import Model
 
 TIMEOUT_SECONDS = 3.0
@@ -34,6 +34,11 @@ class MonitorClient:
         """Losses of both versions on the same rows with matured labels and event times after `since`."""
         found = self.ask(model, "paired", champion=champion, candidate=candidate, since=since.isoformat())
         return msgspec.convert(found, PairedLosses)
+
+    def agreement(self, model: Model, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
+        """How both versions predicted the same rows with event times after `since`; numbers are alike within so many deviations."""
+        asked = {"champion": champion, "candidate": candidate, "since": since.isoformat(), "difference": str(difference)}
+        return msgspec.convert(self.ask(model, "agreement", **asked), Agreement)
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

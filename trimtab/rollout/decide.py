@@ -8,7 +8,7 @@ the next look finds the same act still to be done.
 from collections.abc import Callable
 
 from trimtab.release import Decision, Observed
-from trimtab.rollout.rules import canary, ends, making, promotion
+from trimtab.rollout.rules import canary, ends, making, promotion, shadow
 from trimtab.rollout.rules.common import hold
 
 Rule = Callable[[Observed], Decision | None]
@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     canary.smoke,
     canary.harm,
     canary.quality_finding,
+    shadow.shadowing,
     canary.next_step,
     promotion.promote,
     promotion.baking,

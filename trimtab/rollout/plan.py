@@ -22,7 +22,8 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
     if champion is None:
         return ServingPlan(model, (Arm(candidate, status.weight if status.promotion else 0),))
     if (champion.version, champion.digest) != (candidate.version, candidate.digest):
-        return ServingPlan(model, (Arm(champion, 100 - status.weight), Arm(candidate, status.weight)))
+        mirrored = status.mirrored and status.phase is Phase.ROLLOUT
+        return ServingPlan(model, (Arm(champion, 100 - status.weight), Arm(candidate, status.weight, mirrored)))
     old = status.compared_with
     warm = old is not None and status.promotion is not None and not status.promotion.old_dropped
     if old and warm and status.phase in (Phase.ROLLOUT, Phase.BAKING, Phase.WITHDRAWING):

@@ -14,6 +14,7 @@ from typing import Any
 
 ERRORS, SLOW = 0.1, 0.5
 SLOW_SECONDS = 0.15
+STALL_SECONDS = 3.0
 WRONG = 1.5
 
 
@@ -37,6 +38,8 @@ def _faulty(fault: str, real: Any) -> Any:
             raise ModelFailed(msg)
         if fault == "slow" and random.random() < SLOW:  # noqa: S311 - test data
             time.sleep(SLOW_SECONDS)
+        if fault == "stalls":
+            time.sleep(STALL_SECONDS)
         return found
 
     return predict

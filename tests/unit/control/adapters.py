@@ -10,7 +10,7 @@ from msgspec import Struct
 from tests.unit.control.storage import Part, port
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
-from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome, PairedLosses, RejectedOutcome, RunState
+from trimtab.release import Agreement, CandidateOutcome, InvalidDataOutcome, Outcome, PairedLosses, RejectedOutcome, RunState
 from trimtab.spec import Champion, Model, Version
 
 if TYPE_CHECKING:
@@ -147,6 +147,13 @@ class SimulatedMonitor(Part):
         wave = [((7919 * row) % 101) / 101 for row in range(min(rows, 400))]
         one, other = self.world.version(model.name, champion), self.world.version(model.name, candidate)
         return PairedLosses(tuple(one.loss + part for part in wave), tuple(other.loss + part for part in wave), clip=self.clip)
+
+    @port
+    def agreement(self, model: Model, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
+        """Both score 20 rows a minute; the versions' own `alike` says how many of 20 they agree on."""
+        rows = int((self.world.data_now - since) / timedelta(minutes=1)) * 20 if self.knows else 0
+        alike = min(self.world.version(model.name, version).alike for version in (champion, candidate))
+        return Agreement(tuple(row % 20 < alike for row in range(min(rows, 2000))), difference)
 
     @port
     def open_quality(self, model: Model) -> list[str]:

@@ -23,12 +23,13 @@ class Server(Struct):
 
 
 class Look(Struct):
-    """What one tick's requests met: the route's weights, and (requests, errors) by version."""
+    """What one tick's requests met: the route's weights, which version was asked copies, and (requests, errors) by version."""
 
     weights: dict[str, int]
     counts: dict[str, tuple[int, int]]
     start: datetime
     end: datetime
+    mirror: str = ""
 
 
 class Site(Struct):
@@ -37,6 +38,8 @@ class Site(Struct):
     servers: dict[str, Server] = {}
     weights: dict[str, int] = {}
     wanted: dict[str, int] | None = None
+    mirror: str = ""
+    wanted_mirror: str = ""
     looks: list[Look] = []
     stuck: bool = False
 
@@ -57,7 +60,14 @@ class SimulatedServing(Part):
         site = self.site(model.name)
         fault = {version: "" if self.world.version(model.name, version).starts else "not a model" for version in site.servers}
         return [
-            ServedVersion(version, not server.starting and not server.down, site.weights.get(version, 0), server.restarts, fault[version])
+            ServedVersion(
+                version,
+                ready=not server.starting and not server.down,
+                weight=site.weights.get(version, 0),
+                restarts=server.restarts,
+                fault=fault[version],
+                mirrored=site.mirror == version,
+            )
             for version, server in site.servers.items()
         ]
 
@@ -75,6 +85,7 @@ class SimulatedServing(Part):
         assert sum(arm.weight for arm in plan.arms) in (0, 100)
         self.applied.append(plan)
         site.wanted = {arm.version.version: arm.weight for arm in plan.arms}
+        site.wanted_mirror = next((arm.version.version for arm in plan.arms if arm.mirrored), "")
 
     @port
     def settled(self, plan: ServingPlan) -> bool:
@@ -100,6 +111,7 @@ class SimulatedServing(Part):
             return
         if all(version in site.servers and not site.servers[version].starting for version, weight in site.wanted.items() if weight):
             site.weights = dict(site.wanted)
+            site.mirror = site.wanted_mirror
         for version in list(site.servers):
             if version not in site.wanted and not site.weights.get(version, 0):
                 del site.servers[version]
@@ -110,10 +122,10 @@ class SimulatedServing(Part):
         counts = {}
         for version, weight in site.weights.items():
             server = site.servers.get(version)
-            requests = self.world.requests * weight // 100
+            requests = self.world.requests * (100 if version == site.mirror else weight) // 100
             dead = server is None or server.down or server.starting
             counts[version] = (requests, requests if dead else round(requests * self.world.version(name, version).errors))
-        site.looks.append(Look(dict(site.weights), counts, start, end))
+        site.looks.append(Look(dict(site.weights), counts, start, end, site.mirror))
 
 
 class SimulatedTraffic(Part):

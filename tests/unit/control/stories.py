@@ -170,6 +170,45 @@ def files_rot_in_the_canary(world: World) -> None:
     world.run()
 
 
+def in_shadow(world: World, steps: tuple[int, ...] = ()) -> None:
+    """A version is asked copies before it has any traffic; nobody ever gets an answer of it there."""
+    asked_for(world, rollout=replace(SPEC.rollout, strategy="shadow", steps=steps))
+    world.run(lambda: world.serving.site("m").mirror == "2" or newest(world).terminal)
+    world.run()
+    copied = [look for look in world.serving.site("m").looks if look.mirror]
+    assert copied
+    assert all(look.weights["2"] == 0 for look in copied)
+
+
+def shadow_then_steps(world: World) -> None:
+    in_shadow(world, (50,))
+
+
+def harmful_in_shadow(world: World) -> None:
+    """It fails every third copy: no caller was ever answered by it."""
+    world.version("m", "2").errors = 0.3
+    in_shadow(world)
+    assert all(look.weights.get("2", 0) == 0 for look in world.serving.site("m").looks)
+
+
+def disagrees_in_shadow(world: World) -> None:
+    world.version("m", "2").alike = 8
+    in_shadow(world)
+
+
+def shadow_without_a_monitor(world: World) -> None:
+    """While the monitor is silent, nobody knows whether both agree: it holds, and goes on when the monitor is back."""
+    asked_for(world, rollout=replace(SPEC.rollout, strategy="shadow", steps=()))
+    world.run(lambda: world.serving.site("m").mirror == "2")
+    world.down.add("SimulatedMonitor")
+    for _ in range(20):
+        world.step()
+        world.tick()
+    assert newest(world).status.mirrored
+    world.down.clear()
+    world.run()
+
+
 def waiting_one_collapses(world: World) -> None:
     """A finding's Release waits for the cooldown; a person does not have to, and speaks for it."""
     retrained(world)

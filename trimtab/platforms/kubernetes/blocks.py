@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from trimtab.platforms.counting import accounted, since, went_back
+from trimtab.platforms.counting import accounted, added, since, went_back
 from trimtab.release import ArmCounts, Block
 
 ROUTE = "route"
@@ -90,7 +90,7 @@ def with_unanswered(champion: ArmCounts, candidate: ArmCounts, errors: int, weig
 
 
 def _failed(arm: ArmCounts, more: int) -> ArmCounts:
-    return ArmCounts(arm.requests + more, arm.errors + more, arm.slow)
+    return added(arm, ArmCounts(more, more))
 
 
 def _share(old: Counts, now: Counts) -> Counts:
@@ -104,6 +104,5 @@ def _sum(shares: Iterable[Counts]) -> defaultdict[str, ArmCounts]:
     total: defaultdict[str, ArmCounts] = defaultdict(ArmCounts)
     for share in shares:
         for arm, counts in share.items():
-            found = total[arm]
-            total[arm] = ArmCounts(found.requests + counts.requests, found.errors + counts.errors, found.slow + counts.slow)
+            total[arm] = added(total[arm], counts)
     return total

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from trimtab.platforms.counting import by_bucket
 from trimtab.release import ArmCounts
 
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+([-+0-9.eEinfNa]+)")
@@ -39,6 +40,7 @@ def clusters(samples: Iterable[Sample]) -> set[str]:
 def cluster_counts(samples: Iterable[Sample], cluster: str, slow_ms: int) -> ArmCounts:
     """What an Envoy cluster was asked since Envoy's start. Everything but a 2xx is an error; one that timed out is slow as well."""
     answered = errors = slow = 0.0
+    upto: dict[float, float] = {}
     for sample in samples:
         if sample.labels.get(CLUSTER) != cluster:
             continue
@@ -49,9 +51,9 @@ def cluster_counts(samples: Iterable[Sample], cluster: str, slow_ms: int) -> Arm
                 errors += sample.value
         elif sample.name in (f"{RQ}_time_count", f"{RQ}_timeout"):
             slow += sample.value
-        elif sample.name == f"{RQ}_time_bucket" and _bound(sample) == slow_ms:
-            slow -= sample.value
-    return ArmCounts(int(answered + errors), int(errors), max(int(slow), 0))
+        elif sample.name == f"{RQ}_time_bucket":
+            upto[_bound(sample)] = sample.value
+    return ArmCounts(int(answered + errors), int(errors), max(int(slow - upto.get(slow_ms, 0.0)), 0), by_bucket(upto))
 
 
 def predictor_counts(samples: Iterable[Sample], slow_ms: int) -> ArmCounts:

@@ -32,19 +32,32 @@ def read_route(document: Mapping[str, Any] | None, model: str) -> Route:
         return Route()
     metadata, spec = document["metadata"], document.get("spec", {})
     refs = [ref for ref in spec.get("parentRefs") or [] if ref.get("kind", "Gateway") == "Gateway"]
-    generation = metadata.get("generation", 0)
-    taken = [
-        condition
-        for parent in document.get("status", {}).get("parents") or []
-        for condition in parent.get("conditions") or []
-        if condition["type"] == "Accepted" and condition["status"] == "True"
-    ]
     return Route(
-        weights=_weights(spec, model) if taken else {},
-        accepted=any(condition.get("observedGeneration", generation) >= generation for condition in taken),
-        mark=f"{metadata.get('uid', '')}/{generation}",
+        weights=_weights(spec, model) if _taken(document) else {},
+        accepted=accepted(document),
+        mark=mark(document),
         gateways=tuple((str(ref.get("namespace", metadata.get("namespace", ""))), str(ref["name"])) for ref in refs),
     )
+
+
+def accepted(document: Mapping[str, Any]) -> bool:
+    """Whether a gateway has taken this generation of the route."""
+    generation = document["metadata"].get("generation", 0)
+    return any(condition.get("observedGeneration", generation) >= generation for condition in _taken(document))
+
+
+def mark(document: Mapping[str, Any]) -> str:
+    """What is another one whenever the route's spec is."""
+    return f"{document['metadata'].get('uid', '')}/{document['metadata'].get('generation', 0)}"
+
+
+def predictors_rule(spec: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """The last rule that names predictors, for an explainer's rule stands before it; an empty one where none does."""
+    for rule in reversed(spec.get("rules") or []):
+        if any(version_of(model, ref["name"]) for ref in rule.get("backendRefs") or []):
+            found: Mapping[str, Any] = rule
+            return found
+    return {}
 
 
 def warm_name(model: str) -> str:
@@ -82,11 +95,18 @@ def names_backends(live: Mapping[str, Any] | None, wanted: Mapping[str, Any]) ->
 
 
 def _weights(spec: Mapping[str, Any], model: str) -> dict[str, int]:
-    """The weights of the last rule that names predictors: an explainer's rule stands before it."""
-    for rule in reversed(spec.get("rules") or []):
-        backends = {version_of(model, ref["name"]): int(ref.get("weight", 1)) for ref in rule.get("backendRefs") or []}
-        backends.pop("", None)
-        total = sum(backends.values())
-        if total:
-            return {version: round(100 * weight / total) for version, weight in backends.items() if weight}
-    return {}
+    refs = predictors_rule(spec, model).get("backendRefs") or []
+    backends = {version_of(model, ref["name"]): int(ref.get("weight", 1)) for ref in refs}
+    backends.pop("", None)
+    total = sum(backends.values())
+    return {version: round(100 * weight / total) for version, weight in backends.items() if weight} if total else {}
+
+
+def _taken(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The conditions by which gateways say that they take the route."""
+    return [
+        condition
+        for parent in document.get("status", {}).get("parents") or []
+        for condition in parent.get("conditions") or []
+        if condition["type"] == "Accepted" and condition["status"] == "True"
+    ]

@@ -14,6 +14,7 @@ from typing import Any
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, document, is_version, says, shape, version_of
+from trimtab.platforms.kubernetes.own_routes import OwnRoutes
 from trimtab.platforms.kubernetes.ownership import intruder, last_writer, refusal
 from trimtab.platforms.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIMES,
@@ -24,7 +25,7 @@ from trimtab.platforms.kubernetes.resources import (
     PODS,
     SERVING_RUNTIMES,
 )
-from trimtab.platforms.kubernetes.route import Route, names_backends, read_route, warm_name, warm_route
+from trimtab.platforms.kubernetes.route import Route, read_route
 from trimtab.platforms.kubernetes.serving_parts import Memory, Settings, Writer, aim
 from trimtab.platforms.kubernetes.steps import next_shape
 from trimtab.platforms.kubernetes.variant_pods import Variant, staying, variant
@@ -59,6 +60,7 @@ class KubernetesServing:
         self._fetch = fetch
         self._settings = settings or Settings()
         self._clock = clock
+        self._routes = OwnRoutes(api)
         self._memories: dict[tuple[str, str, str], Memory] = {}
 
     def observe(self, model: Model) -> list[ServedVersion]:
@@ -75,7 +77,11 @@ class KubernetesServing:
         asked = shape(isvc)
         known = dict.fromkeys([*(asked.declared if asked else ()), *route.weights, *pods])
         seen = {version: pods.get(version, Variant()) for version in known if is_version(version)}
-        return [ServedVersion(version, one.ready, route.weights.get(version, 0), one.restarts, one.fault) for version, one in seen.items()]
+        copied = self._routes.mirror(self._reader, model).version
+        return [
+            ServedVersion(version, one.ready, route.weights.get(version, 0), one.restarts, one.fault, mirrored=version == copied)
+            for version, one in seen.items()
+        ]
 
     def apply(self, plan: ServingPlan) -> None:
         """One step towards the plan, and none while one before it has not come about or somebody fights over the InferenceService.
@@ -85,7 +91,10 @@ class KubernetesServing:
         """
         model = plan.model
         memory = self._memory(model)
-        if self._step(self._reader, plan) is None:
+        due = self._step(self._reader, plan)
+        if self._routes.copies(self._reader, plan) is not None and self._routes.copy(plan):
+            return
+        if due is None:
             self._at_rest(model, memory)
             return
         live = self._api.get(INFERENCE_SERVICES, model.metadata.namespace, model.name)
@@ -104,7 +113,7 @@ class KubernetesServing:
             return
         following, present = shape(body), shape(live)
         if live is not None and following and present:
-            self._keep_warm(self._api, model, live, {*present.declared, *following.declared})
+            self._routes.keep_warm(self._api, model, live, {*present.declared, *following.declared})
         stored = self._api.apply(INFERENCE_SERVICES, body)
         memory.applied, memory.sent = following, body
         memory.generation = stored["metadata"].get("generation", 0)
@@ -112,7 +121,8 @@ class KubernetesServing:
     def settled(self, plan: ServingPlan) -> bool:
         """Whether nothing is left to do for the plan: weights may agree with it before the roles, replicas or resources do."""
         try:
-            return self._memory(plan.model).swept and self._step(self._reader, plan, settled=True) is None
+            at_rest = self._memory(plan.model).swept and self._routes.copies(self._reader, plan) is None
+            return at_rest and self._step(self._reader, plan, settled=True) is None
         except InvalidInput:
             return False
 
@@ -195,9 +205,10 @@ class KubernetesServing:
         return intruder(isvc, model) or (last_writer(isvc) if changed else "")
 
     def _route(self, reader: Reader, model: Model) -> Route:
-        """The route, and since when it has been so."""
+        """The route, and since when it and that of the copies have been so."""
         route = read_route(reader.get(HTTP_ROUTES, model.metadata.namespace, model.name), model.name)
-        memory, seen = self._memory(model), (route.mark, route.weights if route.accepted else {})
+        marks = f"{route.mark} {self._routes.mirror(reader, model).mark}"
+        memory, seen = self._memory(model), (marks, route.weights if route.accepted else {})
         if memory.route != seen:
             memory.route, memory.route_since = seen, self._clock()
         return route
@@ -221,23 +232,12 @@ class KubernetesServing:
             return
         kept = asked.declared if asked else {}
         if isvc is not None:
-            self._keep_warm(self._reader, model, isvc, set(kept))
+            self._routes.keep_warm(self._reader, model, isvc, set(kept))
         for scaler in self._reader.list(HPAS, namespace, f"{OWNER_LABEL}={model.name}"):
             version = version_of(model.name, scaler["metadata"]["name"])
             if version and version not in kept:
                 self._api.delete(HPAS, namespace, scaler["metadata"]["name"])
         memory.swept = True
-
-    def _keep_warm(self, reader: Reader, model: Model, isvc: dict[str, Any], versions: set[str]) -> None:
-        """While there are several versions, a route names them all; see `route.py` for why."""
-        namespace, name = model.metadata.namespace, warm_name(model.name)
-        live = reader.get(HTTP_ROUTES, namespace, name)
-        route = read_route(reader.get(HTTP_ROUTES, namespace, model.name), model.name)
-        if len(versions) < 2:
-            if live is not None:
-                self._api.delete(HTTP_ROUTES, namespace, name)
-        elif route.gateways and not names_backends(live, wanted := warm_route(isvc, route, versions)):
-            self._api.apply(HTTP_ROUTES, wanted)
 
     def _memory(self, model: Model) -> Memory:
         key = (model.metadata.namespace, model.name, model.metadata.uid)

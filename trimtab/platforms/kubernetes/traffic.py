@@ -22,6 +22,7 @@ from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.blocks import ROUTE, Counts, Reading, advance
 from trimtab.platforms.kubernetes.envoy_stats import CLUSTER, RQ, Sample, cluster_counts, clusters, parse, predictor_counts
 from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, version_of
+from trimtab.platforms.kubernetes.mirror import Mirror, mirror_name, read_mirror
 from trimtab.platforms.kubernetes.resources import HTTP_ROUTES, PODS
 from trimtab.platforms.kubernetes.route import Route, read_route
 from trimtab.release import ArmCounts, Block
@@ -60,21 +61,22 @@ class GatewayTraffic:
         `slow_ms` must be one of Envoy's bucket bounds. Raises Unavailable while there is no route, or no proxy answers.
         """
         last = msgspec.convert(cursor, Reading) if cursor else None
-        before = self._route(model)
+        before, mirror = self._route(model), self._mirror(model)
         proxies, present = self._proxies(before)
         pair = (champion, candidate)
-        sources = {name: _by_service(model, pair, samples, slow_ms) for name, samples in self._scraped(model, pair, proxies).items()}
+        named = _clusters(model, pair, mirrored=mirror.version == candidate)
+        sources = {name: _by_version(model, named, samples, slow_ms) for name, samples in self._scraped(model, pair, proxies).items()}
         gateway = all(ROUTE not in counts for counts in sources.values())
         if not gateway:
             predictors, more = self._predictors(model, pair, slow_ms)
             sources = {name: {ROUTE: counts.get(ROUTE, ArmCounts())} for name, counts in sources.items()} | predictors
             present |= more
         self._say(model, "" if gateway else CANNOT_TELL)
-        after = self._route(model)
+        after, still = self._route(model), self._mirror(model)
         now = datetime.now(UTC)
         here = Reading(
             by="gateway" if gateway else "predictors",
-            generation=after.mark if before.mark == after.mark else "",
+            generation=f"{after.mark} {mirror.mark}".strip() if (before.mark, mirror) == (after.mark, still) else "",
             champion=champion,
             candidate=candidate,
             slow_ms=slow_ms,
@@ -102,6 +104,9 @@ class GatewayTraffic:
             raise Unavailable(msg)
         return read_route(found, model.name)
 
+    def _mirror(self, model: Model) -> Mirror:
+        return read_mirror(self._reader.get(HTTP_ROUTES, model.metadata.namespace, mirror_name(model.name)), model.name)
+
     def _proxies(self, route: Route) -> tuple[dict[str, str], set[str]]:
         """The addresses of the route's proxies by source, and the sources that are there."""
         if self._prometheus:
@@ -120,7 +125,8 @@ class GatewayTraffic:
     def _scraped(self, model: Model, pair: tuple[str, str], proxies: Mapping[str, str]) -> dict[str, list[Sample]]:
         namespace, name = re.escape(model.metadata.namespace), re.escape(model.name)
         services = "|".join(re.escape(component(model.name, version)) for version in pair)
-        names = rf"(service/{namespace}/({services})/80/http|httproute/{namespace}/{name}/rule/[0-9]+)"
+        copies = rf"httproute/{namespace}/{re.escape(mirror_name(model.name))}/rule/0(-mirror-0)?"
+        names = rf"(service/{namespace}/({services})/80/http|httproute/{namespace}/{name}/rule/[0-9]+|{copies})"
         if self._prometheus:
             query = f'{{__name__=~"{RQ}_(xx|total|timeout|time_count|time_bucket)",{CLUSTER}=~{json.dumps(names)}}}'
             return _prometheus(self._prometheus, query)
@@ -135,16 +141,23 @@ class GatewayTraffic:
         return {source: {versions[source]: predictor_counts(samples, slow_ms)} for source, samples in scraped.items()}, set(addresses)
 
 
-def _by_service(model: Model, pair: tuple[str, str], samples: list[Sample], slow_ms: int) -> Counts:
-    """One proxy's counts by version, or of the whole route where it has no cluster of a version."""
+def _clusters(model: Model, pair: tuple[str, str], *, mirrored: bool) -> dict[str, tuple[str, ...]]:
+    """The clusters by version: of its Service, and while a candidate is asked copies those of the route that copies."""
     namespace = model.metadata.namespace
-    names = {version: f"service/{namespace}/{component(model.name, version)}/80/http" for version in pair}
+    champion, candidate = (f"service/{namespace}/{component(model.name, version)}/80/http" for version in pair)
+    route = f"httproute/{namespace}/{mirror_name(model.name)}/rule/0"
+    return {pair[0]: (champion, route), pair[1]: (f"{route}-mirror-0" if mirrored else candidate,)}
+
+
+def _by_version(model: Model, named: Mapping[str, tuple[str, ...]], samples: list[Sample], slow_ms: int) -> Counts:
+    """One proxy's counts by version, or of the whole route where it has no cluster of a version."""
     known = clusters(samples)
-    whole = [name for name in known if name.startswith("httproute/")]
-    if whole and not known & set(names.values()):
+    whole = [name for name in known if name.startswith(f"httproute/{model.metadata.namespace}/{model.name}/")]
+    if whole and not known & {name for names in named.values() for name in names}:
         counts = [cluster_counts(samples, name, slow_ms) for name in whole]
         return {ROUTE: ArmCounts(*(sum(getattr(one, field) for one in counts) for field in ("requests", "errors", "slow")))}
-    return {version: cluster_counts(samples, name, slow_ms) for version, name in names.items()}
+    first = {version: next((name for name in names if name in known), names[0]) for version, names in named.items()}
+    return {version: cluster_counts(samples, name, slow_ms) for version, name in first.items()}
 
 
 def _version(model: Model, pod: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.platforms.local import envoy_config as config
 from trimtab.platforms.local import processes
@@ -134,15 +136,22 @@ class Envoy:
             self._write("cds.json", config.clusters(self._ports, self._revision()))
         return _wait(lambda: self._seen(lambda admin: admin.clusters() == self._ports), CONFIRM_SECONDS)
 
-    def publish_routes(self, weights: Mapping[str, Mapping[str, int]]) -> bool:
-        """Make each model's weights by version these; returns whether Envoy has confirmed them (call again until it has)."""
-        wanted = {model: dict(shares) if any(shares.values()) else {} for model, shares in weights.items()}
-        if {model: route.weights for model, route in self._routes.items()} != wanted:
+    def publish_routes(self, weights: Mapping[str, Mapping[str, int]], mirrors: Mapping[str, str] | None = None) -> bool:
+        """Make each model's weights by version these, and copy the requests of those in `mirrors` to that version.
+
+        Returns whether Envoy has confirmed them (call again until it has). Without a weight nothing is copied.
+        """
+        copied = mirrors or {}
+        wanted = {
+            model: config.Route("", dict(shares), copied.get(model, "")) if any(shares.values()) else config.Route("", {})
+            for model, shares in weights.items()
+        }
+        old = {model: replace(route, generation="") for model, route in self._routes.items()}
+        if old != wanted:
             revision = self._revision()
-            old = self._routes
             self._routes = {
-                model: old[model] if model in old and old[model].weights == shares else config.Route(revision, shares)
-                for model, shares in wanted.items()
+                model: self._routes[model] if old.get(model) == route else replace(route, generation=revision)
+                for model, route in wanted.items()
             }
             self._write("rds.json", config.routes(self._routes, revision, self._timeout))
         return _wait(lambda: self._seen(lambda admin: admin.routes() == self._routes), CONFIRM_SECONDS)

@@ -20,10 +20,14 @@ _MANAGER = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.Http
 
 
 class Route(Struct, frozen=True):
-    """A model's share of the gateway: weights by version in Envoy's order; `generation` is another one whenever they change."""
+    """A model's share of the gateway: weights by version in Envoy's order, and the version that is asked copies of all requests.
+
+    `generation` is another one whenever they change.
+    """
 
     generation: str
     weights: dict[str, int]
+    mirror: str = ""
 
     def percent(self, version: str) -> int:
         """The version's share of the model's traffic in percent."""
@@ -114,9 +118,12 @@ def read_routes(dump: Mapping[str, Any]) -> tuple[str, dict[str, Route]]:
             for route in host["routes"]:
                 if "metadata" not in route:
                     continue
-                parts = route.get("route", {}).get("weighted_clusters", {}).get("clusters", [])
+                action = route.get("route", {})
+                parts = action.get("weighted_clusters", {}).get("clusters", [])
                 weights = {part["name"].split("/", 1)[1]: int(part.get("weight", 0)) for part in parts}
-                found[route["name"]] = Route(route["metadata"]["filter_metadata"]["trimtab"]["generation"], weights)
+                copies = [policy["cluster"].split("/", 1)[1] for policy in action.get("request_mirror_policies", [])]
+                generation = route["metadata"]["filter_metadata"]["trimtab"]["generation"]
+                found[route["name"]] = Route(generation, weights, *copies)
         return config.get("version_info", ""), found
     return "", {}
 
@@ -146,7 +153,9 @@ def _route(model: str, route: Route, timeout_seconds: float) -> dict[str, Any]:
         }
         for version, weight in route.weights.items()
     ]
-    return {**head, "route": {"timeout": f"{timeout_seconds}s", "weighted_clusters": {"clusters": parts}}}
+    mirrors = [{"cluster": cluster_name(model, route.mirror)}] if route.mirror else []
+    action = {"timeout": f"{timeout_seconds}s", "weighted_clusters": {"clusters": parts}, "request_mirror_policies": mirrors}
+    return {**head, "route": action}
 
 
 def _direct(status: int, sentence: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trimtab.control.ports import ServingPlan
+from trimtab.control.ports import Arm, ServingPlan
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.platforms.capture import environment
 from trimtab.platforms.local.envoy import Envoy
@@ -58,6 +58,7 @@ class LocalServing:
                 weight=route.percent(predictor.version.version) if route else 0,
                 restarts=predictor.restarts,
                 fault=predictor.fault,
+                mirrored=route is not None and route.mirror == predictor.version.version,
             )
             for predictor in predictors
         ]
@@ -90,7 +91,7 @@ class LocalServing:
             self._reconcile()
 
     def settled(self, plan: ServingPlan) -> bool:
-        """Versions and weights are all that a laptop's plan says."""
+        """Versions, weights and copies are all that a laptop's plan says."""
         return plan.model.name in self._plans
 
     def tend(self) -> None:
@@ -146,7 +147,7 @@ class LocalServing:
         """
         planned = {cluster_name(model, arm.version.version) for model, plan in self._plans.items() for arm in plan.arms}
         ports = {name: predictor.port for name, predictor in self._predictors.items()}
-        if not self._envoy.publish_clusters(ports) or not self._envoy.publish_routes(self._weights()):
+        if not self._envoy.publish_clusters(ports) or not self._envoy.publish_routes(self._weights(), self._mirrors()):
             log.warning("the gateway has not confirmed its new configuration yet")
             return
         now = time.monotonic()
@@ -161,8 +162,14 @@ class LocalServing:
     def _weights(self) -> Mapping[str, Mapping[str, int]]:
         """The weights by model and version: the plan's, for versions that were ready once."""
         return {
-            model: {
-                arm.version.version: arm.weight for arm in plan.arms if self._predictors[cluster_name(model, arm.version.version)].was_ready
-            }
+            model: {arm.version.version: arm.weight for arm in plan.arms if self._was_ready(model, arm)}
             for model, plan in self._plans.items()
         }
+
+    def _mirrors(self) -> Mapping[str, str]:
+        """The version by model that is asked copies: the plan's, once it was ready."""
+        copied = ((model, arm) for model, plan in self._plans.items() for arm in plan.arms if arm.mirrored)
+        return {model: arm.version.version for model, arm in copied if self._was_ready(model, arm)}
+
+    def _was_ready(self, model: str, arm: Arm) -> bool:
+        return self._predictors[cluster_name(model, arm.version.version)].was_ready

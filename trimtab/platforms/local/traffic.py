@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trimtab.platforms.counting import accounted, since, went_back
+from trimtab.platforms.counting import accounted, by_bucket, since, went_back
 from trimtab.platforms.local.envoy import Admin, Envoy
 from trimtab.platforms.local.envoy_config import Route, cluster_name
 from trimtab.release import ArmCounts, Block
@@ -94,6 +94,7 @@ def parse_counts(stats: dict[str, Any], prefixes: list[str], slow_ms: int) -> tu
     """The counts out of Envoy's JSON statistics with cumulative buckets, for two name prefixes. Pure."""
     values: dict[str, int] = {}
     slow: dict[str, int] = {}
+    times: dict[str, tuple[int, ...]] = {}
     for entry in stats["stats"]:
         if "histograms" not in entry:
             values[entry["name"]] = entry["value"]
@@ -101,12 +102,13 @@ def parse_counts(stats: dict[str, Any], prefixes: list[str], slow_ms: int) -> tu
         for histogram in entry["histograms"]:
             buckets = {bucket["upper_bound"]: bucket["cumulative"] for bucket in histogram["buckets"]}
             slow[histogram["name"]] = max(buckets.values()) - buckets[slow_ms]
+            times[histogram["name"]] = by_bucket(buckets)
     arms = []
     for prefix in prefixes:
         answered = values.get(f"{prefix}upstream_rq_2xx", 0)
         errors = sum(values.get(f"{prefix}upstream_rq_{digit}xx", 0) for digit in (3, 4, 5))
         late = slow.get(f"{prefix}upstream_rq_time", 0) + values.get(f"{prefix}upstream_rq_timeout", 0)
-        arms.append(ArmCounts(answered + errors, errors, late))
+        arms.append(ArmCounts(answered + errors, errors, late, times.get(f"{prefix}upstream_rq_time", ())))
     return arms[0], arms[1]
 
 

@@ -9,6 +9,7 @@ from trimtab.fetching import DIGEST_MISMATCH, SIGNATURE_MISMATCH
 from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
 from trimtab.rollout.judge import new_step
 from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.shadow import passed
 
 MAX_COMPARISONS = 2
 MAX_RESTARTS = 3
@@ -44,7 +45,7 @@ def champion_lock(observed: Observed) -> Decision | None:
 def _back_to_dark(observed: Observed, reason: str, sentence: str, *, look_again: float = 0.0, **changes: Any) -> Decision:
     """Leave the rollout for another phase: the canary's traffic, evidence and running clocks end, and it will begin anew."""
     fresh = replace(observed, evidence=Evidence())
-    changes |= {"step": -1, "weight": 0, "verdict": None, "unready_since": None, "weight_off_since": None}
+    changes |= {"step": -1, "weight": 0, "mirrored": False, "verdict": None, "unready_since": None, "weight_off_since": None}
     return move(fresh, Act.SERVE, reason, sentence, look_again=look_again, **changes)
 
 
@@ -114,18 +115,25 @@ def unstable(observed: Observed) -> Decision | None:
     if ready and status.unready_since:
         again: dict[str, Any] = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
         return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", **again)
-    weight = served.weight if served else 0
-    if weight != status.weight and status.compared_with:
+    weight, mirrored = (served.weight, served.mirrored) if served else (0, False)
+    if (weight, mirrored) != (status.weight, status.mirrored) and status.compared_with:
         off = elapsed(status.weight_off_since, observed.now).total_seconds()
+        asked = routed(status.weight, status.mirrored)
         if off >= UNSTABLE_SECONDS:
-            sentence = f"the route gives the candidate {weight}% instead of {status.weight}% for {off:.0f} s"
+            sentence = f"the route gives the candidate {routed(weight, mirrored)} instead of {asked} for {off:.0f} s"
             return withdraw(observed, Phase.ROLLED_BACK, "Unstable", sentence)
         since = status.weight_off_since or observed.now
-        sentence = f"waiting for the route to give the candidate {status.weight}%"
+        sentence = f"waiting for the route to give the candidate {asked}"
         return move(observed, Act.SERVE, "WaitingForRoute", sentence, weight_off_since=since, look_again=0.2)
     if status.weight_off_since:
-        return move(observed, Act.NOTHING, "RouteConfirmed", f"the route gives the candidate {weight}%", weight_off_since=None)
+        sentence = f"the route gives the candidate {routed(weight, mirrored)}"
+        return move(observed, Act.NOTHING, "RouteConfirmed", sentence, weight_off_since=None)
     return None
+
+
+def routed(weight: int, mirrored: bool) -> str:
+    """What a route gives to a version."""
+    return f"{weight}% and copies of all requests" if mirrored else f"{weight}%"
 
 
 def smoke(observed: Observed) -> Decision | None:
@@ -143,9 +151,12 @@ def smoke(observed: Observed) -> Decision | None:
 
 def harm(observed: Observed) -> Decision | None:
     """15. The judge says harm: back at once, at any step."""
-    if status_of(observed).promotion or observed.verdict.says != "harm":
+    status, sentence = status_of(observed), observed.verdict.sentence
+    if status.promotion or observed.verdict.says != "harm":
         return None
-    return withdraw(observed, Phase.ROLLED_BACK, "Harm", observed.verdict.sentence, verdict=observed.verdict)
+    if status.mirrored:
+        sentence += "; it answered copies only: no caller was harmed"
+    return withdraw(observed, Phase.ROLLED_BACK, "Harm", sentence, verdict=observed.verdict)
 
 
 def quality_finding(observed: Observed) -> Decision | None:
@@ -171,16 +182,28 @@ def next_step(observed: Observed) -> Decision | None:
         sentence = "there is no champion yet: 100% at once" if status.compared_with is None else "not worse at every step: 100%"
         if direct and status.compared_with:
             sentence = "strategy direct: 100% at once"
+        if shown := passed(observed):
+            sentence = f"shadow and no steps: 100% at once; {shown}"
         promotion = Promotion(started_at=observed.now)
         return move(
-            observed, Act.SERVE, "PromotionStarted", sentence, weight=100, promotion=promotion, verdict=observed.verdict, look_again=0.2
+            observed,
+            Act.SERVE,
+            "PromotionStarted",
+            sentence,
+            weight=100,
+            mirrored=False,
+            promotion=promotion,
+            verdict=observed.verdict,
+            look_again=0.2,
         )
     step = status.step + 1
     sentence = f"step {step + 1} of {len(rollout.steps)}: {rollout.steps[step]}% of the traffic"
     if status.step >= 0:
         sentence += f"; {observed.verdict.sentence}"
+    elif shown := passed(observed):
+        sentence += f"; {shown}"
     elif observed.plan:
         sentence += f"; {observed.plan.sentence}"
     fresh = replace(observed, evidence=new_step(observed.evidence))
-    weight = rollout.steps[step]
-    return move(fresh, Act.SERVE, "NextStep", sentence, step=step, weight=weight, verdict=observed.verdict, look_again=0.2)
+    going: dict[str, Any] = {"step": step, "weight": rollout.steps[step], "mirrored": False, "verdict": observed.verdict}
+    return move(fresh, Act.SERVE, "NextStep", sentence, **going, look_again=0.2)

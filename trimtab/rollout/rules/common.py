@@ -20,7 +20,8 @@ from trimtab.spec import Champion, Model, Rollout, Version
 
 def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, by: str = "", **changes: Any) -> Decision:
     """A decision that changes the status by `changes`; a new phase starts its clock. `by` is the person whose word it follows."""
-    seen = {"evidence": observed.evidence, "plan": observed.plan or observed.release.status.plan}
+    before = observed.release.status
+    seen = {"evidence": observed.evidence, "plan": observed.plan or before.plan, "shadow": observed.shadow or before.shadow}
     status = replace(observed.release.status, reason=reason, sentence=sentence, **{**seen, **changes})
     if status.phase is not observed.release.status.phase or status.phase_since is None:
         status = replace(status, phase_since=observed.now)

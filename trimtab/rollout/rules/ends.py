@@ -37,7 +37,8 @@ def withdrawing(observed: Observed) -> Decision | None:
     if is_champion and status.promotion and status.compared_with and not same(status.compared_with, status.candidate):
         return move(observed, Act.RESTORE_CHAMPION, verdict.reason, verdict.sentence)
     served = None if is_champion else served_of(observed, status.candidate)
-    routed = status.weight > 0 or (served is not None and served.weight > 0 and champion_of(observed) is not None)
+    given = served is not None and (served.weight > 0 or served.mirrored)
+    routed = status.weight > 0 or (given and champion_of(observed) is not None)
     if routed and not observed.serving_fault:
         return move(observed, Act.SERVE, verdict.reason, verdict.sentence, look_again=0.2, weight=0)
     if status.deployed or served:

@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,25 @@ def test_a_taken_port_is_a_sentence(tmp_path):
 def test_a_second_envoy_never_shares_the_port(envoy, tmp_path):
     with pytest.raises(InvalidInput, match="is taken"):
         Envoy(tmp_path / "other", envoy.port).start()
+
+
+def test_copies_of_all_requests_go_to_a_version_that_answers_nobody(envoy, versions):
+    versions["4"].status, versions["4"].delay = 500, 0.3
+    assert envoy.publish_clusters(ports(versions, "3", "4"))
+    assert envoy.publish_routes({"bike": {"3": 100, "4": 0}}, {"bike": "4"})
+    with envoy.admin() as admin:
+        assert admin.routes()["bike"].mirror == "4"
+    began = time.monotonic()
+    assert {ask(envoy.port) for _ in range(20)} == {(200, "3")}
+    assert time.monotonic() - began < 20 * 0.3
+    until(lambda: len(versions["4"].headers) == 20)
+    assert {headers["host"].partition(":")[0] for headers in versions["4"].headers} == {"127.0.0.1-shadow"}
+    assert {headers["host"].partition(":")[0] for headers in versions["3"].headers} == {"127.0.0.1"}
+    with envoy.admin() as admin:
+        before = admin.routes()["bike"].generation
+    assert envoy.publish_routes({"bike": {"3": 100, "4": 0}})
+    with envoy.admin() as admin:
+        assert (admin.routes()["bike"].mirror, admin.routes()["bike"].generation != before) == ("", True)
+    seen = len(versions["4"].headers)
+    ask(envoy.port)
+    assert len(versions["4"].headers) == seen

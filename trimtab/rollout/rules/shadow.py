@@ -1,0 +1,40 @@
+"""Rule 16a, of strategy shadow: the candidate answers copies of the callers' requests, until nothing speaks against its first step."""
+
+from trimtab.release import Act, Decision, Observed, Phase, Shadowed
+from trimtab.rollout.rules.common import hold, move, rollout_of, served_of, status_of, withdraw
+from trimtab.rollout.shadow import latencies
+
+
+def shadowing(observed: Observed) -> Decision | None:
+    """16a. In shadow, before the first step: copies alone, until errors and slow answers are not worse and both versions predict alike.
+
+    Harm by its answers to copies is rule 15's. What is surely below the agreement that a person declared goes back.
+    """
+    status = status_of(observed)
+    if status.promotion or status.compared_with is None or rollout_of(observed).strategy != "shadow" or status.step >= 0:
+        return None
+    served = served_of(observed, status.candidate)
+    if not served or not served.ready:
+        return hold(observed, "Unready", "no copies and no further step while the candidate is not ready")
+    if not status.mirrored:
+        sentence = "the candidate is asked copies of all requests, and nobody gets its answers"
+        began = Shadowed(since=observed.data_now)
+        return move(observed, Act.SERVE, "ShadowStarted", sentence, mirrored=True, shadow=began, look_again=0.2)
+    found = observed.shadow
+    if found is None:
+        return hold(observed, "AgreementUnknown", "it is not known yet whether the candidate predicts as the champion does")
+    if found.says == "disagrees":
+        sentence = f"{found.sentence}; it answered copies only: no caller was harmed"
+        return withdraw(observed, Phase.ROLLED_BACK, "Disagrees", sentence, verdict=observed.verdict)
+    if observed.verdict.says != "notWorse":
+        return hold(observed, "NoTraffic" if observed.verdict.says == "noData" else "NotEnoughEvidence", observed.verdict.sentence)
+    if found.says != "agrees":
+        return hold(observed, "AgreementUnknown", found.sentence)
+    return None
+
+
+def passed(observed: Observed) -> str:
+    """What the shadow has shown, as the beginning of the next step's sentence; nothing where there was none."""
+    if not status_of(observed).mirrored or observed.shadow is None:
+        return ""
+    return f"{observed.verdict.sentence}; {observed.shadow.sentence}; {latencies(observed.shadow)}"
