@@ -67,6 +67,28 @@ class Verdicted(Frozen, frozen=True):
     """Why, as a sentence for people."""
 
 
+class Pause(Frozen, frozen=True):
+    """A rollout that stands still because a person wants it to."""
+
+    since: datetime
+    """Since when."""
+    user: str
+    """Who asked for it."""
+    sentence: str
+    """The word as it is told."""
+
+
+class PromoteTo(Frozen, frozen=True):
+    """Where a person sent the rollout, without waiting until the judge says that it is not worse; until it is there."""
+
+    step: int
+    """The place in rollout.steps to go to, from 0; as many as there are steps: to 100%."""
+    user: str
+    """Who asked for it."""
+    sentence: str
+    """The word as it is told."""
+
+
 class ReleaseStatus(Frozen, frozen=True):
     """The desired state and the story so far. Times are wall time unless the name says data.
 
@@ -100,7 +122,13 @@ class ReleaseStatus(Frozen, frozen=True):
     candidate: Version | None = None
     """The version that the run made and registered."""
     approved: bool = False
-    """Whether a person said yes."""
+    """Whether a person said yes to the candidate as it was compared last."""
+    heard: dict[str, datetime] = {}
+    """The ReleaseActions that were heard, by their uid, and when they were said: those of the last hour before the newest."""
+    paused: Pause | None = None
+    paused_seconds: float = 0.0
+    """For how long this rollout was paused before, which maxDuration does not count."""
+    promote_to: PromoteTo | None = None
     deployed: bool = False
     """Whether the candidate shall have servers."""
     deployed_at: datetime | None = None

@@ -27,6 +27,8 @@ from trimtab.evidence import Shadowed as Shadowed
 from trimtab.evidence import StepPlan as StepPlan
 from trimtab.evidence import Verdict as Verdict
 from trimtab.progress import DecisionRecord as DecisionRecord
+from trimtab.progress import Pause as Pause
+from trimtab.progress import PromoteTo as PromoteTo
 from trimtab.progress import Promotion as Promotion
 from trimtab.progress import ReleaseStatus as ReleaseStatus
 from trimtab.progress import Verdicted as Verdicted
@@ -190,6 +192,7 @@ class Observed(Frozen, frozen=True):
     """All that the rules of one Release look at; `now` is wall time, `data_now` the watermark (data time).
 
     `evidence` is the Release's evidence after this look, `plan` what it lets expect, `serving_fault` why what shall be served cannot be.
+    `actions` are people's words on it in the order in which they were said, those that were heard before among them.
     """
 
     now: datetime
@@ -210,7 +213,7 @@ class Observed(Frozen, frozen=True):
     bake_verdict: Verdict = Verdict()
     shadow: Shadowed | None = None
     quality_findings: tuple[str, ...] = ()
-    actions: tuple[ActionSpec, ...] = ()
+    actions: tuple[ReleaseAction, ...] = ()
 
 
 class Act(StrEnum):
@@ -229,7 +232,7 @@ class Decision(Frozen, frozen=True):
     """One decision: the status to write, then what to do; why (a constant) and a sentence for people.
 
     `look_again` is in seconds: when the next look is due if nothing wakes the loop before. `by` is the person on whose word it
-    is, where it is on anyone's.
+    is, where it is on anyone's, and `word` the name of the ReleaseAction where the decision heard it.
     """
 
     act: Act
@@ -238,3 +241,4 @@ class Decision(Frozen, frozen=True):
     status: ReleaseStatus
     look_again: Annotated[float, Meta(ge=0)] = 1.0
     by: str = ""
+    word: str = ""

@@ -23,3 +23,8 @@ class Rule(Struct, frozen=True):
     broken: Callable[[Any], bool] | None = None
     at: str = ""
     reads: type[Any] | None = None
+
+
+def positive(field: str) -> str:
+    """CEL for a duration that is left out or above zero."""
+    return f"!has(self.{field}) || !self.{field}.matches('^0+[a-z]+$')"

@@ -10,8 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.actions import ReleaseAction
 from trimtab.gate_rules import GATE_RULES
+from trimtab.people_rules import ACTION_RULES, APPROVAL_RULES
 from trimtab.rule import Rule as Rule
+from trimtab.rule import positive
 from trimtab.serving_rules import SERVING_RULES
 from trimtab.spec import Data, Drift, Expectation, Model, ReferencePolicy, Rollout, Window
 from trimtab.units import duration, persistence
@@ -88,10 +91,6 @@ def _zero(length: str | None) -> bool:
     return length is not None and not duration(length)
 
 
-def _positive(field: str) -> str:
-    return f"!has(self.{field}) || !self.{field}.matches('^0+[a-z]+$')"
-
-
 RULES = (
     Rule(
         name="label-excluded",
@@ -113,7 +112,7 @@ RULES = (
         name="history-zero",
         on="spec.data",
         at="history",
-        cel=_positive("history"),
+        cel=positive("history"),
         message="allowed is a duration above zero; a run needs rows",
         broken=_no_history,
     ),
@@ -164,6 +163,7 @@ RULES = (
     ),
     *GATE_RULES,
     *SERVING_RULES,
+    *APPROVAL_RULES,
     Rule(
         name="strategy-coming",
         on="spec.rollout",
@@ -192,7 +192,7 @@ RULES = (
         name="rollout-time",
         on="spec.rollout",
         at="maxDuration",
-        cel=_positive("maxDuration"),
+        cel=positive("maxDuration"),
         message="allowed is a duration above zero; a rollout needs time",
         broken=_no_rollout_time,
     ),
@@ -200,7 +200,7 @@ RULES = (
         name="window-time",
         on="spec.monitoring.window",
         at="every",
-        cel=_positive("every"),
+        cel=positive("every"),
         message="allowed is a duration above zero; leave it out to close windows by rows alone",
         broken=_no_window_time,
     ),
@@ -216,7 +216,7 @@ RULES = (
         name="season-zero",
         on="spec.monitoring.reference",
         at="season",
-        cel=_positive("season"),
+        cel=positive("season"),
         message="allowed is a duration above zero, such as 7d where the week is the longest cycle",
         broken=_no_season,
     ),
@@ -234,9 +234,10 @@ RULES = (
 )
 
 
-def impossible(model: Model) -> list[str]:
+def impossible(item: Model | ReleaseAction) -> list[str]:
     """A sentence for each combination of fields that cannot work: the path, what was found there, and what is allowed."""
-    return [_sentence(rule, path, part) for rule in RULES for path, part in _parts(model, rule.on) if rule.broken and rule.broken(part)]
+    rules = RULES if isinstance(item, Model) else ACTION_RULES
+    return [_sentence(rule, path, part) for rule in rules for path, part in _parts(item, rule.on) if rule.broken and rule.broken(part)]
 
 
 def _parts(root: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -189,6 +189,15 @@ class Retraining(Closed, frozen=True):
     breaker: Breaker = Breaker()
 
 
+class ApprovalPolicy(Closed, frozen=True):
+    """How a person's yes is given, where `approval` is manual."""
+
+    expiry: Duration = "72h"
+    """How long, in wall time, a candidate waits for it; then its Release ends Inconclusive."""
+    separation_of_duties: bool = False
+    """Whether who asked for a Release may not approve it."""
+
+
 class ModelSpec(Closed, frozen=True):
     """Everything a user says of a model."""
 
@@ -200,6 +209,7 @@ class ModelSpec(Closed, frozen=True):
     """What a candidate must meet before anything of it is deployed; without any, it must be about as good as the champion."""
     approval: Literal["automatic", "manual"] = "automatic"
     """Whether a person must say yes to a candidate that passed its gates."""
+    approval_policy: ApprovalPolicy = ApprovalPolicy()
     serving: Serving = Serving()
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()

@@ -76,6 +76,8 @@ class AuditRecord(DecisionRecord, frozen=True, kw_only=True):
     """The Release's version, once there is one."""
     by: str = ""
     """The person on whose word it was decided; empty where the rules decided alone."""
+    word: str = ""
+    """The name of the ReleaseAction in which the person said so, where this decision heard it."""
     data: str = ""
     """The SHA-256 of the rows that the candidate was trained on, in hexadecimal, where this decision took it on."""
     asked: Asked | None = None

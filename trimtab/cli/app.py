@@ -9,7 +9,7 @@ from trimtab import __version__
 from trimtab.cli.audit import app as audit
 from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
-from trimtab.cli.people import abort, approve, reject, retrain, rollback
+from trimtab.cli.people import abort, approve, pause, promote, reject, resume, retrain, rollback
 
 app = typer.Typer(
     name="trimtab",
@@ -25,7 +25,7 @@ policy = typer.Typer(help="What another policy would have done.", no_args_is_hel
 app.add_typer(policy, name="policy")
 app.add_typer(audit, name="audit")
 
-rollout = typer.Typer(help="What a rollout will take.", no_args_is_help=True, rich_markup_mode=None)
+rollout = typer.Typer(help="What a rollout will take, and what people say to one under way.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(rollout, name="rollout")
 
 
@@ -259,3 +259,5 @@ def reproduce(
 
 for command in (approve, reject, abort, retrain, rollback):
     app.command()(command)
+for word in (pause, resume, promote, abort):
+    rollout.command()(word)

@@ -1,4 +1,4 @@
-"""The commands by which a person says a word on a Release, declared; their work is in `releases.py`, which is imported when one runs."""
+"""The commands by which a person says a word on a Release, declared; their work is in `saying.py`, which is imported when one runs."""
 
 from typing import Annotated
 
@@ -8,34 +8,69 @@ from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
-By = Annotated[str, typer.Option("--by", help="Who says it; else the user of this machine.")]
+By = Annotated[str, typer.Option("--by", help="Who says it; else the user of this machine, or of this cluster.")]
+Target = Annotated[str, typer.Argument(metavar="RELEASE", help="A Release, or a Model whose Release is under way.")]
 
 
 def approve(
-    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
 ) -> None:
     """Say yes to a Release that awaits approval."""
-    from trimtab.cli.releases import act
+    from trimtab.cli.saying import act
 
-    act("approve", release, reason, by, state, namespace, as_json=as_json)
+    act("approve", target, reason, by, state, namespace, as_json=as_json)
 
 
 def reject(
-    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
 ) -> None:
     """Say no to a Release that has not been promoted."""
-    from trimtab.cli.releases import act
+    from trimtab.cli.saying import act
 
-    act("reject", release, reason, by, state, namespace, as_json=as_json)
+    act("reject", target, reason, by, state, namespace, as_json=as_json)
 
 
 def abort(
-    release: str, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
 ) -> None:
     """Take a Release back that has not been promoted, without saying that its candidate is bad."""
-    from trimtab.cli.releases import act
+    from trimtab.cli.saying import act
 
-    act("abort", release, reason, by, state, namespace, as_json=as_json)
+    act("abort", target, reason, by, state, namespace, as_json=as_json)
+
+
+def pause(
+    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+) -> None:
+    """Let a rollout stand at its weight; harm still takes it back, and after 7 days the pause does."""
+    from trimtab.cli.saying import act
+
+    act("pause", target, reason, by, state, namespace, as_json=as_json)
+
+
+def resume(
+    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+) -> None:
+    """Let a paused rollout go on from where it stands."""
+    from trimtab.cli.saying import act
+
+    act("resume", target, reason, by, state, namespace, as_json=as_json)
+
+
+def promote(
+    target: Target,
+    step: Annotated[int | None, typer.Option(min=1, max=99, help="The step to go to, counted from 1; else the next one.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Go to 100%.")] = False,
+    reason: Reason = "",
+    by: By = "",
+    state: StateFolder = STATE,
+    namespace: Namespace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a rollout to a later step without waiting for the judge's "not worse"; a candidate that is unready or does harm stays back."""
+    from trimtab.cli.saying import act
+
+    act("promote", target, reason, by, state, namespace, step=step, full=full, as_json=as_json)
 
 
 def retrain(
@@ -47,7 +82,7 @@ def retrain(
     as_json: AsJson = False,
 ) -> None:
     """Ask for a new version, trained on all that is known now."""
-    from trimtab.cli.releases import ask_to_retrain
+    from trimtab.cli.saying import ask_to_retrain
 
     ask_to_retrain(model, reason, by, state, namespace, as_json=as_json)
 
@@ -61,6 +96,6 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Take a candidate back, or bring a Model's previous champion back."""
-    from trimtab.cli.releases import roll_back
+    from trimtab.cli.saying import roll_back
 
     roll_back(target, reason, by, state, namespace, as_json=as_json)

@@ -1,17 +1,14 @@
-"""What a person asks of Models and Releases, and what they say to them."""
+"""What a person asks of Models and Releases."""
 
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from trimtab.cli.output import moment, print_json, table
-from trimtab.cli.place import Place, place
-from trimtab.control.intake import release_for
+from trimtab.cli.place import place
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput
-from trimtab.release import ActionSpec, Phase, Release, ReleaseAction, Request
-from trimtab.spec import Metadata, Model, Version
+from trimtab.release import Release
+from trimtab.spec import Model
 
 
 def find_model(objects: Objects, name: str | None) -> Model:
@@ -54,6 +51,7 @@ def summary(release: Release) -> dict[str, Any]:
         "created": release.metadata.creation_timestamp,
         "finished": status.finished,
         "weight": status.weight,
+        "paused": status.paused is not None,
         "reason": status.outcome.reason if status.outcome else status.reason,
         "sentence": status.outcome.sentence if status.outcome else status.sentence,
         "cut": release.spec.request.cut,
@@ -130,75 +128,3 @@ def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) ->
 
         print(f"     shadow: {found.sentence}")
         print(f"     shadow: {latencies(found)}")
-
-
-def act(action: str, name: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
-    """Say a word on a Release; refused where it can no longer change anything."""
-    here = place(folder, namespace)
-    objects = here.objects
-    release = find_release(objects, name)
-    phase = release.status.phase
-    if release.terminal:
-        msg = f"{release.name} has ended as {phase}; nothing can be said to it any more"
-        raise InvalidInput(msg)
-    if action == "approve" and phase is not Phase.AWAITING_APPROVAL:
-        msg = f"{release.name} is in phase {phase}; only a Release in {Phase.AWAITING_APPROVAL} can be approved"
-        raise InvalidInput(msg)
-    if action == "reject" and release.status.promotion:
-        msg = f"{release.name} is promoted already; use `trimtab rollback {release.name}`"
-        raise InvalidInput(msg)
-    _say(here, release, action, reason, by)
-    if as_json:
-        print_json({"release": release.name, "action": action})
-    else:
-        print(f"{action}: said to {release.name}; `trimtab why {release.name}` tells what comes of it")
-
-
-def _say(here: Place, release: Release, action: Any, reason: str, by: str) -> None:
-    metadata = Metadata(name=f"{action}-{uuid.uuid4().hex[:12]}", namespace=release.metadata.namespace)
-    here.objects.create(ReleaseAction(metadata, ActionSpec(release.name, action, here.who(by), reason)))
-
-
-def roll_back(target: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
-    """Roll back a Release under way; for a Model without one, ask for its previous champion."""
-    here = place(folder, namespace)
-    objects = here.objects
-    model = next((item for item in objects.all_of(Model) if item.name == target), None)
-    if model is None:
-        act("rollback", target, reason, by, folder, namespace, as_json=as_json)
-        return
-    under_way = [r for r in objects.all_of(Release) if r.spec.model == model.name and r.status.phase in (Phase.ROLLOUT, Phase.BAKING)]
-    if under_way:
-        act("rollback", under_way[0].name, reason, by, folder, namespace, as_json=as_json)
-        return
-    previous = model.status.previous
-    if previous is None:
-        msg = f"{model.name} has no previous champion to bring back"
-        raise InvalidInput(msg)
-    why = reason or "the previous champion is wanted back"
-    made = _ask(here, model, why, by, previous)
-    if as_json:
-        print_json(summary(made))
-    else:
-        print(f"asked: {made.name} brings version {previous.version} back")
-
-
-def ask_to_retrain(name: str | None, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
-    """Create a person's Release, with what is known now as its cut."""
-    here = place(folder, namespace)
-    objects = here.objects
-    made = _ask(here, find_model(objects, name), reason or "a person wants a new version", by, None)
-    if as_json:
-        print_json(summary(made))
-    else:
-        print(f"asked: {made.name}; `trimtab why {made.name}` tells what comes of it")
-
-
-def _ask(here: Place, model: Model, sentence: str, by: str, version: Version | None) -> Release:
-    """A Release that a person asks for; its cut is the watermark, or where nothing runs the last cut that is known, or else now."""
-    objects, watermark = here.objects, here.watermark(model)
-    known = [release.spec.request.cut for release in objects.all_of(Release) if release.spec.model == model.name]
-    cut = max((moment for moment in (*known, model.status.first_cut, watermark) if moment is not None), default=datetime.now(UTC))
-    who = here.who(by)
-    request = Request("person", "trimtab/cli", uuid.uuid4().hex, cut, by=who, sentence=sentence, version=version)
-    return objects.create(release_for(model, request))

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
-    ActionSpec,
     Admission,
     Admit,
     Block,
@@ -39,7 +38,7 @@ from trimtab.rollout import shadow
 from trimtab.rollout.judge import is_warm, judge, look
 from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
-from trimtab.rollout.rules.common import leaving
+from trimtab.rollout.rules.common import leaving, rolling_for
 from trimtab.spec import Model, recipe
 from trimtab.units import duration, margin
 
@@ -100,7 +99,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
         shadow=_shadow(ports, release, model, blocks),
-        actions=_actions(ports, release),
+        actions=said_to(ports.objects, release),
         quality_findings=_quality(ports, release, model),
     )
 
@@ -129,11 +128,22 @@ def _quality(ports: Ports, release: Release, model: Model) -> tuple[str, ...]:
         return (f"unknown, for {error}",)
 
 
-def _actions(ports: Ports, release: Release) -> tuple[ActionSpec, ...]:
-    found = ports.objects.all_of(ReleaseAction)
-    return tuple(
-        action.spec for action in found if (action.spec.release, action.metadata.namespace) == (release.name, release.metadata.namespace)
-    )
+def said_to(objects: Objects, release: Release) -> tuple[ReleaseAction, ...]:
+    """What people said to the Release, in the order in which they said it.
+
+    Times may be told in whole seconds; within one the resource version tells the order, which grows with each object that is made
+    (Kubernetes API concepts). What was said before the Release existed was said to another one of its name.
+    """
+    here, born = (release.name, release.metadata.namespace), release.metadata.creation_timestamp
+    found = [action for action in objects.all_of(ReleaseAction) if (action.spec.release, action.metadata.namespace) == here]
+    since = [action for action in found if not born or not action.metadata.creation_timestamp or action.metadata.creation_timestamp >= born]
+    return tuple(sorted(since, key=_order))
+
+
+def _order(action: ReleaseAction) -> tuple[float, int, str]:
+    metadata = action.metadata
+    at = metadata.creation_timestamp.timestamp() if metadata.creation_timestamp else 0.0
+    return at, int(metadata.resource_version) if metadata.resource_version.isdigit() else 0, metadata.name
 
 
 def _admission(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> Admission:
@@ -209,7 +219,7 @@ def _plan(release: Release, evidence: Evidence, now: datetime) -> Plan | None:
     status = release.status
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.promotion or status.rollout.strategy != "canary":
         return None
-    left = duration(status.rollout.max_duration) - (now - (status.phase_since or now))
+    left = duration(status.rollout.max_duration) - rolling_for(status, now)
     return planned(evidence, status.rollout, status.step, now, left.total_seconds())
 
 

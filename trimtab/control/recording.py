@@ -13,7 +13,7 @@ from trimtab.control.ports import Ledger
 from trimtab.release import Act, CandidateOutcome, Decision, Observed, Release, ReleaseStatus
 from trimtab.spec import Champion
 
-_TOLD = ("phase", "step", "weight", "reason")
+_TOLD = ("phase", "step", "weight", "reason", "heard")
 
 
 def record(ledger: Ledger, observed: Observed, decision: Decision) -> AuditRecord | None:
@@ -52,7 +52,7 @@ def _champion(observed: Observed) -> Champion | None:
 
 def _said(one: AuditRecord) -> tuple[object, ...]:
     """What a record says, but for when."""
-    return one.phase, one.reason, one.sentence, one.weight, one.champion
+    return one.phase, one.reason, one.sentence, one.weight, one.champion, one.word
 
 
 def _draft(observed: Observed, decision: Decision, champion: Champion | None, *, first: bool) -> AuditRecord:
@@ -79,6 +79,7 @@ def _draft(observed: Observed, decision: Decision, champion: Champion | None, *,
         champion=champion,
         candidate=after.candidate,
         by=decision.by,
+        word=decision.word,
         data=_data(observed, after),
         asked=_asked(release) if first else None,
     )

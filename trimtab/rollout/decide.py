@@ -8,7 +8,7 @@ the next look finds the same act still to be done.
 from collections.abc import Callable
 
 from trimtab.release import Decision, Observed
-from trimtab.rollout.rules import canary, ends, making, promotion, shadow
+from trimtab.rollout.rules import canary, ends, making, person, promotion, shadow
 from trimtab.rollout.rules.common import hold
 
 Rule = Callable[[Observed], Decision | None]
@@ -25,7 +25,7 @@ RULES: tuple[Rule, ...] = (
     ends.terminal,
     ends.withdrawing,
     ends.superseded,
-    ends.cancelled,
+    person.word,
     ends.deadline,
     making.pending,
     making.no_run,
@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     canary.harm,
     canary.quality_finding,
     shadow.shadowing,
+    person.paused,
     canary.next_step,
     promotion.promote,
     promotion.baking,

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.audit.drafts import draft
 from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig, running
 from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
-from trimtab.cli import releases
+from trimtab.cli import releases, saying
 from trimtab.cli.place import place
 from trimtab.cli.plans import show_plan
 from trimtab.errors import InvalidInput
@@ -109,7 +109,7 @@ def test_a_word_is_said_in_the_persons_name_or_refused(server: ApiServer, phase:
     put_release(server, "bike-1", phase)
 
     def act() -> None:
-        releases.act(word, "bike-1", "because", "", NOWHERE, "crm", as_json=True)
+        saying.act(word, "bike-1", "because", "", NOWHERE, "crm", as_json=True)
 
     if refused:
         with pytest.raises(InvalidInput, match=refused):
@@ -125,7 +125,7 @@ def test_a_word_is_said_in_the_persons_name_or_refused(server: ApiServer, phase:
 def test_asking_to_retrain_makes_a_release_up_to_the_watermark(server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     put_model(server, monitoring={"watermark": NOW.isoformat()})
     put_release(server, "bike-1", Phase.PROMOTED)
-    releases.ask_to_retrain(None, "", "", NOWHERE, "crm", as_json=True)
+    saying.ask_to_retrain(None, "", "", NOWHERE, "crm", as_json=True)
     (made,) = created(server, "releases")
     request = made["spec"]["request"]
     assert (request["trigger"], request["by"], request["cut"]) == ("person", "ada@example.com", "2026-03-01T12:00:00Z")
@@ -135,18 +135,18 @@ def test_asking_to_retrain_makes_a_release_up_to_the_watermark(server: ApiServer
 
 def test_a_model_of_which_nothing_is_known_yet_may_be_retrained(server: ApiServer) -> None:
     put_model(server)
-    releases.ask_to_retrain("bike", "", "", NOWHERE, "crm", as_json=True)
+    saying.ask_to_retrain("bike", "", "", NOWHERE, "crm", as_json=True)
     assert len(created(server, "releases")) == 1
 
 
 def test_a_model_without_a_release_under_way_gets_its_previous_champion_back(server: ApiServer) -> None:
     put_model(server, champion={**OLD, "version": "2"}, previous=OLD)
     put_release(server, "bike-1", Phase.PROMOTED)
-    releases.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
+    saying.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
     (made,) = created(server, "releases")
     assert made["spec"]["request"]["version"] == OLD
     put_release(server, "bike-2", Phase.BAKING)
-    releases.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
+    saying.roll_back("bike", "", "", NOWHERE, "crm", as_json=True)
     assert [said["spec"]["action"] for said in created(server, "releaseactions")] == ["rollback"]
 
 

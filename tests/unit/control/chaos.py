@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.unit.control.world import SPEC, Behaviour, World
+from trimtab.actions import Word
 from trimtab.control.intake import accept, release_for
 from trimtab.errors import Conflict
 from trimtab.events import CANDIDATE, NEW_DATA, CloudEvent
@@ -17,12 +18,21 @@ from trimtab.spec import Champion, Data, Version
 Event = tuple[str, Any]
 PARTS = ("MemoryObjects", "SimulatedRunner", "SimulatedServing", "SimulatedTraffic", "SimulatedRegistry", "SimulatedMonitor")
 
+
+class Said(NamedTuple):
+    """A person's word, and where a promote leads to."""
+
+    word: Word
+    step: int | None = None
+    full: bool = False
+
+
 EVENTS: dict[str, st.SearchStrategy[Any]] = {
     "finding": st.tuples(st.integers(1, 3), st.sampled_from(["performance", "concept", "quality"])),
     "announce": st.sampled_from(["good", "nothing"]),
     "newData": st.integers(1, 2),
     "bringBack": st.integers(1, 2),
-    "say": st.sampled_from(["approve", "reject", "abort", "rollback"]),
+    "say": st.sampled_from([*(Said(word) for word in get_args(Word)), Said("promote", 2), Said("promote", full=True)]),
     "recipe": st.sampled_from(["rows.csv", "more.csv", "less.csv"]),
     "approval": st.sampled_from(["manual", "automatic"]),
     "rollout": st.sampled_from([{"strategy": "direct"}, {"steps": (90,)}, {"max_duration": "1m"}]),
@@ -96,9 +106,9 @@ def _bring_back(world: World, name: str, how: int) -> None:
         assert how
 
 
-def _say(world: World, name: str, how: str) -> None:
+def _say(world: World, name: str, how: Said) -> None:
     for release in world.releases(name)[-1:]:
-        world.say(how, release.name)
+        world.say(how.word, release.name, step=how.step, full=how.full)
 
 
 def _outage(world: World, name: str, how: int) -> None:

@@ -64,12 +64,13 @@ def test_every_release_ends_and_leaves_nothing_behind(
     named = [(release.spec.request.source, release.spec.request.id) for release in world.releases()]
     assert len(set(named)) == len(named), "an event makes one Release"
     promoted = {release.name: release.status for release in world.releases() if release.status.phase is Phase.PROMOTED}
-    for status in promoted.values():
+    for name, status in promoted.items():
         assert status.candidate
         assert status.rollout
         made = world.version("m", status.candidate.version)
         assert (made.smoke_ok, made.starts) == (True, True)
-        if status.compared_with and status.rollout.strategy == "canary":
+        by_hand = any(record.by for record in world.store.records(name) if record.reason in ("NextStep", "PromotionStarted"))
+        if status.compared_with and status.rollout.strategy == "canary" and not by_hand:
             assert made.errors <= world.version("m", status.compared_with.version).errors, "what fails online is not promoted"
     champion = world.model().status.champion
     if champion is None:

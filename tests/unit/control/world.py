@@ -93,9 +93,9 @@ class World:
         found = self.model(name)
         self.store.edit(replace(found, spec=replace(found.spec, **spec)))
 
-    def say(self, action: Any, release: str) -> None:
+    def say(self, action: Any, release: str, user: str = "ada", **to: Any) -> ReleaseAction:
         """A person says a word on a Release."""
-        self.store.create(ReleaseAction(Metadata(f"a{self.made + 1}"), ActionSpec(release, action, "ada")))
+        return self.store.create(ReleaseAction(Metadata(f"a{self.made + 1:04d}"), ActionSpec(release, action, user, **to)))
 
     def releases(self, model: str = "m") -> list[Release]:
         return [release for release in self.store.all_of(Release) if release.spec.model == model]
@@ -170,7 +170,7 @@ class World:
 
     def _check(self, release: Release) -> None:
         records = self.store.records(release.name)
-        said = [(record.phase, record.weight, record.reason, record.sentence, record.champion) for record in records]
+        said = [(record.phase, record.weight, record.reason, record.sentence, record.champion, record.word) for record in records]
         assert all(one != other for one, other in pairwise(said)), "a decision is recorded once, whatever crashes"
         known = {record.hash for record in records}
         assert all(record.hash in known for record in release.status.decisions), "the ledger is ahead of the status"

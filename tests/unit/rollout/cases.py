@@ -13,6 +13,7 @@ from trimtab.release import (
     Phase,
     Promotion,
     Release,
+    ReleaseAction,
     ReleaseSpec,
     ReleaseStatus,
     Request,
@@ -97,9 +98,10 @@ def see(phase: Phase, status: dict[str, Any] | None = None, *, request: dict[str
     return replace(observed, recipe=changes.get("recipe", recipe(observed.model.spec) if observed.model else ""), evidence=made.evidence)
 
 
-def person(action: Any, reason: str = "") -> tuple[ActionSpec, ...]:
-    """A person's word on the Release."""
-    return (ActionSpec("m-x", action, "ada", reason),)
+def person(action: Any, reason: str = "", user: str = "ada", said: datetime = NOW, **to: Any) -> tuple[ReleaseAction, ...]:
+    """A person's word on the Release; two that differ in nothing are the same one."""
+    name = f"{action}-{user}-{reason}-{to}-{said}"
+    return (ReleaseAction(Metadata(name, uid=name, creation_timestamp=said), ActionSpec("m-x", action, user, reason, **to)),)
 
 
 def check(observed: Observed, expected: dict[str, Any]) -> Decision:

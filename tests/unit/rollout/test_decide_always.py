@@ -33,7 +33,9 @@ from trimtab.release import (
     CandidateOutcome,
     InvalidDataOutcome,
     Observed,
+    Pause,
     Phase,
+    PromoteTo,
     Promotion,
     Refuse,
     RejectedOutcome,
@@ -62,6 +64,9 @@ STATUS = st.fixed_dictionaries(
         "unready_since": st.none() | LATER.map(lambda passed: NOW - passed),
         "weight_off_since": st.none() | LATER.map(lambda passed: NOW - passed),
         "smoked": st.booleans(),
+        "paused": st.none() | LATER.map(lambda passed: Pause(NOW - passed, "ada", "ada asked to pause")),
+        "paused_seconds": st.sampled_from([0.0, 600.0]),
+        "promote_to": st.sampled_from([None, None, *(PromoteTo(step, "ada", "ada asked to promote") for step in (1, 2))]),
         "outcome": st.sampled_from(sorted(TERMINAL)).map(lambda phase: Verdicted(phase, "Why", "because")),
     }
 )
@@ -85,6 +90,11 @@ ADMISSION = st.sampled_from(
         Refuse("Collapsed", "no", Phase.SUPERSEDED),
     ]
 )
+WORDS = [
+    *(person(word)[0] for word in ("approve", "abort", "reject", "rollback", "pause", "resume", "promote")),
+    *person("promote", step=2),
+    *person("promote", full=True),
+]
 SERVED = st.lists(
     st.builds(
         ServedVersion,
@@ -111,7 +121,7 @@ WORLD = st.fixed_dictionaries(
         "verdict": VERDICT,
         "bake_verdict": VERDICT,
         "quality_findings": st.sampled_from([(), (), ("nulls",)]),
-        "actions": st.sampled_from([(), (), (), person("approve"), person("abort"), person("reject"), person("rollback")]),
+        "actions": st.lists(st.sampled_from(WORDS), max_size=3, unique_by=lambda said: said.metadata.uid).map(tuple),
         "data_now": LATER.map(lambda passed: DATA_NOW + passed),
     }
 )
@@ -169,8 +179,8 @@ def test_a_decision_is_always_made_and_what_has_ended_never_changes(observed: Ob
 @ALWAYS
 @given(observations(), st.sampled_from([timedelta(days=7), timedelta(days=8), timedelta(days=400)]))
 def test_a_pending_one_is_ended_by_the_clock_only_where_nothing_ends_its_wait(observed: Observed, waited: timedelta) -> None:
-    status = replace(observed.release.status, phase=Phase.PENDING, phase_since=NOW - waited, promotion=None)
-    decision = decide(replace(observed, release=replace(observed.release, status=status)))
+    status = replace(observed.release.status, phase=Phase.PENDING, phase_since=NOW - waited, promotion=None, paused=None)
+    decision = decide(replace(observed, actions=(), release=replace(observed.release, status=status)))
     if decision.reason == "DeadlinePassed":
         assert observed.admission == Wait(None, "NoChampion", "none", ends=False)
         assert waited > timedelta(days=7)
@@ -182,7 +192,8 @@ def test_a_pending_one_is_ended_by_the_clock_only_where_nothing_ends_its_wait(ob
 @ALWAYS
 @given(observations())
 def test_no_data_neither_promotes_nor_rolls_back(observed: Observed) -> None:
-    quiet = replace(observed, verdict=Verdict(), bake_verdict=Verdict(), actions=())
+    unsent = replace(observed.release, status=replace(observed.release.status, promote_to=None))
+    quiet = replace(observed, release=unsent, verdict=Verdict(), bake_verdict=Verdict(), actions=())
     before, after = quiet.release.status, decide(quiet).status
     if before.promotion is None and before.compared_with and before.rollout and before.rollout.strategy == "canary":
         assert after.promotion is None
@@ -213,6 +224,33 @@ def test_nothing_gets_traffic_that_was_not_ready_and_smoke_tested(observed: Obse
         assert before.ready
         assert before.smoked
         assert any(one.version == CANDIDATE.version and one.ready for one in observed.serving)
+
+
+@ALWAYS
+@given(observations())
+def test_a_word_moves_no_traffic_by_itself_and_nothing_that_harms_or_is_unready_or_in_doubt_is_sent_on(observed: Observed) -> None:
+    before, decision = observed.release.status, decide(observed)
+    after = decision.status
+    if decision.word:
+        assert (after.weight, after.step, after.deployed, after.promotion) == (
+            before.weight,
+            before.step,
+            before.deployed,
+            before.promotion,
+        )
+    if after.step > before.step or (after.promotion and not before.promotion):
+        assert (
+            observed.verdict.says == "notWorse" or before.step < 0 or before.promote_to or before.compared_with is None or direct(observed)
+        )
+        assert observed.verdict.says != "harm"
+        assert not observed.quality_findings
+        assert before.paused is None or before.promote_to
+        assert before.approved or (observed.model and observed.model.spec.approval == "automatic")
+        assert before.promote_to is None or decision.by == before.promote_to.user
+
+
+def direct(observed: Observed) -> bool:
+    return observed.release.status.rollout is not None and observed.release.status.rollout.strategy == "direct"
 
 
 @ALWAYS

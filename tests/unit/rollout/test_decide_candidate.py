@@ -49,6 +49,10 @@ LOCK = {
         see(Phase.ROLLOUT, {"comparisons": 2, "attempt": 3}, model=model(OTHER)),
         {"reason": "ChampionChanged", "ends": Phase.SUPERSEDED, "comparisons": 2},
     ),
+    "what was approved has to be approved again, for who said yes knew another comparison": (
+        see(Phase.ROLLOUT, {"approved": True}, model=model(OTHER, approval="manual")),
+        {"phase": Phase.COMPARING, "approved": False, "said": "approved again"},
+    ),
     "while it waits for approval as well": (
         see(Phase.AWAITING_APPROVAL, model=model(OTHER, approval="manual")),
         {"phase": Phase.COMPARING, "comparisons": 1},
@@ -83,10 +87,6 @@ APPROVAL = {
     "a person says yes": (
         see(Phase.AWAITING_APPROVAL, model=MANUAL, actions=person("approve", "looks right")),
         {"reason": "Approved", "phase": Phase.ROLLOUT, "approved": True, "said": "ada asked to approve: looks right", "phase_since": NOW},
-    ),
-    "who says yes and then no has said no": (
-        see(Phase.AWAITING_APPROVAL, model=MANUAL, actions=(*person("approve"), *person("reject"))),
-        {"ends": Phase.REJECTED},
     ),
     "the Model no longer asks for approval": (
         see(Phase.AWAITING_APPROVAL, model=model()),

@@ -1,4 +1,4 @@
-"""Rules 1-5: what has ended, what is withdrawn, and what may not go on."""
+"""Rules 1-5 (people: test_decide_person): what has ended, what is withdrawn, and what may not go on."""
 
 from datetime import timedelta
 from typing import Any
@@ -139,7 +139,7 @@ STOPPED = {
     ),
     "nobody approved for 72 hours": (
         see(Phase.AWAITING_APPROVAL, {"phase_since": ago(hours=72, seconds=1)}, model=model(approval="manual")),
-        {"reason": "DeadlinePassed", "ends": Phase.INCONCLUSIVE},
+        {"reason": "ApprovalExpired", "ends": Phase.INCONCLUSIVE, "said": "within 72h"},
     ),
     "the rollout took longer than its maxDuration": (
         see(Phase.ROLLOUT, {"phase_since": ago(hours=2, seconds=1)}, verdict=Verdict("hold", "not enough")),
@@ -193,11 +193,6 @@ def test_once_the_promotion_has_started_it_goes_forward_whatever_comes(observed:
     check(observed, {"reason": "ChampionSwapped", "act": Act.SWAP_CHAMPION, "phase": Phase.ROLLOUT, "outcome": None})
 
 
-@pytest.mark.parametrize("what", ["abort", "reject"])
-def test_the_bake_knows_no_cancel_and_no_reject(what: str) -> None:
-    check(see(Phase.BAKING, actions=person(what)), {"reason": "Baking", "phase": Phase.BAKING})
-
-
 @pytest.mark.parametrize("phase", sorted(TERMINAL))
 def test_what_has_ended_stays_as_it_is(phase: Phase) -> None:
     status = {"reason": "Why", "sentence": "because", "finished": ago(days=1), "deployed": True, "weight": 50}
@@ -216,12 +211,6 @@ def test_a_withdrawal_hears_nobody_any_more() -> None:
         quality_findings=("x",),
     )
     check(loud, {"phase": Phase.WITHDRAWING, "ends": Phase.ROLLED_BACK, "weight": 0})
-
-
-def test_a_person_who_cancels_is_told_apart_from_one_of_another_release() -> None:
-    """The gathering filters by Release; the newest word of a kind is the one that is told."""
-    words = (*person("abort", "first"), *person("abort", "second"))
-    assert decide(see(Phase.TRAINING, actions=words)).sentence.endswith("second")
 
 
 @pytest.mark.parametrize("promotion", [None, STARTED, Promotion(started_at=NOW, since=NOW, since_wall=NOW, aliased=True)])

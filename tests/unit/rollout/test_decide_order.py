@@ -64,7 +64,7 @@ EARLIER = {
         {"reason": "RunActive", "phase": Phase.COMPARING},
     ),
     "the champion lock, before approval": (
-        see(Phase.ROLLOUT, FRESH, model=model(OTHER, approval="manual"), actions=person("approve")),
+        see(Phase.ROLLOUT, FRESH, model=model(OTHER, approval="manual")),
         {"phase": Phase.COMPARING, "approved": False},
     ),
     "the champion lock, before harm": (see(Phase.ROLLOUT, model=model(OTHER), verdict=HARM), {"phase": Phase.COMPARING}),

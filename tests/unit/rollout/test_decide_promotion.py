@@ -105,7 +105,7 @@ BAKE = {
         {"reason": "Promoted", "phase": Phase.PROMOTED, "finished": NOW, "act": Act.NOTHING},
     ),
     "once the old one is dropped nothing brings it back": (
-        see(Phase.BAKING, {"promotion": DROPPED}, serving=ALONE, bake_verdict=HARM, actions=person("rollback")),
+        see(Phase.BAKING, {"promotion": DROPPED}, serving=ALONE, bake_verdict=HARM),
         {"reason": "Promoted", "phase": Phase.PROMOTED},
     ),
     "the first version has nothing to bake against": (

@@ -28,6 +28,10 @@ def of_release(release: Release, now: datetime) -> ReleaseStatus:
     conditions = status.conditions
     for kind, state in told.items():
         conditions = put(conditions, kind, state, reason, sentence, generation, now)
+    if status.paused:
+        conditions = put(conditions, "Paused", "True", "PausedByPerson", status.paused.sentence, generation, now)
+    elif any(one.type == "Paused" for one in conditions):
+        conditions = put(conditions, "Paused", "False", "NotPaused", "it is not paused any more", generation, now)
     if plan := status.plan:
         reachable = ("True", "PlanFits") if plan.fits else ("False", "OutOfReach")
         conditions = put(conditions, "Reachable", *reachable, plan.sentence, generation, now)

@@ -12,6 +12,7 @@ import yaml
 from msgspec import Struct
 
 from trimtab.audit.record import AuditEntry
+from trimtab.people_rules import ACTION_RULES
 from trimtab.platforms.kubernetes.resources import ACTIONS, AUDIT, GROUP, MODELS, RELEASES, Resource
 from trimtab.platforms.kubernetes.schemas import schema_of
 from trimtab.release import TERMINAL, Release, ReleaseAction
@@ -141,7 +142,7 @@ KINDS = (
             Column("Reason", ".spec.reason", priority=1),
             AGE,
         ),
-        (NAME, ACTION_FIXED),
+        (*ACTION_RULES, NAME, ACTION_FIXED),
     ),
     Kind(
         AUDIT,

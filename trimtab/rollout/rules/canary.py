@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from trimtab.fetching import DIGEST_MISMATCH, SIGNATURE_MISMATCH
 from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
 from trimtab.rollout.judge import new_step
-from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.common import champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, steps_of, withdraw
 from trimtab.rollout.rules.shadow import passed
 
 MAX_COMPARISONS = 2
@@ -31,6 +31,8 @@ def champion_lock(observed: Observed) -> Decision | None:
         sentence = f"the champion changed {status.comparisons + 1} times while this candidate waited"
         return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", sentence)
     sentence = f"version {champion.version if champion else 'none'} is champion now: back to 0% and compared with it"
+    if status.approved:
+        sentence += "; who approved it knew another comparison, so it has to be approved again"
     return _back_to_dark(
         observed,
         "ChampionChanged",
@@ -38,19 +40,24 @@ def champion_lock(observed: Observed) -> Decision | None:
         phase=Phase.COMPARING,
         compared_with=champion,
         comparisons=status.comparisons + 1,
+        approved=False,
         attempt=status.attempt + 1,
     )
 
 
 def _back_to_dark(observed: Observed, reason: str, sentence: str, *, look_again: float = 0.0, **changes: Any) -> Decision:
-    """Leave the rollout for another phase: the canary's traffic, evidence and running clocks end, and it will begin anew."""
+    """Leave the rollout for another phase: the canary's traffic, evidence and running clocks end, and it will begin anew.
+
+    A pause stays; where a person sent the rollout is no longer known to be right.
+    """
     fresh = replace(observed, evidence=Evidence())
     changes |= {"step": -1, "weight": 0, "mirrored": False, "verdict": None, "unready_since": None, "weight_off_since": None}
+    changes |= {"promote_to": None, "paused_seconds": 0.0}
     return move(fresh, Act.SERVE, reason, sentence, look_again=look_again, **changes)
 
 
 def approval(observed: Observed) -> Decision | None:
-    """10. A person has to say yes first, where the Model asks for it."""
+    """10. A person has to say yes first, where the Model asks for it (rule 4 hears it)."""
     status = status_of(observed)
     if status.approved or status.promotion or observed.model is None:
         return None
@@ -58,8 +65,6 @@ def approval(observed: Observed) -> Decision | None:
         if status.phase is not Phase.AWAITING_APPROVAL:
             return None
         return move(observed, Act.NOTHING, "ApprovalNotNeeded", "the Model no longer asks for approval", phase=Phase.ROLLOUT)
-    if asked := asked_for(observed, "approve"):
-        return move(observed, Act.NOTHING, "Approved", asked.sentence, by=asked.user, phase=Phase.ROLLOUT, approved=True)
     sentence = "a person has to approve it"
     return _back_to_dark(observed, "ApprovalMissing", sentence, phase=Phase.AWAITING_APPROVAL, look_again=1.0)
 
@@ -167,37 +172,25 @@ def quality_finding(observed: Observed) -> Decision | None:
 
 
 def next_step(observed: Observed) -> Decision | None:
-    """17a. Not worse at this step: the next one, and after the last the promotion. The first version has nothing to be compared with."""
-    status = status_of(observed)
+    """17a. Not worse at this step, or sent on by a person: the next one, and after the last the promotion. First versions have no judge."""
+    status, sent = status_of(observed), status_of(observed).promote_to
     if status.promotion:
         return None
-    rollout = rollout_of(observed)
-    direct = status.compared_with is None or rollout.strategy == "direct"
-    if not direct and status.step >= 0 and observed.verdict.says != "notWorse":
+    steps = steps_of(status)
+    if steps and status.step >= 0 and observed.verdict.says != "notWorse" and not sent:
         return None
     served = served_of(observed, status.candidate)
     if not served or not served.ready:
         return hold(observed, "Unready", "no further step while the candidate is not ready")
-    if direct or status.step + 1 >= len(rollout.steps):
-        sentence = "there is no champion yet: 100% at once" if status.compared_with is None else "not worse at every step: 100%"
-        if direct and status.compared_with:
-            sentence = "strategy direct: 100% at once"
-        if shown := passed(observed):
-            sentence = f"shadow and no steps: 100% at once; {shown}"
-        promotion = Promotion(started_at=observed.now)
-        return move(
-            observed,
-            Act.SERVE,
-            "PromotionStarted",
-            sentence,
-            weight=100,
-            mirrored=False,
-            promotion=promotion,
-            verdict=observed.verdict,
-            look_again=0.2,
-        )
-    step = status.step + 1
-    sentence = f"step {step + 1} of {len(rollout.steps)}: {rollout.steps[step]}% of the traffic"
+    step = sent.step if sent else status.step + 1
+    changes: dict[str, Any] = {"verdict": observed.verdict, "promote_to": None, "by": sent.user if sent else "", "look_again": 0.2}
+    changes |= {"mirrored": False}
+    if step >= len(steps):
+        changes |= {"promotion": Promotion(started_at=observed.now), "weight": 100, "paused": None}
+        return move(observed, Act.SERVE, "PromotionStarted", _all_of_it(observed), **changes)
+    sentence = f"step {step + 1} of {len(steps)}: {steps[step]}% of the traffic"
+    if sent:
+        sentence += f"; {sent.sentence}"
     if status.step >= 0:
         sentence += f"; {observed.verdict.sentence}"
     elif shown := passed(observed):
@@ -205,5 +198,16 @@ def next_step(observed: Observed) -> Decision | None:
     elif observed.plan:
         sentence += f"; {observed.plan.sentence}"
     fresh = replace(observed, evidence=new_step(observed.evidence))
-    going: dict[str, Any] = {"step": step, "weight": rollout.steps[step], "mirrored": False, "verdict": observed.verdict}
-    return move(fresh, Act.SERVE, "NextStep", sentence, **going, look_again=0.2)
+    return move(fresh, Act.SERVE, "NextStep", sentence, step=step, weight=steps[step], **changes)
+
+
+def _all_of_it(observed: Observed) -> str:
+    """Why the candidate gets all of the traffic."""
+    status = status_of(observed)
+    if status.promote_to:
+        return f"100%; {status.promote_to.sentence}; {observed.verdict.sentence}"
+    if status.compared_with is None:
+        return "there is no champion yet: 100% at once"
+    if shown := passed(observed):
+        return f"shadow and no steps: 100% at once; {shown}"
+    return "not worse at every step: 100%" if steps_of(status) else f"strategy {rollout_of(observed).strategy}: 100% at once"

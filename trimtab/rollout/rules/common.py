@@ -1,21 +1,24 @@
 """What every rule uses: how a Decision is put together, and how an Observed is read."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
 from trimtab.release import (
     Act,
-    ActionSpec,
     Decision,
     Observed,
     Phase,
+    ReleaseAction,
     ReleaseStatus,
     ServedVersion,
     Verdicted,
 )
 from trimtab.spec import Champion, Model, Rollout, Version
+
+REMEMBERED = timedelta(hours=1)
+"""How long after it was said a word is known by its uid; the clocks of those who keep words differ by less."""
 
 
 def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, by: str = "", **changes: Any) -> Decision:
@@ -78,9 +81,57 @@ def rollout_of(observed: Observed) -> Rollout:
     return status_of(observed).rollout or Rollout()
 
 
-def asked_for(observed: Observed, *kinds: str) -> ActionSpec | None:
-    """The newest of these words that a person said, None where nobody did."""
-    return next((said for said in reversed(observed.actions) if said.action in kinds), None)
+def next_word(observed: Observed) -> ReleaseAction | None:
+    """The first word that was not heard yet, None where all were."""
+    return next((said for said in observed.actions if unheard(status_of(observed), said)), None)
+
+
+def unheard(status: ReleaseStatus, said: ReleaseAction) -> bool:
+    """Whether this word was not heard yet.
+
+    Words are known by their uid, since several may have been said in one second and come late or out of order; those older than
+    what is remembered were heard, whether or not their objects still exist.
+    """
+    return said.metadata.uid not in status.heard and (not status.heard or _said_at(said) > _oldest(status.heard))
+
+
+def obeyed(observed: Observed, said: ReleaseAction, decision: Decision) -> Decision:
+    """The decision as one that hears this word: it is recorded with who said so, and the word is heard for good."""
+    heard = {**status_of(observed).heard, said.metadata.uid: _said_at(said)}
+    kept = {uid: at for uid, at in heard.items() if at > _oldest(heard)}
+    return replace(decision, status=replace(decision.status, heard=kept), by=said.spec.user, word=said.metadata.name)
+
+
+def _oldest(heard: dict[str, datetime]) -> datetime:
+    return max(heard.values()) - REMEMBERED
+
+
+def _said_at(said: ReleaseAction) -> datetime:
+    return said.metadata.creation_timestamp or datetime.fromtimestamp(0, UTC)
+
+
+def asked_for(observed: Observed, *kinds: str) -> ReleaseAction | None:
+    """The word that is heard next, where it is one of these; a promotion that was heard is in `status.promote_to`."""
+    said = next_word(observed)
+    return said if said and said.spec.action in kinds else None
+
+
+def steps_of(status: ReleaseStatus) -> tuple[int, ...]:
+    """The steps that the rollout takes before 100%: none without a champion to be compared with, or by a strategy without steps."""
+    rollout = status.rollout or Rollout()
+    return rollout.steps if status.compared_with and rollout.strategy in ("canary", "shadow") else ()
+
+
+def paused_for(status: ReleaseStatus, now: datetime) -> timedelta:
+    """How long the present pause has lasted within this rollout; none where there is no pause, or no rollout."""
+    if status.paused is None or status.phase is not Phase.ROLLOUT:
+        return timedelta(0)
+    return now - max(status.paused.since, status.phase_since or status.paused.since)
+
+
+def rolling_for(status: ReleaseStatus, now: datetime) -> timedelta:
+    """How long the rollout has lasted, without the time in which it was paused."""
+    return elapsed(status.phase_since, now) - timedelta(seconds=status.paused_seconds) - paused_for(status, now)
 
 
 def elapsed(moment: datetime | None, now: datetime) -> timedelta:

@@ -1,16 +1,16 @@
-"""Rules 1-5: what has ended, what is being withdrawn, and what may not go on."""
+"""Rules 1-3 and 5: what has ended, what is being withdrawn, and what may not go on."""
 
 from datetime import timedelta
 
 from trimtab.release import Act, Decision, Observed, Phase, Wait
-from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, gone, move, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.common import champion_of, elapsed, gone, move, rolling_for, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.person import PAUSED_AT_MOST
 from trimtab.units import duration
 
 DEADLINES = {
     Phase.PENDING: timedelta(days=7),
     Phase.TRAINING: timedelta(hours=6),
     Phase.COMPARING: timedelta(hours=6),
-    Phase.AWAITING_APPROVAL: timedelta(hours=72),
 }
 
 
@@ -58,29 +58,31 @@ def superseded(observed: Observed) -> Decision | None:
     return None
 
 
-def cancelled(observed: Observed) -> Decision | None:
-    """4. A person took it back."""
-    if status_of(observed).promotion:
-        return None
-    if asked := asked_for(observed, "abort"):
-        return withdraw(observed, Phase.CANCELLED, "AbortedByPerson", asked.sentence, by=asked.user)
-    if asked := asked_for(observed, "reject"):
-        return withdraw(observed, Phase.REJECTED, "RejectedByPerson", asked.sentence, by=asked.user)
-    if asked := asked_for(observed, "rollback"):
-        return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked.sentence, by=asked.user)
-    return None
-
-
 def deadline(observed: Observed) -> Decision | None:
     """5. No phase lasts for ever. A wait that ends by itself has no deadline: what was found would be lost without a retrain."""
     status, said = status_of(observed), observed.admission
     endless = isinstance(said, Wait) and not said.ends
     if status.promotion or (status.phase is Phase.PENDING and not endless):
         return None
-    limit = duration(rollout_of(observed).max_duration) if status.phase is Phase.ROLLOUT else DEADLINES.get(status.phase)
-    if limit is None or elapsed(status.phase_since, observed.now) <= limit:
+    if status.paused and elapsed(status.paused.since, observed.now) > PAUSED_AT_MOST:
+        sentence = f"{status.paused.sentence}; nobody resumed it within {PAUSED_AT_MOST.days} days"
+        return withdraw(observed, Phase.INCONCLUSIVE, "PauseExpired", sentence)
+    if status.phase is Phase.AWAITING_APPROVAL and observed.model:
+        return _unapproved(observed, observed.model.spec.approval_policy.expiry)
+    lasted = elapsed(status.phase_since, observed.now)
+    if status.phase is Phase.ROLLOUT:
+        limit, lasted = duration(rollout_of(observed).max_duration), rolling_for(status, observed.now)
+    else:
+        limit = DEADLINES.get(status.phase, timedelta.max)
+    if lasted <= limit:
         return None
     if status.phase is Phase.TRAINING:
         return withdraw(observed, Phase.FAILED, "TrainingDeadline", f"the training run did not end within {limit}")
     sentence = f"the phase {status.phase} did not end within {limit}; last: {status.sentence or 'nothing was seen'}"
     return withdraw(observed, Phase.INCONCLUSIVE, "DeadlinePassed", sentence)
+
+
+def _unapproved(observed: Observed, expiry: str) -> Decision | None:
+    if elapsed(status_of(observed).phase_since, observed.now) <= duration(expiry):
+        return None
+    return withdraw(observed, Phase.INCONCLUSIVE, "ApprovalExpired", f"nobody who may approve it did within {expiry}")

@@ -3,7 +3,20 @@
 from msgspec.structs import replace
 
 from trimtab.release import Act, Decision, Observed, Phase
-from trimtab.rollout.rules.common import asked_for, champion_of, elapsed, gone, hold, move, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.common import (
+    asked_for,
+    champion_of,
+    elapsed,
+    gone,
+    hold,
+    move,
+    obeyed,
+    rollout_of,
+    same,
+    served_of,
+    status_of,
+    withdraw,
+)
 from trimtab.units import duration
 
 
@@ -48,8 +61,8 @@ def baking(observed: Observed) -> Decision | None:
         return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", "another version became champion during the bake")
     old = status.compared_with
     if old and not promotion.old_dropped:
-        if asked := asked_for(observed, "rollback"):
-            return withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", asked.sentence, by=asked.user)
+        if said := asked_for(observed, "rollback"):
+            return obeyed(observed, said, withdraw(observed, Phase.ROLLED_BACK, "RolledBackByPerson", said.spec.sentence))
         verdict = observed.bake_verdict
         if verdict.says == "harm":
             return withdraw(observed, Phase.ROLLED_BACK, "BakeHarm", verdict.sentence, bake_verdict=verdict)

@@ -8,7 +8,8 @@ from trimtab.rollout.shadow import latencies
 def shadowing(observed: Observed) -> Decision | None:
     """16a. In shadow, before the first step: copies alone, until errors and slow answers are not worse and both versions predict alike.
 
-    Harm by its answers to copies is rule 15's. What is surely below the agreement that a person declared goes back.
+    Harm by its answers to copies is rule 15's. What is surely below the agreement that a person declared goes back. A person who
+    promotes it ends the shadow before it has shown enough.
     """
     status = status_of(observed)
     if status.promotion or status.compared_with is None or rollout_of(observed).strategy != "shadow" or status.step >= 0:
@@ -26,6 +27,8 @@ def shadowing(observed: Observed) -> Decision | None:
     if found.says == "disagrees":
         sentence = f"{found.sentence}; it answered copies only: no caller was harmed"
         return withdraw(observed, Phase.ROLLED_BACK, "Disagrees", sentence, verdict=observed.verdict)
+    if status.promote_to:
+        return None
     if observed.verdict.says != "notWorse":
         return hold(observed, "NoTraffic" if observed.verdict.says == "noData" else "NotEnoughEvidence", observed.verdict.sentence)
     if found.says != "agrees":
