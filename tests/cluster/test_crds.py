@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import yaml
 
 from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, RELEASE, ROOT, Cluster, changed, installed
 from tests.cluster.tools import needs_cluster
+from trimtab.actions import ReleaseAction, Word
 from trimtab.documents import parse_model
 from trimtab.errors import InvalidInput
+from trimtab.people_rules import ACTION_RULES
 from trimtab.platforms.kubernetes.crds import KINDS
-from trimtab.rules import RULES
+from trimtab.rules import RULES, impossible
 from trimtab.template import OWNED
 
 pytestmark = needs_cluster
@@ -69,6 +72,12 @@ TAKEN = {
     "a sample without two columns": changed(MINIMAL, "spec.serving.capture", {"sample": 0.01, "redact": ["name", "iban"]}),
     "no adoption, said": changed(MINIMAL, "spec.serving.adopt", False),
     "adoption": changed(MINIMAL, "spec.serving.adopt", True),
+    "an approval by another person, within a day": changed(
+        changed(MINIMAL, "spec.approval", "manual"), "spec.approvalPolicy", {"expiry": "24h", "separationOfDuties": True}
+    ),
+    "an expiry of approvals that nobody is asked for": changed(
+        MINIMAL, "spec.approvalPolicy", {"expiry": "24h", "separationOfDuties": False}
+    ),
     "an empty template": changed(MINIMAL, "spec.serving.template", {}),
     "a template of what a predictor may have": changed(MINIMAL, "spec.serving", {"replicas": 2, "template": TEMPLATE}),
     "a bound above without replicas": changed(MINIMAL, "spec.serving.template.maxReplicas", 1),
@@ -156,6 +165,13 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
         "spec.serving.template.maxReplicas",
         changed(MINIMAL, "spec.serving", {"replicas": 3, "template": {**TEMPLATE, "maxReplicas": 2}}),
     ),
+    ("approval-time", "spec.approvalPolicy.expiry", changed(MINIMAL, "spec.approvalPolicy", {"expiry": "0h"})),
+    ("approval-duties", "spec.approvalPolicy.separationOfDuties", changed(MINIMAL, "spec.approvalPolicy", {"separationOfDuties": True})),
+    (
+        "approval-duties",
+        "spec.approvalPolicy.separationOfDuties",
+        changed(changed(MINIMAL, "spec.approval", "automatic"), "spec.approvalPolicy", {"separationOfDuties": True}),
+    ),
     ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "ab")),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [50, 20])),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [20, 20, 50])),
@@ -192,10 +208,63 @@ def test_every_rule_has_a_document_that_breaks_it() -> None:
         "champion-grows",
         "release-fixed",
         "ended-stays",
+        "action-step",
+        "action-full",
+        "action-one-end",
         "action-fixed",
         "entry-name",
         "entry-fixed",
     }, "each of these has a test of its own below"
+
+
+def spoken(**word: Any) -> dict[str, Any]:
+    return ACTION | {"spec": {**ACTION["spec"], **word}}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *({"action": action} for action in get_args(Word)),
+        {"action": "promote", "step": 1},
+        {"action": "promote", "step": 99, "full": False},
+        {"action": "promote", "full": True},
+        {"action": "pause", "full": False},
+    ],
+    ids=str,
+)
+def test_a_word_that_both_take(cluster: Cluster, word: dict[str, Any]) -> None:
+    tried = cluster.tried(spoken(**word))
+    assert tried.code == 0, tried.err
+    assert impossible(msgspec.convert(spoken(**word), ReleaseAction)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "word"),
+    [
+        ("action-step", "spec.step", {"action": "pause", "step": 2}),
+        ("action-full", "spec.full", {"action": "approve", "full": True}),
+        ("action-one-end", "spec.step", {"action": "promote", "step": 2, "full": True}),
+    ],
+    ids=["a step to pause at", "a full approval", "two ends"],
+)
+def test_a_word_that_both_refuse_with_the_same_words(cluster: Cluster, name: str, path: str, word: dict[str, Any]) -> None:
+    message = next(rule.message for rule in ACTION_RULES if rule.name == name)
+    tried = cluster.tried(spoken(**word))
+    assert tried.code != 0
+    assert f"{path}: Invalid value:" in tried.words
+    assert message in tried.words
+    (sentence,) = impossible(msgspec.convert(spoken(**word), ReleaseAction))
+    assert sentence.startswith(f"{path}: found ")
+    assert message in sentence
+
+
+@pytest.mark.parametrize(("word", "message"), [({"step": 0}, "greater than or equal to 1"), ({"action": "skip"}, "supported values")])
+def test_a_word_that_nobody_knows(cluster: Cluster, word: dict[str, Any], message: str) -> None:
+    tried = cluster.tried(spoken(**{"action": "promote", **word}))
+    assert tried.code != 0
+    assert message in tried.words
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(spoken(**{"action": "promote", **word}), ReleaseAction)
 
 
 def test_a_column_that_is_expected_twice_is_refused_by_both(cluster: Cluster) -> None:

@@ -4,6 +4,7 @@ The tests of this file are one story in their order; each goes on where the one 
 """
 
 import base64
+import json
 import shutil
 import sys
 import time
@@ -211,6 +212,58 @@ def test_kubectl_tells_the_story_in_a_line(world: World) -> None:
     print("\n" + "\n".join(line) + "\n" + kubectl("get", "ttr", "-n", world.namespace))
     assert line[0].split()[:4] == ["NAME", "READY", "CHAMPION", "DRIFT"]
     assert line[1].split()[:3] == [world.name, "True", world.champion()]
+
+
+def test_a_rollout_is_paused_sent_on_and_promoted_by_hand(world: World, player: Player) -> None:
+    from trimtab.cli.saying import act, ask_to_retrain
+
+    nowhere, before = Path("no-state-folder"), {one["metadata"]["name"] for one in world.releases()}
+    champion, failed = world.champion(), player.counts.failed
+    ask_to_retrain(world.name, "to be led by hand", "", nowhere, world.namespace, as_json=True)
+
+    def release() -> dict[str, Any]:
+        (found,) = [one for one in world.releases() if one["metadata"]["name"] not in before]
+        return found
+
+    def status(name: str) -> Any:
+        assert not player.broken, player.broken
+        player.play(SLOW)
+        return release().get("status", {}).get(name)
+
+    name = release()["metadata"]["name"]
+    with world.telling():
+        eventually("the rollout", lambda: status("phase") == "Rollout", 240, 0.2)
+        act("pause", name, "lunch", "", nowhere, world.namespace, as_json=True)
+        act("resume", name, "", "", nowhere, world.namespace, as_json=True)
+        act("pause", world.name, "the shop is on air", "", nowhere, world.namespace, as_json=True)
+        eventually("the pause", lambda: condition(release(), "Paused") == ("True", "PausedByPerson"), 30)
+        kubectl("wait", f"ttr/{name}", "-n", world.namespace, "--for=condition=Paused", "--timeout=5s")
+        act("promote", world.name, "", "", nowhere, world.namespace, step=1, as_json=True)
+        first = world.document["spec"]["rollout"]["steps"][0]
+        eventually("the first step", lambda: status("weight") == first and status("reason") == "Paused", 180, 0.5)
+        user = kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").strip()
+        refused = {"release": name, "action": "approve", "user": user, "reason": "too late"}
+        apply_said(world, "approve-late", refused)
+        eventually("the refusal", lambda: "ActionRefused" in [one["reason"] for one in world.decisions(release())], 30)
+        eventually("its Event", lambda: "only a Release in AwaitingApproval can be approved" in told(world, name), 30)
+        kubectl("delete", "tta", "--all", "-n", world.namespace)
+        assert (status("weight"), status("reason")) == (first, "Paused")
+        act("promote", world.name, "good enough", "", nowhere, world.namespace, full=True, as_json=True)
+        eventually("another champion", lambda: world.champion() not in ("", champion), 120)
+    said = [(one["reason"], one["by"]) for one in world.decisions(release()) if one.get("word")]
+    words = ["Paused", "Resumed", "Paused", "PromoteAsked", "ActionRefused", "PromoteAsked"]
+    assert said == [(word, user) for word in words], "each once, in its order, though their objects are gone"
+    assert player.counts.failed == failed
+
+
+def apply_said(world: World, name: str, spec: dict[str, Any]) -> None:
+    """A ReleaseAction as a person without the command creates it."""
+    body = {"apiVersion": "trimtab.dev/v1alpha1", "kind": "ReleaseAction", "metadata": {"name": name, "namespace": world.namespace}}
+    kubectl("create", "-f", "-", stdin=json.dumps(body | {"spec": spec}))
+
+
+def told(world: World, release: str) -> str:
+    return kubectl("describe", "ttr", release, "-n", world.namespace)
 
 
 def condition(found: dict[str, Any], kind: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.cluster.tools import needs_cluster, until
 from tests.unit.audit.drafts import draft, record
 from trimtab.audit.chain import verify
+from trimtab.control.gather import said_to
 from trimtab.control.intake import release_for
 from trimtab.documents import parse_model
 from trimtab.errors import Conflict, InvalidInput
@@ -148,6 +149,17 @@ def test_a_persons_word_is_kept(objects: KubernetesObjects, model: Model) -> Non
         Metadata(f"approve-{uuid.uuid4().hex[:8]}", namespace=model.metadata.namespace), ActionSpec(release.name, "approve", "ada")
     )
     assert objects.create(word).spec == word.spec
+
+
+def test_words_of_one_second_are_heard_in_the_order_in_which_they_were_said(objects: KubernetesObjects, model: Model) -> None:
+    """Names that sort the other way round; a creation time has whole seconds."""
+    release = objects.create(ask(model))
+    names = [f"w{9 - number}-{uuid.uuid4().hex[:8]}" for number in range(9)]
+    for name in names:
+        objects.create(ReleaseAction(Metadata(name, namespace=model.metadata.namespace), ActionSpec(release.name, "pause", "ada")))
+    found = said_to(objects, release)
+    assert [word.metadata.name for word in found] == names
+    assert len({word.metadata.creation_timestamp for word in found}) < len(names), "some were said in one second"
 
 
 def test_an_event_is_told_once(api: Api, objects: KubernetesObjects, model: Model) -> None:

@@ -2,15 +2,20 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import click
 import msgspec
 import pytest
+import typer.main
 import yaml
 
+from trimtab.actions import Word
+from trimtab.cli.app import app
 from trimtab.documents import parse_model
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.platforms.kubernetes.endpoints import Numbers
@@ -45,6 +50,25 @@ def test_the_expectations_that_the_page_of_data_shows_can_be_declared() -> None:
     }
     document["spec"] |= {"data": {"uri": "a.csv", "label": "demand", **yaml.safe_load(block)["data"]}}
     assert len(parse_model(json.dumps(document)).spec.data.expect) == 5
+
+
+def test_the_page_by_hand_lists_the_words_that_there_are_and_a_policy_that_can_be_declared() -> None:
+    page = (ROOT / "docs" / "by-hand.md").read_text()
+    assert set(re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE)) == set(get_args(Word))
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    spec = {"task": "regression", "data": {"uri": "a.csv", "label": "y"}, **yaml.safe_load(block)}
+    model = parse_model(json.dumps({"apiVersion": API_VERSION, "kind": "Model", "metadata": {"name": "a"}, "spec": spec}))
+    assert model.spec.approval_policy.separation_of_duties
+
+
+def test_every_command_that_the_page_by_hand_shows_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in re.findall(r"^    trimtab (.*)$", (ROOT / "docs" / "by-hand.md").read_text(), re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        command = typer.main.get_command(app)
+        for word in words[: 2 if words[0] == "rollout" else 1]:
+            command = command.get_command(click.Context(command), word)  # type: ignore[attr-defined]
+        assert command.make_context(line, words[2 if words[0] == "rollout" else 1 :])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_page_of_data_lists_the_checks_that_there_are() -> None:
@@ -95,7 +119,7 @@ def code(folder: str) -> str:
 
 def test_every_condition_and_reason_in_operations_is_in_the_code() -> None:
     rows = re.findall(r"^\| (?:Model|Release)[^|]* \| (\w+) \| (.*) \|$", operations("Conditions"), re.MULTILINE)
-    assert {kind for kind, _ in rows} == {"Ready", "Reconciled", "Finished", "Promoted", "Reachable"}
+    assert {kind for kind, _ in rows} == {"Ready", "Reconciled", "Finished", "Paused", "Promoted", "Reachable"}
     written = code("trimtab/platforms/kubernetes")
     names = {kind for kind, _ in rows} | {name for _, reasons in rows for name in re.findall(r"`(\w+)`", reasons)}
     assert [name for name in sorted(names) if f'"{name}"' not in written and f'"{name}: ' not in written] == []

@@ -2,10 +2,12 @@
 
 import pytest
 
+from trimtab.actions import ActionSpec, ReleaseAction
 from trimtab.measures import FAIRNESS, METRICS, measured
 from trimtab.rules import RULES, impossible
 from trimtab.spec import (
     API_VERSION,
+    ApprovalPolicy,
     Data,
     Expectation,
     Explainer,
@@ -103,6 +105,41 @@ def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
         "spec.serving.template.minReplicas",
         "spec.rollout.strategy",
     ]
+
+
+WORDS: list[tuple[dict[str, object], str]] = [
+    ({"action": "pause", "step": 2}, "spec.step: found 2, only promote goes to a step; allowed with another action is none"),
+    ({"action": "approve", "full": True}, "spec.full: found true, only promote goes to 100%; allowed with another action is none"),
+    ({"action": "promote", "step": 2, "full": True}, "spec.step: found 2, 100% is beyond every step; allowed is one of step and full"),
+    ({"action": "promote", "step": 2}, ""),
+    ({"action": "promote", "full": True}, ""),
+    ({"action": "promote"}, ""),
+]
+
+
+@pytest.mark.parametrize(("word", "sentence"), WORDS)
+def test_where_a_word_may_lead(word: dict[str, object], sentence: str) -> None:
+    said = ActionSpec(**{"release": "bikes-1", "action": "promote", "user": "ada"} | word)  # type: ignore[arg-type]
+    assert impossible(ReleaseAction(Metadata("a"), said)) == ([sentence] if sentence else [])
+
+
+APPROVALS = [
+    (
+        {"approval_policy": ApprovalPolicy(expiry="0h")},
+        'spec.approvalPolicy.expiry: found "0h", allowed is a duration above zero; a person needs time',
+    ),
+    (
+        {"approval_policy": ApprovalPolicy(separation_of_duties=True)},
+        "spec.approvalPolicy.separationOfDuties: found true, nobody is asked where approval is automatic; "
+        "allowed with approval: manual alone",
+    ),
+    ({"approval": "manual", "approval_policy": ApprovalPolicy("24h", separation_of_duties=True)}, ""),
+]
+
+
+@pytest.mark.parametrize(("spec", "sentence"), APPROVALS)
+def test_how_a_yes_is_given(spec: dict[str, object], sentence: str) -> None:
+    assert impossible(model(**spec)) == ([sentence] if sentence else [])
 
 
 TIMES = [("1s", True), ("1000ms", True), ("030s", True), ("300s", True), ("5m", True), ("300000ms", True)]

@@ -39,8 +39,8 @@ def hold(observed: Observed, reason: str, sentence: str) -> Decision:
 
 def withdraw(observed: Observed, phase: Phase, reason: str, sentence: str, **changes: Any) -> Decision:
     """Record the verdict; the phase turns terminal only when nothing of the candidate is left."""
-    verdict = Verdicted(phase, reason, sentence)
-    return move(observed, Act.NOTHING, reason, sentence, phase=Phase.WITHDRAWING, outcome=verdict, **changes)
+    changes |= {"phase": Phase.WITHDRAWING, "outcome": Verdicted(phase, reason, sentence), "paused": None, "promote_to": None}
+    return move(observed, Act.NOTHING, reason, sentence, **changes)
 
 
 def status_of(observed: Observed) -> ReleaseStatus:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from trimtab.platforms.kubernetes.conditions import of_model, of_release, reason_of, reconciled
-from trimtab.release import Phase, Plan, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
+from trimtab.release import Pause, Phase, Plan, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
 from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, MonitoringSummary
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +45,10 @@ RELEASES = {
         ReleaseStatus(phase=Phase.ROLLOUT, reason="NextStep", plan=Plan(0.1, 0.01, 0.01, fits=False, sentence="out of reach")),
         {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep"), "Reachable": ("False", "OutOfReach")},
     ),
+    "one that a person paused": (
+        ReleaseStatus(phase=Phase.ROLLOUT, reason="Paused", paused=Pause(NOW, "ada", "ada asked to pause")),
+        {"Finished": ("False", "Paused"), "Paused": ("True", "PausedByPerson"), "Promoted": ("Unknown", "Paused")},
+    ),
     "one that is being withdrawn has not finished": (
         ReleaseStatus(phase=Phase.WITHDRAWING, reason="Harm", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
         {"Finished": ("False", "Harm"), "Promoted": ("Unknown", "Harm")},
@@ -55,6 +59,13 @@ RELEASES = {
 @pytest.mark.parametrize(("status", "expected"), RELEASES.values(), ids=RELEASES.keys())
 def test_a_release_is_told(status: ReleaseStatus, expected: dict[str, tuple[str, str]]) -> None:
     assert conditions(of_release(replace(RELEASE, status=status), NOW)) == expected
+
+
+def test_what_was_paused_and_goes_on_says_so() -> None:
+    paused = of_release(replace(RELEASE, status=ReleaseStatus(phase=Phase.ROLLOUT, paused=Pause(NOW, "ada", "lunch"))), NOW)
+    resumed = of_release(replace(RELEASE, status=replace(paused, paused=None)), LATER)
+    (told,) = [one for one in resumed.conditions if one.type == "Paused"]
+    assert (told.status, told.reason, told.last_transition_time) == ("False", "NotPaused", LATER)
 
 
 def test_a_transition_time_moves_only_when_the_status_flips() -> None:
