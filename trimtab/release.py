@@ -182,10 +182,14 @@ class Arm(Frozen, frozen=True):
 
 
 class ServingPlan(Frozen, frozen=True):
-    """What shall be served for a model, the stable version first. Weights sum to 100 unless nothing may get traffic yet."""
+    """What shall be served for a model, the stable version first. Weights sum to 100 unless nothing may get traffic yet.
+
+    `sticky` names the request header by whose value a caller is assigned to one of the two arms for good; empty: each request by itself.
+    """
 
     model: Model
     arms: tuple[Arm, ...]
+    sticky: str = ""
 
 
 class Observed(Frozen, frozen=True):

@@ -3,7 +3,7 @@
 The champion in the Model's status is the only truth; servers and routes are made to follow this plan, again and again.
 """
 
-from trimtab.release import Arm, Phase, Release, ServingPlan
+from trimtab.release import Arm, Phase, Release, ReleaseStatus, ServingPlan
 from trimtab.spec import Model
 
 
@@ -11,7 +11,8 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
     """The arms for the champion and, while `active` has one deployed, for its candidate.
 
     Before the champion is swapped the candidate stands beside it with its weight; after it, the previous champion is
-    kept warm at 0% until the bake is over. A first version has 0% until its promotion begins.
+    kept warm at 0% until the bake is over. A first version has 0% until its promotion begins. In an A/B test callers stay
+    with the version that they are assigned to, until the test is over and all go to one.
     """
     champion = model.status.champion
     arms = [Arm(champion, 100)] if champion else []
@@ -23,9 +24,15 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
         return ServingPlan(model, (Arm(candidate, status.weight if status.promotion else 0),))
     if (champion.version, champion.digest) != (candidate.version, candidate.digest):
         mirrored = status.mirrored and status.phase is Phase.ROLLOUT
-        return ServingPlan(model, (Arm(champion, 100 - status.weight), Arm(candidate, status.weight, mirrored)))
+        arms = [Arm(champion, 100 - status.weight), Arm(candidate, status.weight, mirrored)]
+        return ServingPlan(model, tuple(arms), _sticky(status))
     old = status.compared_with
     warm = old is not None and status.promotion is not None and not status.promotion.old_dropped
     if old and warm and status.phase in (Phase.ROLLOUT, Phase.BAKING, Phase.WITHDRAWING):
         arms.append(Arm(old, 0))
     return ServingPlan(model, tuple(arms))
+
+
+def _sticky(status: ReleaseStatus) -> str:
+    rollout = status.rollout
+    return rollout.ab.header if rollout and rollout.strategy == "ab" and status.promotion is None else ""

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.rollout.cases import ALIASED, CROWNED, FIRST, FRESH, OTHER, PROMOTING, STARTED, SWAPPED, model, see, withdrawal
+from tests.unit.rollout.cases import ALIASED, CROWNED, FIRST, FRESH, OTHER, PROMOTING, ROLLOUT, STARTED, SWAPPED, model, see, withdrawal
 from trimtab.release import Phase, Release
+from trimtab.rolling import Ab
 from trimtab.rollout.plan import serving_plan
 from trimtab.spec import Champion
 
@@ -62,3 +63,19 @@ def test_a_release_of_a_model_that_was_made_anew_under_the_same_name_is_not_in_i
 def test_the_plan_names_the_digests_to_be_verified() -> None:
     plan = serving_plan(model(FIRST), at(Phase.ROLLOUT, PROMOTING | {"promotion": STARTED}))
     assert [arm.version.digest for arm in plan.arms] == ["a" * 64, "b" * 64]
+
+
+AB = replace(ROLLOUT, strategy="ab", ab=Ab(header="x-customer"))
+STICKY: dict[str, tuple[Champion, Release, str]] = {
+    "callers are assigned while both stand there": (FIRST, at(Phase.ROLLOUT, {"rollout": AB}), "x-customer"),
+    "from the moment that the candidate does": (FIRST, at(Phase.ROLLOUT, {"rollout": AB, "step": -1, "weight": 0}), "x-customer"),
+    "a winner gets all, whoever asks": (FIRST, at(Phase.ROLLOUT, PROMOTING | {"rollout": AB}), ""),
+    "nobody is assigned in the bake": (CROWNED, at(Phase.BAKING, {"rollout": AB}), ""),
+    "until a loser is gone": (FIRST, at(Phase.WITHDRAWING, withdrawal(Phase.ROLLED_BACK, weight=0, rollout=AB)), "x-customer"),
+    "nobody is assigned in a canary": (FIRST, at(Phase.ROLLOUT), ""),
+}
+
+
+@pytest.mark.parametrize(("champion", "active", "header"), STICKY.values(), ids=STICKY.keys())
+def test_by_which_header_callers_are_assigned(champion: Champion, active: Release, header: str) -> None:
+    assert serving_plan(model(champion), active).sticky == header

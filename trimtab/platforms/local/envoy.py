@@ -136,21 +136,26 @@ class Envoy:
             self._write("cds.json", config.clusters(self._ports, self._revision()))
         return _wait(lambda: self._seen(lambda admin: admin.clusters() == self._ports), CONFIRM_SECONDS)
 
-    def publish_routes(self, weights: Mapping[str, Mapping[str, int]], mirrors: Mapping[str, str] | None = None) -> bool:
+    def publish_routes(
+        self, weights: Mapping[str, Mapping[str, int]], mirrors: Mapping[str, str] | None = None, sticky: Mapping[str, str] | None = None
+    ) -> bool:
         """Make each model's weights by version these, and copy the requests of those in `mirrors` to that version.
 
-        Returns whether Envoy has confirmed them (call again until it has). Without a weight nothing is copied.
+        `sticky` has, by model, the header whose value assigns callers. Returns whether Envoy has confirmed them (call again until it
+        has). Without a weight nothing is copied and nobody assigned.
         """
-        copied = mirrors or {}
+        copied, headers = mirrors or {}, sticky or {}
         wanted = {
-            model: config.Route("", dict(shares), copied.get(model, "")) if any(shares.values()) else config.Route("", {})
+            model: config.Route("", dict(shares), copied.get(model, ""), headers.get(model, ""))
+            if any(shares.values())
+            else config.Route("", {})
             for model, shares in weights.items()
         }
-        old = {model: replace(route, generation="") for model, route in self._routes.items()}
-        if old != wanted:
+        known = {model: replace(route, generation="") for model, route in self._routes.items()}
+        if known != wanted:
             revision = self._revision()
             self._routes = {
-                model: self._routes[model] if old.get(model) == route else replace(route, generation=revision)
+                model: self._routes[model] if known.get(model) == route else replace(route, generation=revision)
                 for model, route in wanted.items()
             }
             self._write("rds.json", config.routes(self._routes, revision, self._timeout))
@@ -159,7 +164,7 @@ class Envoy:
     def busy(self, cluster: str) -> bool:
         """Whether requests to the cluster are in flight."""
         with self.admin() as admin:
-            stats = admin.get(f"/stats?format=json&filter=%5Ecluster%5C.{cluster}%5C.upstream_rq_active$")["stats"]
+            stats = admin.get(f"/stats?format=json&filter=%5Ecluster%5C.{cluster}(/unassigned)?%5C.upstream_rq_active$")["stats"]
         return any(entry["value"] > 0 for entry in stats)
 
     @property

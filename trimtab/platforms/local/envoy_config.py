@@ -22,12 +22,14 @@ _MANAGER = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.Http
 class Route(Struct, frozen=True):
     """A model's share of the gateway: weights by version in Envoy's order, and the version that is asked copies of all requests.
 
-    `generation` is another one whenever they change.
+    With `sticky` the hash of that request header chooses the version; a caller without it gets the first one. `generation` is
+    another one whenever any of this changes.
     """
 
     generation: str
     weights: dict[str, int]
     mirror: str = ""
+    sticky: str = ""
 
     def percent(self, version: str) -> int:
         """The version's share of the model's traffic in percent."""
@@ -38,6 +40,11 @@ class Route(Struct, frozen=True):
 def cluster_name(model: str, version: str) -> str:
     """The name of a version's cluster, which its counters carry."""
     return f"{model}/{version}"
+
+
+def unassigned_name(cluster: str) -> str:
+    """The name under which a version's cluster counts callers that have no header to assign them by: they are in no comparison."""
+    return f"{cluster}/unassigned"
 
 
 def bootstrap(folder: Path, port: int, node: str) -> dict[str, Any]:
@@ -93,12 +100,14 @@ def clusters(ports: Mapping[str, int], revision: str) -> dict[str, Any]:
 
 
 def routes(models: Mapping[str, Route], revision: str, timeout_seconds: float) -> dict[str, Any]:
-    """The RDS document: one route a model, split by weight; no retries, for a retry would hide an error of a version.
+    """The RDS document: a route a model, split by weight; no retries, for a retry would hide an error of a version.
+
+    Where callers are assigned by a header, a second one takes those who have none.
 
     A model without a weight answers 503 by Envoy itself, counted against no version; anything else is a 404. The header that
     switches capture off is for direct callers only and is taken away here.
     """
-    found = [_route(model, route, timeout_seconds) for model, route in sorted(models.items())]
+    found = [one for model, route in sorted(models.items()) for one in _routes(model, route, timeout_seconds)]
     nothing = {"name": "nothing", "match": {"prefix": "/"}, **_direct(404, "no such model here: paths are /v1/models/NAME:predict")}
     host = {"name": GATEWAY, "domains": ["*"], "routes": [*found, nothing]}
     resource = {
@@ -119,11 +128,12 @@ def read_routes(dump: Mapping[str, Any]) -> tuple[str, dict[str, Route]]:
                 if "metadata" not in route:
                     continue
                 action = route.get("route", {})
-                parts = action.get("weighted_clusters", {}).get("clusters", [])
-                weights = {part["name"].split("/", 1)[1]: int(part.get("weight", 0)) for part in parts}
+                parts = action.get("weighted_clusters", {})
+                weights = {part["name"].split("/", 1)[1]: int(part.get("weight", 0)) for part in parts.get("clusters", [])}
                 copies = [policy["cluster"].split("/", 1)[1] for policy in action.get("request_mirror_policies", [])]
+                sticky = action["hash_policy"][0]["header"]["header_name"] if parts.get("use_hash_policy") else ""
                 generation = route["metadata"]["filter_metadata"]["trimtab"]["generation"]
-                found[route["name"]] = Route(generation, weights, *copies)
+                found[route["name"]] = Route(generation, weights, "".join(copies), sticky)
         return config.get("version_info", ""), found
     return "", {}
 
@@ -138,24 +148,29 @@ def read_clusters(dump: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _route(model: str, route: Route, timeout_seconds: float) -> dict[str, Any]:
-    match = {"safe_regex": {"regex": f"^/v[12]/models/{re.escape(model)}(/|:|$).*"}}
+def _routes(model: str, route: Route, timeout_seconds: float) -> list[dict[str, Any]]:
+    match: dict[str, Any] = {"safe_regex": {"regex": f"^/v[12]/models/{re.escape(model)}(/|:|$).*"}}
     head = {"name": model, "match": match, "metadata": {"filter_metadata": {"trimtab": {"generation": route.generation}}}}
     if not sum(route.weights.values()):
-        return {**head, **_direct(503, f"no version of {model} is ready")}
-    parts = [
-        {
-            "name": cluster_name(model, version),
-            "weight": weight,
-            "response_headers_to_add": [
-                {"header": {"key": VERSION_HEADER, "value": version}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            ],
-        }
-        for version, weight in route.weights.items()
+        return [{**head, **_direct(503, f"no version of {model} is ready")}]
+    timeout = {"timeout": f"{timeout_seconds}s"}
+    parts = [_part(cluster_name(model, version), version, weight) for version, weight in route.weights.items()]
+    if not route.sticky:
+        mirrors = [{"cluster": cluster_name(model, route.mirror)}] if route.mirror else []
+        return [{**head, "route": {**timeout, "weighted_clusters": {"clusters": parts}, "request_mirror_policies": mirrors}}]
+    match["headers"] = [{"name": route.sticky, "string_match": {"safe_regex": {"regex": ".+"}}}]
+    chosen = {"hash_policy": [{"header": {"header_name": route.sticky}}], "weighted_clusters": {"clusters": parts, "use_hash_policy": True}}
+    first = next(iter(route.weights))
+    others = {"clusters": [_part(unassigned_name(cluster_name(model, first)), first, 1)]}
+    return [
+        {**head, "route": {**timeout, **chosen}},
+        {"name": f"{model}/unassigned", "match": {"safe_regex": match["safe_regex"]}, "route": {**timeout, "weighted_clusters": others}},
     ]
-    mirrors = [{"cluster": cluster_name(model, route.mirror)}] if route.mirror else []
-    action = {"timeout": f"{timeout_seconds}s", "weighted_clusters": {"clusters": parts}, "request_mirror_policies": mirrors}
-    return {**head, "route": action}
+
+
+def _part(cluster: str, version: str, weight: int) -> dict[str, Any]:
+    header = {"header": {"key": VERSION_HEADER, "value": version}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {"name": cluster, "weight": weight, "response_headers_to_add": [header]}
 
 
 def _direct(status: int, sentence: str) -> dict[str, Any]:

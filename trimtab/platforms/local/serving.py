@@ -13,9 +13,10 @@ from pathlib import Path
 
 from trimtab.control.ports import Arm, ServingPlan
 from trimtab.errors import InvalidInput, TrimtabError
+from trimtab.platforms.assignment import assigned_weights
 from trimtab.platforms.capture import environment
 from trimtab.platforms.local.envoy import Envoy
-from trimtab.platforms.local.envoy_config import cluster_name
+from trimtab.platforms.local.envoy_config import cluster_name, unassigned_name
 from trimtab.platforms.local.serving_files import version_folder
 from trimtab.platforms.local.serving_process import Launch, Predictor
 from trimtab.platforms.smoke import smoke
@@ -147,24 +148,29 @@ class LocalServing:
         """
         planned = {cluster_name(model, arm.version.version) for model, plan in self._plans.items() for arm in plan.arms}
         ports = {name: predictor.port for name, predictor in self._predictors.items()}
-        if not self._envoy.publish_clusters(ports) or not self._envoy.publish_routes(self._weights(), self._mirrors()):
+        sticky = {model: plan.sticky for model, plan in self._plans.items()}
+        routed = self._envoy.publish_clusters(_clusters(ports)) and self._envoy.publish_routes(self._weights(), self._mirrors(), sticky)
+        if not routed:
             log.warning("the gateway has not confirmed its new configuration yet")
             return
         now = time.monotonic()
         for name in self._predictors.keys() - planned:
             self._leaving.setdefault(name, now)
         gone = [name for name, since in self._leaving.items() if now - since > DRAIN_SECONDS or not self._envoy.busy(name)]
-        if gone and self._envoy.publish_clusters({name: port for name, port in ports.items() if name not in gone}):
+        if gone and self._envoy.publish_clusters(_clusters({name: port for name, port in ports.items() if name not in gone})):
             for name in gone:
                 del self._leaving[name]
                 self._predictors.pop(name).end()
 
     def _weights(self) -> Mapping[str, Mapping[str, int]]:
-        """The weights by model and version: the plan's, for versions that were ready once."""
-        return {
-            model: {arm.version.version: arm.weight for arm in plan.arms if self._was_ready(model, arm)}
-            for model, plan in self._plans.items()
-        }
+        """The weights by model and version: the plan's, for versions that were ready once; callers are assigned once the champion was."""
+        found = {}
+        for name, plan in self._plans.items():
+            ready = {arm.version.version: arm.weight for arm in plan.arms if self._was_ready(name, arm)}
+            if plan.sticky:
+                ready = assigned_weights(plan, ready) if plan.arms[0].version.version in ready else {}
+            found[name] = ready
+        return found
 
     def _mirrors(self) -> Mapping[str, str]:
         """The version by model that is asked copies: the plan's, once it was ready."""
@@ -173,3 +179,8 @@ class LocalServing:
 
     def _was_ready(self, model: str, arm: Arm) -> bool:
         return self._predictors[cluster_name(model, arm.version.version)].was_ready
+
+
+def _clusters(ports: Mapping[str, int]) -> dict[str, int]:
+    """The ports by cluster: each version has a second one, for callers who are not assigned."""
+    return {**ports, **{unassigned_name(name): port for name, port in ports.items()}}
