@@ -11,24 +11,24 @@ import hashlib
 from collections.abc import Mapping
 from itertools import count
 
-from trimtab.release import ServingPlan
+from trimtab.spec import Model
 
 _LEAST = 500_000
 _SPAN = 400_000
 """The sums are primes from 500,000 to a little above 900,000: a weight of a Gateway API backend is at most 1,000,000."""
 
 
-def assigned_weights(plan: ServingPlan, percents: Mapping[str, int]) -> dict[str, int]:
-    """The weights by version, in the plan's order, that stand for these percents; all percents are kept to 0.0002%.
+def assigned_weights(model: Model, percents: Mapping[str, int]) -> dict[str, int]:
+    """The weights by version, in the same order, that stand for these percents; they differ from them by less than 0.0002%.
 
-    The plan's last arm is the candidate: a test of another one has another sum.
+    The last version is the candidate: a test of another one has another sum.
     """
-    names = "/".join((plan.model.metadata.namespace, plan.model.name, *(arm.version.version for arm in plan.arms)))
+    names = "/".join((model.metadata.namespace, model.name, *percents))
     number = int.from_bytes(hashlib.sha256(names.encode()).digest()[:8])
     total = next(one for one in count(_LEAST + number % _SPAN) if _prime(one))
-    ordered = [arm.version.version for arm in plan.arms if arm.version.version in percents]
-    found = {version: round(total * percents[version] / 100) for version in ordered[1:]}
-    return {ordered[0]: total - sum(found.values()), **found} if ordered else {}
+    first, *others = percents
+    found = {version: round(total * percents[version] / 100) for version in others}
+    return {first: total - sum(found.values()), **found}
 
 
 def _prime(number: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Reader
+from trimtab.platforms.kubernetes.assigning import Assigning
 from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, document, is_version, says, shape, version_of
 from trimtab.platforms.kubernetes.own_routes import OwnRoutes
 from trimtab.platforms.kubernetes.ownership import intruder, last_writer, refusal
@@ -61,6 +62,7 @@ class KubernetesServing:
         self._settings = settings or Settings()
         self._clock = clock
         self._routes = OwnRoutes(api)
+        self._assigning = Assigning(api, clock)
         self._memories: dict[tuple[str, str, str], Memory] = {}
 
     def observe(self, model: Model) -> list[ServedVersion]:
@@ -74,7 +76,7 @@ class KubernetesServing:
         route = self._route(self._reader, model)
         self._check(model, isvc, route)
         pods = self._variants(model)
-        asked = shape(isvc)
+        asked, route = shape(isvc), self._assigning.seen(self._reader, model, route)
         known = dict.fromkeys([*(asked.declared if asked else ()), *route.weights, *pods])
         seen = {version: pods.get(version, Variant()) for version in known if is_version(version)}
         copied = self._routes.mirror(self._reader, model).version
@@ -93,6 +95,8 @@ class KubernetesServing:
         memory = self._memory(model)
         due = self._step(self._reader, plan)
         if self._routes.copies(self._reader, plan) is not None and self._routes.copy(plan):
+            return
+        if self._assigning.step(self._reader, plan):
             return
         if due is None:
             self._at_rest(model, memory)
@@ -122,6 +126,7 @@ class KubernetesServing:
         """Whether nothing is left to do for the plan: weights may agree with it before the roles, replicas or resources do."""
         try:
             at_rest = self._memory(plan.model).swept and self._routes.copies(self._reader, plan) is None
+            at_rest = at_rest and self._assigning.at_rest(self._reader, plan)
             return at_rest and self._step(self._reader, plan, settled=True) is None
         except InvalidInput:
             return False

@@ -25,6 +25,7 @@ from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, version_of
 from trimtab.platforms.kubernetes.mirror import Mirror, mirror_name, read_mirror
 from trimtab.platforms.kubernetes.resources import HTTP_ROUTES, PODS
 from trimtab.platforms.kubernetes.route import Route, read_route
+from trimtab.platforms.kubernetes.split import effective, split_clusters, split_name
 from trimtab.release import ArmCounts, Block
 from trimtab.spec import Model
 
@@ -61,18 +62,18 @@ class GatewayTraffic:
         `slow_ms` must be one of Envoy's bucket bounds. Raises Unavailable while there is no route, or no proxy answers.
         """
         last = msgspec.convert(cursor, Reading) if cursor else None
-        before, mirror = self._route(model), self._mirror(model)
+        (before, assigned), mirror = self._route(model), self._mirror(model)
         proxies, present = self._proxies(before)
         pair = (champion, candidate)
-        named = _clusters(model, pair, mirrored=mirror.version == candidate)
-        sources = {name: _by_version(model, named, samples, slow_ms) for name, samples in self._scraped(model, pair, proxies).items()}
+        named = _clusters(model, pair, assigned, mirrored=mirror.version == candidate)
+        sources = {name: _by_version(model, named, samples, slow_ms) for name, samples in self._scraped(model, named, proxies).items()}
         gateway = all(ROUTE not in counts for counts in sources.values())
         if not gateway:
             predictors, more = self._predictors(model, pair, slow_ms)
             sources = {name: {ROUTE: counts.get(ROUTE, ArmCounts())} for name, counts in sources.items()} | predictors
             present |= more
         self._say(model, "" if gateway else CANNOT_TELL)
-        after, still = self._route(model), self._mirror(model)
+        (after, _), still = self._route(model), self._mirror(model)
         now = datetime.now(UTC)
         here = Reading(
             by="gateway" if gateway else "predictors",
@@ -97,12 +98,14 @@ class GatewayTraffic:
         else:
             self.problems.pop(key, None)
 
-    def _route(self, model: Model) -> Route:
+    def _route(self, model: Model) -> tuple[Route, dict[str, str]]:
+        """The route as callers meet it, and Envoy's clusters by version for those who are assigned, if any are."""
         found = self._reader.get(HTTP_ROUTES, model.metadata.namespace, model.name)
         if found is None:
             msg = f"there is no HTTPRoute {model.metadata.namespace}/{model.name} yet: KServe makes it when the predictor is ready"
             raise Unavailable(msg)
-        return read_route(found, model.name)
+        split = self._reader.get(HTTP_ROUTES, model.metadata.namespace, split_name(model.name))
+        return effective(read_route(found, model.name), split, model.name), split_clusters(split, model.name)
 
     def _mirror(self, model: Model) -> Mirror:
         return read_mirror(self._reader.get(HTTP_ROUTES, model.metadata.namespace, mirror_name(model.name)), model.name)
@@ -122,11 +125,10 @@ class GatewayTraffic:
             raise Unavailable(msg)
         return found, set(found)
 
-    def _scraped(self, model: Model, pair: tuple[str, str], proxies: Mapping[str, str]) -> dict[str, list[Sample]]:
+    def _scraped(self, model: Model, named: Mapping[str, tuple[str, ...]], proxies: Mapping[str, str]) -> dict[str, list[Sample]]:
         namespace, name = re.escape(model.metadata.namespace), re.escape(model.name)
-        services = "|".join(re.escape(component(model.name, version)) for version in pair)
-        copies = rf"httproute/{namespace}/{re.escape(mirror_name(model.name))}/rule/0(-mirror-0)?"
-        names = rf"(service/{namespace}/({services})/80/http|httproute/{namespace}/{name}/rule/[0-9]+|{copies})"
+        clusters_named = "|".join(re.escape(one) for names in named.values() for one in names)
+        names = rf"({clusters_named}|httproute/{namespace}/{name}/rule/[0-9]+)"
         if self._prometheus:
             query = f'{{__name__=~"{RQ}_(xx|total|timeout|time_count|time_bucket)",{CLUSTER}=~{json.dumps(names)}}}'
             return _prometheus(self._prometheus, query)
@@ -141,10 +143,10 @@ class GatewayTraffic:
         return {source: {versions[source]: predictor_counts(samples, slow_ms)} for source, samples in scraped.items()}, set(addresses)
 
 
-def _clusters(model: Model, pair: tuple[str, str], *, mirrored: bool) -> dict[str, tuple[str, ...]]:
-    """The clusters by version: of its Service, and while a candidate is asked copies those of the route that copies."""
+def _clusters(model: Model, pair: tuple[str, str], assigned: Mapping[str, str], *, mirrored: bool) -> dict[str, tuple[str, ...]]:
+    """The clusters by version: of its Service, of the route that assigns callers, or while a candidate is asked copies of the route that copies."""
     namespace = model.metadata.namespace
-    champion, candidate = (f"service/{namespace}/{component(model.name, version)}/80/http" for version in pair)
+    champion, candidate = (assigned.get(one, f"service/{namespace}/{component(model.name, one)}/80/http") for one in pair)
     route = f"httproute/{namespace}/{mirror_name(model.name)}/rule/0"
     return {pair[0]: (champion, route), pair[1]: (f"{route}-mirror-0" if mirrored else candidate,)}
 

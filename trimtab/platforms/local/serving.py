@@ -168,7 +168,7 @@ class LocalServing:
         for name, plan in self._plans.items():
             ready = {arm.version.version: arm.weight for arm in plan.arms if self._was_ready(name, arm)}
             if plan.sticky:
-                ready = assigned_weights(plan, ready) if plan.arms[0].version.version in ready else {}
+                ready = assigned_weights(plan.model, ready) if plan.arms[0].version.version in ready else {}
             found[name] = ready
         return found
 

@@ -88,7 +88,10 @@ class World:
         metadata = body["metadata"]
         self.requests.append(("apply", metadata["name"]))
         if resource is HTTP_ROUTES:
-            return self.put(resource.kind, copy.deepcopy(body))
+            found = self.get(resource, metadata["namespace"], metadata["name"]) or {"metadata": {}, "spec": None}
+            generation = found["metadata"].get("generation", 0) + (found["spec"] != body["spec"])
+            metadata = {**metadata, "generation": generation}
+            return self.put(resource.kind, {**found, **copy.deepcopy(body), "metadata": metadata})
         return self.write(resource, body, MANAGER)
 
     def write(self, resource: Resource, body: dict[str, Any], manager: str) -> dict[str, Any]:

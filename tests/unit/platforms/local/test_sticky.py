@@ -14,8 +14,7 @@ from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.processes import free_port
 from trimtab.platforms.local.serving import _clusters
 from trimtab.platforms.local.traffic import EnvoyTraffic
-from trimtab.release import Arm, ServingPlan
-from trimtab.spec import Data, Metadata, Model, ModelSpec, Version
+from trimtab.spec import Data, Metadata, Model, ModelSpec
 
 MODEL = Model("trimtab.dev/v1alpha1", "Model", Metadata("bike"), ModelSpec(task="regression", data=Data(uri="x.csv", label="demand")))
 HEADER = "x-user-id"
@@ -39,8 +38,7 @@ def envoy(tmp_path):
 
 
 def assign(envoy, versions, candidate, share):
-    plan = ServingPlan(MODEL, (Arm(Version("3", "3" * 64), 100 - share), Arm(Version(candidate, candidate * 64), share)), HEADER)
-    weights = assigned_weights(plan, {"3": 100 - share, candidate: share})
+    weights = assigned_weights(MODEL, {"3": 100 - share, candidate: share})
     assert envoy.publish_clusters(_clusters({f"bike/{name}": upstream.port for name, upstream in versions.items()}))
     assert envoy.publish_routes({"bike": weights}, {"bike": HEADER})
 
@@ -140,8 +138,7 @@ def test_the_weights_stand_for_the_percents_and_two_tests_have_two_sums():
     sums = set()
     for candidate in ("4", "5", "6"):
         for share in range(101):
-            plan = ServingPlan(MODEL, (Arm(Version("3", ""), 100 - share), Arm(Version(candidate, ""), share)), HEADER)
-            weights = assigned_weights(plan, {"3": 100 - share, candidate: share})
+            weights = assigned_weights(MODEL, {"3": 100 - share, candidate: share})
             total = sum(weights.values())
             assert [round(100 * weight / total) for weight in weights.values()] == [100 - share, share]
             assert all(0 <= weight <= 1_000_000 for weight in weights.values()), "what a Gateway API backend may have"
