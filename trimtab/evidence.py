@@ -10,6 +10,7 @@ from msgspec import Struct
 
 LATENCY_MS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 """Bounds of Envoy's buckets, in milliseconds."""
+Says = Literal["harm", "notWorse", "hold", "noData", "wins", "loses", "equal"]
 
 
 class Frozen(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -60,6 +61,37 @@ class Agreement(Frozen, frozen=True):
     effect: float | None = None
 
 
+class ArmOutcomes(Frozen, frozen=True):
+    """What the labels say of one version's callers; `variance` is that of the mean, by the delta method over callers."""
+
+    callers: int = 0
+    """Callers with at least one matured label."""
+    labels: int = 0
+    """Their matured labels."""
+    mean: float = 0.0
+    """The mean of these labels."""
+    variance: float = 0.0
+    """The variance of that mean: labels of one caller depend on each other, callers do not."""
+
+
+class Outcomes(Frozen, frozen=True):
+    """What the labels say of two versions between which callers were split, from `Evidence.outcomes_since` until `until` (data time).
+
+    `spread` and `kurtosis` are of both versions' callers together: of the sum over a caller's labels of (label - mean of all labels).
+    """
+
+    champion: ArmOutcomes = ArmOutcomes()
+    """What the champion's callers brought."""
+    candidate: ArmOutcomes = ArmOutcomes()
+    """What the candidate's callers brought."""
+    spread: float = 0.0
+    """The variance of a caller's deviation from the mean of all labels."""
+    kurtosis: float = 0.0
+    """Its fourth moment by its squared variance: so many callers tell as much as one whose deviations are all of one size."""
+    until: datetime | None = None
+    """The last event time whose labels had time to come, in data time; none before the first."""
+
+
 class GuardState(Frozen, frozen=True):
     """What is kept of one guard's evidence between two looks; `rollout/eprocess.py` says what the numbers mean.
 
@@ -97,6 +129,10 @@ class Evidence(Frozen, frozen=True):
     """What is known of the slow answers."""
     since: datetime | None = None
     """Since when requests are counted."""
+    outcomes_since: datetime | None = None
+    """Since when, in data time, the callers of an A/B rollout are compared."""
+    outcomes: Outcomes | None = None
+    """What the labels of an A/B rollout say so far."""
 
 
 class StepPlan(Frozen, frozen=True):
@@ -147,12 +183,12 @@ class GuardVerdict(Frozen, frozen=True):
 
     All four are candidate - champion where the margin is absolute, candidate / champion where it is `relative`. A bound is
     None as long as nothing is known; `lower` reaches the tolerance exactly when the guard says harm, `upper` the margin
-    exactly when it says notWorse (or would, were there no harm).
+    exactly when it says notWorse (or would, were there no harm). For the label, `margin` is the least effect that is worth a new version.
     """
 
-    guard: Literal["errors", "slow", "quality"]
+    guard: Literal["errors", "slow", "quality", "label"]
     """What is compared."""
-    says: Literal["harm", "notWorse", "hold", "noData"]
+    says: Says
     """What follows from it."""
     sentence: str
     """The same as a sentence."""
@@ -163,20 +199,20 @@ class GuardVerdict(Frozen, frozen=True):
     upper: float | None = None
     """The upper bound of the difference; it holds at any time of looking."""
     margin: float | None = None
-    """What the upper bound must be below."""
+    """What the upper bound must be below; of the label, the effect that is worth a new version."""
     relative: bool = False
     """Whether difference, bounds and margin are candidate / champion."""
     champion_n: int = 0
-    """The champion's requests, or rows, that this rests on."""
+    """The champion's requests, rows or callers that this rests on."""
     candidate_n: int = 0
-    """The candidate's requests, or rows, that this rests on."""
+    """The candidate's requests, rows or callers that this rests on."""
 
 
 class Verdict(Frozen, frozen=True):
     """What the judge says of all guards together; harm by one is harm, not worse needs all."""
 
-    says: Literal["harm", "notWorse", "hold", "noData"] = "noData"
-    """harm: take it back. notWorse: go on. hold: look on. noData: nothing was seen."""
+    says: Says = "noData"
+    """harm: take it back. notWorse: go on. hold: look on. noData: nothing was seen. wins, loses, equal: what the labels of an A/B say."""
     sentence: str = "no requests were seen yet"
     """The same as a sentence."""
     guards: tuple[GuardVerdict, ...] = ()

@@ -15,14 +15,17 @@ from trimtab.actions import ActionSpec as ActionSpec
 from trimtab.actions import ReleaseAction as ReleaseAction
 from trimtab.evidence import Agreement as Agreement
 from trimtab.evidence import ArmCounts as ArmCounts
+from trimtab.evidence import ArmOutcomes as ArmOutcomes
 from trimtab.evidence import Block as Block
 from trimtab.evidence import Evidence as Evidence
 from trimtab.evidence import Frozen as Frozen
 from trimtab.evidence import GuardState as GuardState
 from trimtab.evidence import GuardVerdict as GuardVerdict
 from trimtab.evidence import Latency as Latency
+from trimtab.evidence import Outcomes as Outcomes
 from trimtab.evidence import PairedLosses as PairedLosses
 from trimtab.evidence import Plan as Plan
+from trimtab.evidence import Says as Says
 from trimtab.evidence import Shadowed as Shadowed
 from trimtab.evidence import StepPlan as StepPlan
 from trimtab.evidence import Verdict as Verdict

@@ -83,7 +83,8 @@ class Rollout(Closed, frozen=True):
     """How a candidate takes over the traffic."""
 
     strategy: Strategy = "canary"
-    """canary: by growing weights, judged at each; shadow: on copies of the requests before; direct: at once. ab is coming."""
+    """canary: by growing weights, judged at each; shadow: on copies of the requests before; ab: callers are split, and their labels decide;
+    direct: at once after a smoke test."""
     steps: Annotated[tuple[Weight, ...], Meta(max_length=99)] = (5, 25, 50)
     """The candidate's weights, each larger than the one before; after the last it is promoted."""
     max_duration: Duration = "2h"

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.ab_rules import AB_RULES
 from trimtab.actions import ReleaseAction
 from trimtab.gate_rules import GATE_RULES
 from trimtab.people_rules import ACTION_RULES, APPROVAL_RULES
@@ -52,10 +53,6 @@ def _range_of_categories(expected: Expectation) -> bool:
 
 def _values_of_numbers(expected: Expectation) -> bool:
     return expected.type == "number" and bool(expected.values)
-
-
-def _strategy_coming(rollout: Rollout) -> bool:
-    return rollout.strategy == "ab"
 
 
 def _steps_fall(rollout: Rollout) -> bool:
@@ -164,14 +161,7 @@ RULES = (
     *GATE_RULES,
     *SERVING_RULES,
     *APPROVAL_RULES,
-    Rule(
-        name="strategy-coming",
-        on="spec.rollout",
-        at="strategy",
-        cel="!has(self.strategy) || self.strategy != 'ab'",
-        message="allowed today are 'canary', 'shadow' and 'direct'; 'ab' is coming",
-        broken=_strategy_coming,
-    ),
+    *AB_RULES,
     Rule(
         name="steps-grow",
         on="spec.rollout",

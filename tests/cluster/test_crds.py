@@ -172,7 +172,6 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
         "spec.approvalPolicy.separationOfDuties",
         changed(changed(MINIMAL, "spec.approval", "automatic"), "spec.approvalPolicy", {"separationOfDuties": True}),
     ),
-    ("strategy-coming", "spec.rollout.strategy", changed(MINIMAL, "spec.rollout.strategy", "ab")),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [50, 20])),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [20, 20, 50])),
     ("steps-needed", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [])),

@@ -7,6 +7,7 @@ from trimtab.measures import FAIRNESS, METRICS, measured
 from trimtab.rules import RULES, impossible
 from trimtab.spec import (
     API_VERSION,
+    Ab,
     ApprovalPolicy,
     Data,
     Expectation,
@@ -99,7 +100,7 @@ def test_a_sensitive_attribute_is_enough_for_a_fairness_gate() -> None:
 
 def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
     serving = Serving(explainer=Explainer(budget=ExplainerBudget(time="6m")), template={"minReplicas": 2})
-    said = impossible(model(serving=serving, rollout=Rollout(strategy="ab", steps=())))
+    said = impossible(model(serving=serving, rollout=Rollout(strategy="shadow", steps=())))
     assert [sentence.split(":")[0] for sentence in said] == [
         "spec.serving.explainer.budget.time",
         "spec.serving.template.minReplicas",
@@ -140,6 +141,31 @@ APPROVALS = [
 @pytest.mark.parametrize(("spec", "sentence"), APPROVALS)
 def test_how_a_yes_is_given(spec: dict[str, object], sentence: str) -> None:
     assert impossible(model(**spec)) == ([sentence] if sentence else [])
+
+
+KEYED = Data(uri="rows.csv", label="y", key="id", label_delay="24h")
+AB: list[tuple[str, dict[str, object], str]] = [
+    ("labels cannot be joined", {"data": DATA}, "spec.data.key: found null, strategy ab compares labels, which are joined by the key"),
+    ("classes have no mean", {"task": "multiclass"}, 'spec.task: found "multiclass", strategy ab compares means of labels'),
+    ("no label in time", {"rollout": Rollout("ab", max_duration="1d")}, 'spec.rollout.maxDuration: found "1d", no label would be known'),
+    ("no effect", {"rollout": Rollout("ab", max_duration="2d", ab=Ab(effect="-0.0"))}, 'spec.rollout.ab.effect: found "-0.0", allowed'),
+    ("the other way", {"rollout": Rollout("ab", max_duration="2d", ab=Ab(effect="x0.9"))}, 'spec.rollout.ab.effect: found "x0.9", allowed'),
+    (
+        "the other way for fewer",
+        {"rollout": Rollout("ab", max_duration="2d", ab=Ab(effect="x1.1", goal="smaller"))},
+        'spec.rollout.ab.effect: found "x1.1", allowed',
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "start"), [case[1:] for case in AB], ids=[case[0] for case in AB])
+def test_an_ab_that_cannot_end_with_a_verdict(changes: dict[str, object], start: str) -> None:
+    (sentence,) = impossible(model(**{"data": KEYED, "task": "binary", "rollout": Rollout("ab", max_duration="2d"), **changes}))
+    assert sentence.startswith(start)
+
+
+def test_an_ab_with_a_key_and_time_for_labels_is_possible() -> None:
+    assert impossible(model(data=KEYED, rollout=Rollout("ab", max_duration="25h", ab=Ab(effect="x0.9", goal="smaller")))) == []
 
 
 TIMES = [("1s", True), ("1000ms", True), ("030s", True), ("300s", True), ("5m", True), ("300000ms", True)]

@@ -23,6 +23,7 @@ from trimtab.release import (
     Block,
     CandidateOutcome,
     Outcome,
+    Outcomes,
     PairedLosses,
     Release,
     RunState,
@@ -217,6 +218,10 @@ class MemoryMonitor:
     def agreement(self, model: Model, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:
         """Nothing is asked copies here: every rollout is direct."""
         return Agreement()
+
+    def outcomes(self, model: Model, champion: str, candidate: str, since: datetime) -> Outcomes:
+        """Nothing: a backtest has no callers to split."""
+        return Outcomes()
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

@@ -23,6 +23,7 @@ from trimtab.release import (
     GuardVerdict,
     Observed,
     Outcome,
+    Outcomes,
     Phase,
     Plan,
     Release,
@@ -35,6 +36,7 @@ from trimtab.release import (
 from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active
 from trimtab.rollout import shadow
+from trimtab.rollout.ab import joined, judge_outcomes
 from trimtab.rollout.judge import is_warm, judge, look
 from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
@@ -80,7 +82,8 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
-    blocks, evidence, verdict = _traffic(ports, release, model, now)
+    blocks, counted, found = _traffic(ports, release, model, now)
+    evidence, verdict = _callers(ports, release, model, moment, counted, found)
     return Observed(
         now=now,
         data_now=moment,
@@ -212,6 +215,24 @@ def _shadow(ports: Ports, release: Release, model: Model, blocks: Sequence[Block
         return shadow.judged(known, ports.monitor.agreement(model, *pair, known.since, asked.difference), asked)
     except (Unavailable, InvalidInput) as error:
         return replace(known, says="hold", sentence=f"whether both predict alike is not known: {error}")
+
+
+def _callers(
+    ports: Ports, release: Release, model: Model, moment: datetime, evidence: Evidence, verdict: Verdict
+) -> tuple[Evidence, Verdict]:
+    """What an A/B's evidence and verdict come to with the labels of the callers; while the monitor is silent, with those known before."""
+    status, champion, rollout = release.status, model.status.champion, release.status.rollout
+    if status.phase is not Phase.ROLLOUT or status.step < 0 or status.promotion or leaving(model):
+        return evidence, verdict
+    if rollout is None or rollout.strategy != "ab" or status.candidate is None or champion is None:
+        return evidence, verdict
+    since, outcomes = evidence.outcomes_since or moment, evidence.outcomes
+    try:
+        outcomes = ports.monitor.outcomes(model, champion.version, status.candidate.version, since)
+    except (Unavailable, InvalidInput) as error:
+        log.warning("%s: %s", release.name, error)
+    evidence = replace(evidence, outcomes_since=since, outcomes=outcomes)
+    return evidence, joined(verdict, judge_outcomes(outcomes or Outcomes(), rollout.ab))
 
 
 def _plan(release: Release, evidence: Evidence, now: datetime) -> Plan | None:

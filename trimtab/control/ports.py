@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from trimtab.audit.record import AuditRecord
-from trimtab.release import Agreement, Block, Outcome, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
+from trimtab.release import Agreement, Block, Outcome, Outcomes, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import Arm as Arm
 from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, Version
@@ -138,6 +138,9 @@ class Monitor(Protocol):
 
         Numbers are alike within `difference` standard deviations of the champion's reference predictions.
         """
+
+    def outcomes(self, model: Model, champion: str, candidate: str, since: datetime) -> Outcomes:
+        """What the matured labels say of both versions' callers, of rows with event times after `since`."""
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.events import CloudEvent, Finding
+from trimtab.monitoring.callers import Experiments
 from trimtab.monitoring.checks import (
     UNJUDGED,
     Subject,
@@ -69,6 +70,7 @@ class Monitor:
         self.store = Store(path)
         self.records = Records(self.store)
         self.scores = Scores(self.store)
+        self.experiments = Experiments(self.store)
         self.counters = Counters()
         self._fleet = fleet
         self._detector = detector
@@ -182,6 +184,7 @@ class Monitor:
     def _look(self) -> None:
         self._watched = {watched.id: watched for watched in self._fleet.watched()}
         self._seen = True
+        self.experiments.only([watched.id for watched in self._watched.values() if watched.others])
         self._references.only([version for watched in self._watched.values() for version in watched.versions])
 
     def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:

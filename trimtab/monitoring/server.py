@@ -36,6 +36,7 @@ _VIEWS: dict[str, Callable[[Monitor, str], Any]] = {
     "findings": views.findings,
     "performance": views.performance,
 }
+_COMPARISONS: dict[str, Callable[[Monitor, str, str, str, datetime], Any]] = {"paired": views.paired, "outcomes": views.outcomes}
 _OPEN = ("/healthz", "/readyz", "/metrics")
 _CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
@@ -55,7 +56,7 @@ def make_app(monitor: Monitor, gate: Gate, sink: Sink, interval: float = 0.5, pa
             web.get("/readyz", api.readyz),
             web.get("/metrics", api.metrics),
             web.get("/models/{namespace}/{name}/{view:state|windows|findings|performance}", api.view),
-            web.get("/models/{namespace}/{name}/paired", api.paired),
+            web.get("/models/{namespace}/{name}/{view:paired|outcomes}", api.compared),
             web.get("/models/{namespace}/{name}/agreement", api.agreement),
             *report_routes(monitor, api.asked_of, api.asked_of_all),
         ]
@@ -166,10 +167,10 @@ class _Api:
         """One of the views of a model."""
         return as_json(await asyncio.to_thread(_VIEWS[request.match_info["view"]], self._monitor, await self.asked_of(request)))
 
-    async def paired(self, request: web.Request) -> web.Response:
-        """The losses of two versions on the same rows."""
-        question = _pair(request)
-        return as_json(await asyncio.to_thread(views.paired, self._monitor, await self.asked_of(request), *question))
+    async def compared(self, request: web.Request) -> web.Response:
+        """One of the comparisons of two versions since a time."""
+        question, comparison = _pair(request), _COMPARISONS[request.match_info["view"]]
+        return as_json(await asyncio.to_thread(comparison, self._monitor, await self.asked_of(request), *question))
 
     async def agreement(self, request: web.Request) -> web.Response:
         """How two versions predicted the same rows."""

@@ -1,7 +1,8 @@
 """The monitor's tables. Times are seconds since 1970 (UTC), `model` is `namespace/name`, JSON is kept as bytes.
 
 A row's `window` is NULL until its window closes and LATE if it came after that; a row whose event time nobody knows
-has `time` NULL and belongs to no window. Its `event` is the number of the arrival that brought it. A window whose rows were deleted
+has `time` NULL and belongs to no window. Its `event` is the number of the arrival that brought it. `unit` is a hash of what its caller
+was assigned to the version by, NULL where nothing did. A window whose rows were deleted
 (`retention.py`) says at which watermark in `cleared`.
 
 `streams` has the greatest time of a model's labels by their value, of a regression's labels by an empty one.
@@ -58,6 +59,7 @@ rows = Table(
     Column("features", Bytes, nullable=False),
     Column("prediction", Bytes),
     Column("window", Integer),
+    Column("unit", String),
     Index("rows_event", "event", "position", unique=True),
     Index("rows_key", "model", "key"),
     Index("rows_window", "model", "version", "window", "time"),

@@ -22,7 +22,7 @@ from trimtab.monitoring.reports.reading import ModelStory, WindowStory, read_mod
 from trimtab.monitoring.standing import standing as judged
 from trimtab.monitoring.tables import moment
 from trimtab.monitoring.writing import ANSWERED, LABELS, LATE_ROWS, ROWS, UNKNOWN, UNTIMED
-from trimtab.release import Agreement, PairedLosses
+from trimtab.release import Agreement, Outcomes, PairedLosses
 from trimtab.units import persistence
 
 MANY = 10_000
@@ -154,6 +154,13 @@ def paired(monitor: Monitor, model: str, champion: str, candidate: str, since: d
     if matured is None:
         return PairedLosses(clip=reference.metrics.loss_clip)
     return monitor.scores.paired(model, champion, candidate, since, matured, reference)
+
+
+def outcomes(monitor: Monitor, model: str, champion: str, candidate: str, since: datetime) -> Outcomes:
+    """What the matured labels say of both versions' callers after `since`; raises UnknownModel as `paired` does."""
+    reference = monitor.reference(_served(monitor, model, champion))
+    matured = monitor.matured(monitor.watched(model), reference.schema)
+    return monitor.experiments.outcomes(model, champion, candidate, since, matured, reference)
 
 
 def agreement(monitor: Monitor, model: str, champion: str, candidate: str, since: datetime, difference: float) -> Agreement:

@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.errors import Unavailable
 from trimtab.events import aware
-from trimtab.release import Agreement, PairedLosses
+from trimtab.release import Agreement, Outcomes, PairedLosses
 from trimtab.spec import Model
 
 TIMEOUT_SECONDS = 3.0
@@ -39,6 +39,11 @@ class MonitorClient:
         """How both versions predicted the same rows with event times after `since`; numbers are alike within so many deviations."""
         asked = {"champion": champion, "candidate": candidate, "since": since.isoformat(), "difference": str(difference)}
         return msgspec.convert(self.ask(model, "agreement", **asked), Agreement)
+
+    def outcomes(self, model: Model, champion: str, candidate: str, since: datetime) -> Outcomes:
+        """What the matured labels say of both versions' callers, of rows with event times after `since`."""
+        found = self.ask(model, "outcomes", champion=champion, candidate=candidate, since=since.isoformat())
+        return msgspec.convert(found, Outcomes)
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""

@@ -8,7 +8,7 @@ the next look finds the same act still to be done.
 from collections.abc import Callable
 
 from trimtab.release import Decision, Observed
-from trimtab.rollout.rules import canary, ends, making, person, promotion, shadow
+from trimtab.rollout.rules import ab, canary, ends, making, person, promotion, shadow
 from trimtab.rollout.rules.common import hold
 
 Rule = Callable[[Observed], Decision | None]
@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     canary.harm,
     canary.quality_finding,
     shadow.shadowing,
+    ab.decided,
     person.paused,
     canary.next_step,
     promotion.promote,

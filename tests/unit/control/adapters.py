@@ -10,7 +10,17 @@ from msgspec import Struct
 from tests.unit.control.storage import Part, port
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
-from trimtab.release import Agreement, CandidateOutcome, InvalidDataOutcome, Outcome, PairedLosses, RejectedOutcome, RunState
+from trimtab.release import (
+    Agreement,
+    ArmOutcomes,
+    CandidateOutcome,
+    InvalidDataOutcome,
+    Outcome,
+    Outcomes,
+    PairedLosses,
+    RejectedOutcome,
+    RunState,
+)
 from trimtab.spec import Champion, Model, Version
 
 if TYPE_CHECKING:
@@ -154,6 +164,16 @@ class SimulatedMonitor(Part):
         rows = int((self.world.data_now - since) / timedelta(minutes=1)) * 20 if self.knows else 0
         alike = min(self.world.version(model.name, version).alike for version in (champion, candidate))
         return Agreement(tuple(row % 20 < alike for row in range(min(rows, 2000))), difference)
+
+    def outcomes(self, model: Model, champion: str, candidate: str, since: datetime) -> Outcomes:
+        minutes = max(0.0, (self.world.data_now - since) / timedelta(minutes=1)) if self.knows else 0.0
+        arms = [self._arm(model, version, minutes) for version in (champion, candidate)]
+        return Outcomes(*arms, spread=0.25, kurtosis=1.0, until=self.world.data_now) if all(arm.callers for arm in arms) else Outcomes()
+
+    def _arm(self, model: Model, version: str, minutes: float) -> ArmOutcomes:
+        callers = int(minutes * 10)
+        mean = self.world.version(model.name, version).outcome
+        return ArmOutcomes(callers, callers, mean, 0.25 / callers) if callers else ArmOutcomes()
 
     @port
     def open_quality(self, model: Model) -> list[str]:

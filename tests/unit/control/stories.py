@@ -14,6 +14,7 @@ from tests.unit.control.adapters import Ending
 from tests.unit.control.world import SPEC, World
 from trimtab.control.intake import accept, release_for
 from trimtab.release import Phase, Release, Request
+from trimtab.spec import Ab, Bake, Rollout
 
 Story = Callable[[World], None]
 
@@ -218,3 +219,46 @@ def waiting_one_collapses(world: World) -> None:
     world.tick()
     world.store.create(release_for(world.model(), Request("person", "tests", "now", world.data_now)))
     world.run()
+
+
+def split_callers(world: World, outcome: float, **asked: Any) -> None:
+    """A candidate whose callers bring so much on average, where the champion's bring a half, and 0.05 is worth a new version."""
+    world.version("m", "2").outcome = outcome
+    asked_for(world, rollout=Rollout(strategy="ab", ab=Ab(effect="+0.05", **asked), max_duration="1h", bake=Bake(duration="2h")))
+
+
+def better_labels(world: World) -> None:
+    split_callers(world, 0.6)
+    world.run()
+
+
+def worse_labels(world: World) -> None:
+    split_callers(world, 0.4)
+    world.run()
+
+
+def fewer_wanted(world: World) -> None:
+    split_callers(world, 0.4, goal="smaller")
+    world.run()
+
+
+def equal_labels(world: World) -> None:
+    split_callers(world, 0.5)
+    world.run()
+
+
+def better_labels_but_errors(world: World) -> None:
+    world.version("m", "2").errors = 0.3
+    better_labels(world)
+
+
+def a_person_takes_the_winner(world: World) -> None:
+    split_callers(world, 0.6, winner="ask")
+    world.run(lambda: newest(world).status.reason == "WinnerAwaitsPerson")
+    world.say("promote", newest(world).name)
+    world.run()
+
+
+def nobody_takes_the_winner(world: World) -> None:
+    split_callers(world, 0.6, winner="ask")
+    world.run(ticks=1000)

@@ -15,11 +15,16 @@ from tests.unit.control.people import (
 )
 from tests.unit.control.stories import (
     Story,
+    a_person_takes_the_winner,
     bad_data,
     bake_cannot_be_judged,
     bake_harm,
+    better_labels,
+    better_labels_but_errors,
     cannot_start,
     disagrees_in_shadow,
+    equal_labels,
+    fewer_wanted,
     files_rot_in_the_canary,
     first_version,
     gate_rejects,
@@ -29,6 +34,7 @@ from tests.unit.control.stories import (
     in_shadow,
     monitor_is_silent,
     no_traffic,
+    nobody_takes_the_winner,
     retrained,
     route_stuck,
     run_fails_for_good,
@@ -39,6 +45,7 @@ from tests.unit.control.stories import (
     short_outage,
     smoke_fails,
     waiting_one_collapses,
+    worse_labels,
     wrong_digest,
 )
 from trimtab.release import Phase
@@ -89,5 +96,16 @@ STORIES: dict[str, Ends] = {
         waiting_one_collapses,
         [(PROMOTED, "Promoted"), (PROMOTED, "Promoted"), (Phase.SUPERSEDED, "Collapsed"), (PROMOTED, "Promoted")],
         ("3", 3),
+    ),
+    "an A/B that the candidate wins": (better_labels, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "an A/B that it loses": (worse_labels, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Loses")], ("1", 1)),
+    "an A/B for fewer": (fewer_wanted, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "an A/B without a difference": (equal_labels, [(PROMOTED, "Promoted"), (Phase.INCONCLUSIVE, "NoWorthwhileDifference")], ("1", 1)),
+    "an A/B of one that fails online": (better_labels_but_errors, [(PROMOTED, "Promoted"), (ROLLED_BACK, "Harm")], ("1", 1)),
+    "an A/B whose winner a person takes": (a_person_takes_the_winner, [(PROMOTED, "Promoted"), (PROMOTED, "Promoted")], ("2", 2)),
+    "an A/B whose winner nobody takes": (
+        nobody_takes_the_winner,
+        [(PROMOTED, "Promoted"), (Phase.INCONCLUSIVE, "DeadlinePassed")],
+        ("1", 1),
     ),
 }

@@ -33,13 +33,14 @@ SPEC = ModelSpec(
 
 
 class Behaviour(Struct):
-    """What a version is like: how often it fails a request, its loss a row, on how many of 20 rows it predicts as others do, and whether
-    it can be served at all.
+    """What a version is like: how often it fails a request, its loss a row, on how many of 20 rows it predicts as others do, what its
+    callers bring, and whether it can be served at all.
     """
 
     errors: float = 0.01
     loss: float = 1.0
     alike: int = 19
+    outcome: float = 0.5
     starts: bool = True
     digest_ok: bool = True
     smoke_ok: bool = True

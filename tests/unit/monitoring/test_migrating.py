@@ -143,7 +143,7 @@ def test_a_store_that_is_newer_is_refused_and_left_as_it_is(place: Path | str) -
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = shape(place)
-    with pytest.raises(InvalidInput, match="written by a newer Trimtab: its tables are '9999', this program's '0003'"):
+    with pytest.raises(InvalidInput, match="written by a newer Trimtab: its tables are '9999', this program's '0004'"):
         Store(place)
     assert shape(place) == before
     engine.dispose()

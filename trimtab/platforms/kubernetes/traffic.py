@@ -144,7 +144,7 @@ class GatewayTraffic:
 
 
 def _clusters(model: Model, pair: tuple[str, str], assigned: Mapping[str, str], *, mirrored: bool) -> dict[str, tuple[str, ...]]:
-    """The clusters by version: of its Service, of the route that assigns callers, or while a candidate is asked copies of the route that copies."""
+    """The clusters by version: of its Service, of the route that assigns callers, or of the one that copies requests to a candidate."""
     namespace = model.metadata.namespace
     champion, candidate = (assigned.get(one, f"service/{namespace}/{component(model.name, one)}/80/http") for one in pair)
     route = f"httproute/{namespace}/{mirror_name(model.name)}/rule/0"

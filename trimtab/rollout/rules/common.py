@@ -119,7 +119,9 @@ def asked_for(observed: Observed, *kinds: str) -> ReleaseAction | None:
 def steps_of(status: ReleaseStatus) -> tuple[int, ...]:
     """The steps that the rollout takes before 100%: none without a champion to be compared with, or by a strategy without steps."""
     rollout = status.rollout or Rollout()
-    return rollout.steps if status.compared_with and rollout.strategy in ("canary", "shadow") else ()
+    if status.compared_with is None or rollout.strategy == "direct":
+        return ()
+    return (rollout.ab.share,) if rollout.strategy == "ab" else rollout.steps
 
 
 def paused_for(status: ReleaseStatus, now: datetime) -> timedelta:

@@ -1,4 +1,4 @@
-"""Rule 4, and 16a: what people say to a Release, each word heard once and in the order in which they were said.
+"""Rule 4, and 16c: what people say to a Release, each word heard once and in the order in which they were said.
 
 A word is obeyed or refused at the look that hears it, and what it asks for is written to the status with it: no crash can lose a word or
 have it acted on twice. A promotion is only noted here, as the step that it leads to. It replaces the judge's "not worse" in rule
@@ -36,7 +36,7 @@ def word(observed: Observed) -> Decision | None:
 
 
 def paused(observed: Observed) -> Decision | None:
-    """16a. A person paused it: it stands where it is, until it is resumed or promoted."""
+    """16c. A person paused it: it stands where it is, until it is resumed or promoted."""
     status = status_of(observed)
     if status.paused is None or status.promotion or status.promote_to:
         return None

@@ -1,0 +1,71 @@
+"""Rule 16b and what follows it: an A/B's share, its winner, its loser, and no difference that is worth a new version."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.rollout.cases import DARK, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, person, see, served
+from trimtab.release import Act, Observed, Phase, Promotion, Verdict
+from trimtab.spec import Ab
+
+SPLIT = {"rollout": replace(ROLLOUT, strategy="ab", ab=Ab(share=20)), "weight": 20}
+ASKED = {"rollout": replace(ROLLOUT, strategy="ab", ab=Ab(share=20, winner="ask")), "weight": 20}
+WINS = Verdict("wins", "label: better")
+LOSES = Verdict("loses", "label: worse")
+EQUAL = Verdict("equal", "label: no difference")
+READY = {**DARK, **SPLIT, "smoked": True, "weight": 0}
+CASES = {
+    "the share at once, without evidence": (
+        see(Phase.ROLLOUT, READY),
+        {"reason": "NextStep", "act": Act.SERVE, "step": 0, "weight": 20, "said": "step 1 of 1: 20%", "soon": False},
+    ),
+    "a first version is compared with nobody": (
+        see(Phase.ROLLOUT, {**READY, "compared_with": None}, model=model(None), serving=served(0, champion=False)),
+        {"reason": "PromotionStarted", "weight": 100, "said": "there is no champion yet"},
+    ),
+    "too early holds": (see(Phase.ROLLOUT, SPLIT, verdict=UNSURE), {"reason": "NotEnoughEvidence", "step": 0, "verdict": UNSURE}),
+    "requests that nobody counts hold": (see(Phase.ROLLOUT, SPLIT), {"reason": "NoTraffic", "promotion": None}),
+    "errors end it at once": (see(Phase.ROLLOUT, SPLIT, verdict=HARM), {"reason": "Harm", "ends": Phase.ROLLED_BACK}),
+    "a winner is promoted": (
+        see(Phase.ROLLOUT, SPLIT, verdict=WINS),
+        {
+            "reason": "PromotionStarted",
+            "weight": 100,
+            "promotion": Promotion(started_at=NOW),
+            "verdict": WINS,
+            "said": "the candidate wins",
+        },
+    ),
+    "a loser is rolled back": (see(Phase.ROLLOUT, SPLIT, verdict=LOSES), {"reason": "Loses", "ends": Phase.ROLLED_BACK, "verdict": LOSES}),
+    "no difference worth it keeps the champion, and nobody did harm": (
+        see(Phase.ROLLOUT, SPLIT, verdict=EQUAL),
+        {"reason": "NoWorthwhileDifference", "ends": Phase.INCONCLUSIVE, "verdict": EQUAL},
+    ),
+    "a winner waits where a person is asked": (
+        see(Phase.ROLLOUT, ASKED, verdict=WINS),
+        {"reason": "WinnerAwaitsPerson", "promotion": None, "weight": 20, "verdict": WINS, "soon": False},
+    ),
+    "until the person says so": (
+        see(Phase.ROLLOUT, ASKED, verdict=WINS, actions=person("promote")),
+        {"reason": "PromotionStarted", "weight": 100},
+    ),
+    "or too much time has passed": (
+        see(Phase.ROLLOUT, {**ASKED, "phase_since": ago(hours=3)}, verdict=WINS),
+        {"reason": "DeadlinePassed", "ends": Phase.INCONCLUSIVE},
+    ),
+    "a loser waits for nobody": (see(Phase.ROLLOUT, ASKED, verdict=LOSES), {"reason": "Loses"}),
+    "an open quality finding holds a winner": (
+        see(Phase.ROLLOUT, SPLIT, verdict=WINS, quality_findings=("nulls in temp",)),
+        {"reason": "QualityFindingOpen", "promotion": None},
+    ),
+    "and keeps a loser from being called one": (
+        see(Phase.ROLLOUT, SPLIT, verdict=LOSES, quality_findings=("nulls in temp",)),
+        {"reason": "QualityFindingOpen"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("observed", "expected"), CASES.values(), ids=CASES.keys())
+def test_an_ab(observed: Observed, expected: dict[str, Any]) -> None:
+    check(observed, expected)
