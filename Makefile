@@ -12,7 +12,7 @@ CASES ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff \
-	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts backtest-bike fuzz-events fuzz-serving \
+	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts simulate-ab backtest-bike fuzz-events fuzz-serving \
 	bench-capture bench-defects bench-drift bench-events \
 	bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
 
@@ -79,6 +79,9 @@ check-diff: generate ## generated files are fresh
 
 simulate-rollouts: $(STAMPS)/local ## the judge's promises, 10,000 rollouts a cell, beside other tools, written to docs/evidence/rollouts.md
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.rollouts
+
+simulate-ab: $(STAMPS)/local ## false winners and power of A/B rollouts under continuous looks, written to docs/evidence/ab.md
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.ab
 
 simulate-monitoring: $(STAMPS)/local $(STAMPS)/detectors ## a fleet without drift and with planted drift: false findings, power, delay, beside other tools
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.simulation.monitoring --models $(or $(MODELS),1000)

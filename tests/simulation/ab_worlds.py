@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from functools import cache
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from trimtab.units import Margin, margin
@@ -114,6 +117,7 @@ def _binary(cell: Cell, runs: int, random: np.random.Generator) -> Iterator[Look
         yield _of_powers(np.stack([sums[:, 0], *([sums[:, 1]] * 4)], axis=1))
 
 
+@cache
 def _revenue() -> tuple[float, float]:
     """Mean and mean square of what a caller brings in one unit: nothing mostly, else lognormal, clipped where the quantile `CLIP` is."""
     random = np.random.default_rng(1)
@@ -124,8 +128,6 @@ def _revenue() -> tuple[float, float]:
 
 def _clip() -> float:
     """The quantile `CLIP` of what callers bring."""
-    from statistics import NormalDist
-
     return math.exp(SPREAD * NormalDist().inv_cdf(1.0 - (1.0 - CLIP) / BUYERS))
 
 
@@ -201,3 +203,22 @@ def of_callers(labels: Floats, sums: Floats, ours: NDArray[np.bool_]) -> Look:
         arms.append(Arm(callers, rows, ratio, own, ratio * (1.0 - ratio) / np.maximum(rows, 1.0)))
     peak = (off**4).sum(axis=1) * many
     return Look(arms[0], arms[1], square / many, np.divide(peak, square**2, out=np.zeros_like(peak), where=square > 0.0))
+
+
+_SHARES = (5, 20, 50)
+_RETURNING: tuple[Kind, ...] = ("returning", "once")
+_BINARY = ((0.001, "+0.0005", "x1.5"), (0.01, "+0.002", "x1.2"), (0.1, "+0.01", "x1.1"), (0.5, "+0.02", "x1.05"))
+
+
+def cells() -> list[Cell]:
+    """All that is simulated: first candidates that are as good, then such that are better."""
+    same = [Cell("binary", rate, share, effect) for rate, *effects in _BINARY for share in _SHARES for effect in effects]
+    same += [Cell("binary", rate, share, effect, goal="smaller") for rate, effect in ((0.001, "x0.5"), (0.1, "-0.01")) for share in (5, 50)]
+    same += [Cell("binary", rate, share, "+0.2", looks=4000, callers=4000) for rate in (0.05, 0.5) for share in _SHARES]
+    same += [Cell("tide", rate, share, effect) for rate, effect, _ in _BINARY[1:3] for share in (5, 50)]
+    same += [Cell("revenue", 5.0, share, effect, looks=200) for share, effect in ((5, "x1.5"), (20, "x1.25"), (50, "x1.2"), (50, "x3"))]
+    same += [Cell(kind, 0.2, share, "+0.05", looks=60, callers=2000) for kind in _RETURNING for share in (20, 50)]
+    better = [Cell("binary", rate, share, effect) for rate, effect, _ in _BINARY for share in _SHARES]
+    better += [Cell("binary", 0.1, 50, "-0.01", goal="smaller"), Cell("tide", 0.1, 50, "+0.01")]
+    better += [Cell("revenue", 5.0, 50, "x1.2", looks=200), Cell("returning", 0.2, 50, "+0.05", looks=60, callers=2000)]
+    return same + [replace(cell, true=true) for cell in better for true in (1.0, 2.0)]

@@ -217,18 +217,21 @@ def why(
 def plan(
     document: Annotated[Path, typer.Argument(help="The Model document.")],
     requests: Annotated[
-        float | None, typer.Option(min=0, help="Requests a second to all versions; else what its newest Release counted.")
+        float | None,
+        typer.Option(min=0, help="Requests (strategy ab: callers with a label) a second; else what its newest Release counted."),
     ] = None,
     errors: Annotated[float | None, typer.Option(min=0, max=1, help="The champion's rate of errors; else as counted, or 0.01.")] = None,
     slow: Annotated[float | None, typer.Option(min=0, max=1, help="The champion's rate of slow answers; else likewise.")] = None,
+    mean: Annotated[float | None, typer.Option(help="Strategy ab: the mean of the champion's labels; else as counted.")] = None,
+    deviation: Annotated[float | None, typer.Option(min=0, help="Strategy ab: their standard deviation; of classes not needed.")] = None,
     state: StateFolder = STATE,
     namespace: Namespace = None,
     as_json: AsJson = False,
 ) -> None:
     """Requests and time that each step needs, which harm it would catch, and what is out of reach; ends with 1 where the plan is."""
-    from trimtab.cli.plans import show_plan
+    from trimtab.cli.plans import Given, show_plan
 
-    if not show_plan(document, requests, errors, slow, state, namespace, as_json=as_json):
+    if not show_plan(document, Given(requests, errors, slow, mean, deviation), state, namespace, as_json=as_json):
         raise typer.Exit(1)
 
 

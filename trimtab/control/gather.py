@@ -37,6 +37,7 @@ from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active
 from trimtab.rollout import shadow
 from trimtab.rollout.ab import joined, judge_outcomes
+from trimtab.rollout.ab_power import planned_ab
 from trimtab.rollout.judge import is_warm, judge, look
 from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
@@ -98,7 +99,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         serving_fault=fault,
         smoke=_smoke(ports, release, model, served),
         evidence=evidence,
-        plan=_plan(release, evidence, now),
+        plan=_plan(release, model, evidence, now),
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
         shadow=_shadow(ports, release, model, blocks),
@@ -235,13 +236,15 @@ def _callers(
     return evidence, joined(verdict, judge_outcomes(outcomes or Outcomes(), rollout.ab))
 
 
-def _plan(release: Release, evidence: Evidence, now: datetime) -> Plan | None:
+def _plan(release: Release, model: Model, evidence: Evidence, now: datetime) -> Plan | None:
     """What the evidence lets expect of the steps that are left."""
     status = release.status
-    if status.phase is not Phase.ROLLOUT or status.rollout is None or status.promotion or status.rollout.strategy != "canary":
+    if status.phase is not Phase.ROLLOUT or status.rollout is None or status.promotion:
         return None
     left = duration(status.rollout.max_duration) - rolling_for(status, now)
-    return planned(evidence, status.rollout, status.step, now, left.total_seconds())
+    if status.rollout.strategy == "ab":
+        return planned_ab(evidence, status.rollout.ab, (left - duration(model.spec.data.label_delay)).total_seconds())
+    return planned(evidence, status.rollout, status.step, now, left.total_seconds()) if status.rollout.strategy == "canary" else None
 
 
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:

@@ -72,8 +72,8 @@ def plan(
     fits = all(one.fits for one in steps)
     beyond = ", ".join(f"{one.weight}%" for one in steps if not one.fits)
     traffic = f"at {float(f'{per_second:.2g}'):,.10g} requests/s" if per_second > 0.0 else "without traffic"
-    needs = f"the steps need {_time(spent)} in the median" if math.isfinite(spent) else "the steps never end"
-    told = f"{traffic} {needs}, and {_time(max(left, 0.0))} are left"
+    needs = f"the steps need {times(spent)} in the median" if math.isfinite(spent) else "the steps never end"
+    told = f"{traffic} {needs}, and {times(max(left, 0.0))} are left"
     return Plan(per_second, errors, slow, fits, told if fits else f"{told}: out of reach before the deadline: {beyond}", tuple(steps))
 
 
@@ -103,13 +103,13 @@ def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, flo
     seconds = requests / per_second if per_second > 0.0 else None
     caught = detectable(rates[guard], at_most, split)
     fits = seconds is not None and seconds <= left
-    time = "never at no traffic" if seconds is None else f"about {_time(seconds)}"
+    time = "never at no traffic" if seconds is None else f"about {times(seconds)}"
     late = "" if fits else "; out of reach: the deadline comes first"
     sentence = f"step {weight}%: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
     return StepPlan(weight, guard, fits, sentence, requests, seconds, at_most, caught)
 
 
-def _time(seconds: float) -> str:
+def times(seconds: float) -> str:
     """A time as people read it."""
     for size, unit in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2.0 * size:

@@ -14,7 +14,7 @@ from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig, ru
 from tests.unit.rollout.cases import DATA_NOW, NOW, SPEC
 from trimtab.cli import releases, saying
 from trimtab.cli.place import place
-from trimtab.cli.plans import show_plan
+from trimtab.cli.plans import Given, show_plan
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
@@ -197,12 +197,45 @@ def test_a_plan_is_made_at_the_traffic_that_the_newest_release_counted(server: A
     document = tmp_path / "model.yaml"
     document.write_text(DOCUMENT)
     with pytest.raises(InvalidInput, match="give the requests a second with --requests"):
-        show_plan(document, None, None, None, NOWHERE, "crm", as_json=True)
+        show_plan(document, Given(), NOWHERE, "crm", as_json=True)
     counted = {"requestsPerSecond": 0.5, "errors": 0.02, "slow": 0.001, "fits": False, "sentence": "at 0.5 requests/s ..."}
     put_release(server, "bike-1", Phase.PROMOTED, plan=counted)
-    assert not show_plan(document, None, None, None, NOWHERE, "crm", as_json=True)
+    assert not show_plan(document, Given(), NOWHERE, "crm", as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["requestsPerSecond"], found["errors"], found["slow"]) == (0.5, 0.02, 0.001)
     assert "out of reach before the deadline: 5%, 50%" in found["sentence"]
-    assert show_plan(document, 5000.0, 0.01, None, NOWHERE, None, as_json=False)
+    assert show_plan(document, Given(5000.0, 0.01), NOWHERE, None, as_json=False)
     assert "at 5,000 requests/s the steps need" in capsys.readouterr().out
+
+
+SPLIT = """apiVersion: trimtab.dev/v1alpha1
+kind: Model
+metadata: {name: churn, namespace: crm}
+spec:
+  task: TASK
+  data: {uri: rows.csv, label: y, key: id, labelDelay: 24h}
+  rollout: {strategy: ab, maxDuration: 8d, ab: {share: 20, effect: "+0.01"}}
+"""
+
+
+def test_a_plan_of_an_ab_tells_callers_and_time(server: ApiServer, tmp_path: Path, capsys: Any) -> None:
+    document = tmp_path / "model.yaml"
+    document.write_text(SPLIT.replace("TASK", "binary"))
+    with pytest.raises(InvalidInput, match="no A/B of 'churn' has counted any callers yet"):
+        show_plan(document, Given(), NOWHERE, "crm", as_json=True)
+    with pytest.raises(InvalidInput, match="--mean 2: a share of a binary task lies between 0 and 1"):
+        show_plan(document, Given(1.0, mean=2.0), NOWHERE, "crm", as_json=True)
+    assert show_plan(document, Given(1.0, mean=0.1), NOWHERE, "crm", as_json=True)
+    given = json.loads(capsys.readouterr().out)["steps"][0]
+    assert (given["weight"], given["guard"], given["requests"]) == (20, "label", 48_825)
+    assert not show_plan(document, Given(0.01, mean=0.1), NOWHERE, "crm", as_json=False)
+    assert "out of reach: the end comes first" in capsys.readouterr().out
+    arms = {"champion": {"callers": 800, "labels": 1600, "mean": 0.1}, "candidate": {"callers": 200, "labels": 400, "mean": 0.1}}
+    outcomes = {**arms, "spread": 0.36, "kurtosis": 9.0, "until": "2026-01-01T00:10:00Z"}
+    put_release(server, "churn-1", Phase.ROLLOUT, model="churn", evidence={"outcomesSince": "2026-01-01T00:00:00Z", "outcomes": outcomes})
+    assert show_plan(document, Given(), NOWHERE, "crm", as_json=True)
+    counted = json.loads(capsys.readouterr().out)
+    assert (counted["requestsPerSecond"], counted["steps"][0]["requests"]) == (1.7, 48_825)
+    document.write_text(SPLIT.replace("TASK", "regression"))
+    with pytest.raises(InvalidInput, match="of numbers --deviation is needed too"):
+        show_plan(document, Given(1.0, mean=2.0), NOWHERE, "crm", as_json=True)

@@ -17,7 +17,14 @@ from trimtab.release import GuardVerdict, Release
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-SAYS = {"harm": (BAD, "x", "harm"), "notWorse": (GOOD, "circle", "not worse"), "hold": (GREY, "diamond", "not decided")}
+SAYS = {
+    "harm": (BAD, "x", "harm"),
+    "loses": (BAD, "x", "loses"),
+    "notWorse": (GOOD, "circle", "not worse"),
+    "wins": (GOOD, "circle", "wins"),
+    "hold": (GREY, "diamond", "not decided"),
+    "equal": (GREY, "diamond", "no worthwhile difference"),
+}
 LEAST, POINT, PERCENT = 1.6, 0.01, 0.01
 
 
