@@ -120,18 +120,11 @@ class Front:
             answer = refusal(500, f"version {served.version!r} of {served.name!r}: {error}")
         if predictions is not None:
             served.answers.predicted(predictions)
-        if served.capture is not None and headers.get(CAPTURE_HEADER) != b"off" and not self._is_copy(headers):
+        off = headers.get(CAPTURE_HEADER) == b"off" or is_copy(headers.get(b"host", b""), served.namespace)
+        if served.capture is not None and not off:
             answered = None if predictions is None else answer.content
             served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""))
         return answer
-
-    def _is_copy(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a gateway copied this request from one that another version answers: nobody gets the answer, so it tells nothing.
-
-        Envoy appends `-shadow` to the host of a copy. A host that ends so by itself is a Service in a namespace that is named so.
-        """
-        host = headers.get(b"host", b"").partition(b":")[0]
-        return host.endswith(COPY_SUFFIX) and host.rpartition(b".")[2] != self._served.namespace.encode()
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:
         """Small calls at once; others in a thread, and not begun if the time is up or the caller has gone before their turn."""
@@ -155,6 +148,15 @@ class Front:
             job.cancel()
             work.cancel()
             gone.cancel()
+
+
+def is_copy(host: bytes, namespace: str) -> bool:
+    """Whether a gateway copied a request to this host from one that another version answers: nobody gets this answer, so it tells nothing.
+
+    Envoy appends `-shadow` to the host of a copy. A host that ends so by itself is a Service in a namespace of such a name.
+    """
+    name = host.partition(b":")[0]
+    return name.endswith(COPY_SUFFIX) and name.rpartition(b".")[2] != namespace.encode()
 
 
 def _left(until: float) -> float:

@@ -19,7 +19,7 @@ from tests.local.test_candidates import PLANTED, TERMINAL
 from trimtab.platforms.local.rows import Row, read_rows
 from trimtab.spec import Data
 
-SHADOW = DOCUMENT.replace("2500ms", "250ms").replace("steps: [20, 50]", "strategy: shadow\n    maxDuration: 90s\n    steps: {steps}")
+SHADOW = DOCUMENT.replace("2500ms", "250ms").replace("steps: [20, 50]", "strategy: shadow\n    maxDuration: 5m\n    steps: {steps}")
 PATH = "/v1/models/load:predict"
 PAUSE = 0.02
 
@@ -37,7 +37,7 @@ CASES = {
     "good, then to 100%": Case("", [], "Promoted", ("Promoted",)),
     "good, then by steps": Case("", [50], "Promoted", ("Promoted",)),
     "erroring": Case("errors", [], "RolledBack", ("Harm",)),
-    "slow by seconds": Case("stalls", [], "RolledBack", ("Harm",)),
+    "slow by seconds": Case("stalls", [], "RolledBack", ("Harm", "Unstable")),
     "crash-looping": Case("crash", [], "RolledBack", ("Harm", "Unstable")),
     "answering other numbers": Case("wrong", [], "RolledBack", ("Disagrees",)),
 }
@@ -125,12 +125,10 @@ def test_whatever_a_candidate_does_in_shadow_callers_get_the_champions_answers(
     document.write_text(SHADOW.format(approval="automatic", steps=case.steps))
     laptop.up(document.name)
     laptop.run("retrain")
+    laptop.wait("the shadow", lambda: (found := laptop.release("person", "Rollout", *TERMINAL)) and story(laptop, found, "ShadowStarted"))
     with calling(laptop) as callers:
-        laptop.wait(
-            "the shadow", lambda: (found := laptop.release("person", "Rollout", *TERMINAL)) and story(laptop, found, "ShadowStarted")
-        )
         trigger.touch()
-        ended = laptop.wait("the verdict", lambda: laptop.release("person", *TERMINAL), 150)
+        ended = laptop.wait("the verdict", lambda: laptop.release("person", *TERMINAL), 240)
     told = laptop.ask("why", ended["name"])
     reasons = [decision["reason"] for decision in told["decisions"]]
     assert (ended["phase"], [reason for reason in case.reasons if reason in reasons] != []) == (case.phase, True), (
@@ -144,8 +142,7 @@ def test_whatever_a_candidate_does_in_shadow_callers_get_the_champions_answers(
     assert told["shadow"]["copies"] > 0
     assert laptop.ask("status")[0]["champion"] == ("2" if case.phase == "Promoted" else "1")
     laptop.chain_is_whole()
-    began = story(laptop, ended, "ShadowStarted")
-    mirrored = [answer.seconds for answer in in_shadow if answer.at > began]
+    mirrored = [answer.seconds for answer in in_shadow]
     record_property(
         "table",
         f"{name:26}{ended['phase']:12}{len(mirrored):5} answers in shadow, 0 of the candidate, 0 failed, slowest {max(mirrored):.3f} s; "

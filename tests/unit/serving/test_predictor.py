@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from serving.predictor.front import is_copy
 from tests.unit.serving.tiny import ROW, SECRET, TinyMonitor, answers, call, records, table, tiny_model, until
 from trimtab.events import REQUEST, RESPONSE, data_of
 from trimtab.monitoring import payload
@@ -137,6 +138,30 @@ def test_off_path_scoring_is_not_captured(running):
     assert running.metrics()["trimtab_capture_captured_total"] == before
     assert call(running.port, "POST", V1, {"instances": [ROW]})[0] == 200
     assert running.metrics()["trimtab_capture_captured_total"] == before + 2
+
+
+@pytest.mark.parametrize(
+    ("host", "copy"),
+    [
+        (b"bike-crm.example.com", False),
+        (b"bike-crm.example.com-shadow", True),
+        (b"127.0.0.1-shadow:8080", True),
+        (b"127.0.0.1:8080", False),
+        (b"bike-v3-predictor.ml-shadow", False),
+        (b"bike-v3-predictor.ml-shadow:80", False),
+        (b"bike-v3-predictor.ml-shadow-shadow", True),
+        (b"bike-shadow.ml-shadow.svc", False),
+        (b"", False),
+    ],
+)
+def test_copies_are_known_by_their_host(host, copy):
+    assert is_copy(host, "ml-shadow") == copy
+
+
+def test_a_copy_is_answered_and_not_captured(running):
+    before = running.metrics()["trimtab_capture_captured_total"]
+    assert call(running.port, "POST", V1, {"instances": [ROW]}, {"host": "bike.example.com-shadow"})[0] == 200
+    assert running.metrics()["trimtab_capture_captured_total"] == before
 
 
 def test_metrics_count_answers_by_code_and_captured_events_add_up(running):

@@ -91,7 +91,8 @@ class World:
             found = self.get(resource, metadata["namespace"], metadata["name"]) or {"metadata": {}, "spec": None}
             generation = found["metadata"].get("generation", 0) + (found["spec"] != body["spec"])
             metadata = {**metadata, "generation": generation}
-            return self.put(resource.kind, {**found, **copy.deepcopy(body), "metadata": metadata})
+            taken = {"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]}
+            return self.put(resource.kind, {"status": taken, **found, **copy.deepcopy(body), "metadata": metadata})
         return self.write(resource, body, MANAGER)
 
     def write(self, resource: Resource, body: dict[str, Any], manager: str) -> dict[str, Any]:
@@ -142,7 +143,11 @@ class World:
         services = {"-".join(word for word in (name, one, "predictor") if word): weight for one, weight in weights.items()}
         backends = [{"kind": "Service", "name": service, "port": 80, "weight": weight} for service, weight in services.items()]
         found = self.get(HTTP_ROUTES, namespace, name) or {"metadata": {"generation": 0}, "spec": {}}
-        spec = {"parentRefs": [{"kind": "Gateway", "namespace": "gateways", "name": "ingress"}], "rules": [{"backendRefs": backends}]}
+        spec = {
+            "parentRefs": [{"kind": "Gateway", "namespace": "gateways", "name": "ingress"}],
+            "hostnames": [f"{name}-{namespace}.example.com"],
+            "rules": [{"backendRefs": backends, "timeouts": {"request": "60s"}, "filters": [{"type": "RequestHeaderModifier"}]}],
+        }
         generation = found["metadata"]["generation"] + (spec != found["spec"])
         status = {"parents": [{"conditions": [{"type": "Accepted", "status": accepted, "observedGeneration": generation}]}]}
         metadata = {"name": name, "namespace": namespace, "uid": "r-1", "generation": generation}

@@ -13,6 +13,8 @@ from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes import traffic as module
 from trimtab.platforms.kubernetes.blocks import ROUTE, Reading, advance, with_unanswered
 from trimtab.platforms.kubernetes.envoy_stats import cluster_counts, clusters, parse, predictor_counts
+from trimtab.platforms.kubernetes.mirror import mirror_route
+from trimtab.platforms.kubernetes.resources import HTTP_ROUTES
 from trimtab.platforms.kubernetes.traffic import CANNOT_TELL, GatewayTraffic
 from trimtab.release import ArmCounts, Block
 
@@ -250,6 +252,34 @@ def test_a_gateway_that_cannot_tell_versions_apart_says_so_and_the_predictors_ar
     finally:
         predictor.close()
     assert ROUTE in next(iter(cursor["sources"].values()))
+
+
+def copied(candidate, champion="service/crm/bike-v3-predictor/80/http"):
+    """A scrape while version 4 is asked copies: of a cluster that its route has for them."""
+    named = {champion: (100, 0), "httproute/crm/bike-trimtab-shadow/rule/0-mirror-0": candidate}
+    return "\n".join(
+        f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="{code}",envoy_cluster_name="{name}"}} {n}'
+        for name, counts in named.items()
+        for code, n in zip("25", counts, strict=True)
+    )
+
+
+@pytest.mark.parametrize("champion", ["service/crm/bike-v3-predictor/80/http", "httproute/crm/bike-trimtab-shadow/rule/0"])
+def test_copies_are_counted_by_their_own_cluster_even_where_versions_cannot_be_told_apart(world, scraped, champion):
+    traffic = GatewayTraffic(world)
+    world.route({"3": 100, "4": 0})
+    scraped.text = by_service((50, 0), (0, 0))
+    _, cursor = look(traffic, {})
+    world.apply(
+        HTTP_ROUTES,
+        mirror_route({"metadata": {"name": "bike", "namespace": "crm", "uid": "i"}}, world.get(HTTP_ROUTES, "crm", "bike"), "3", "4"),
+    )
+    scraped.text = whole_route(60, 0) + "\n" + copied((10, 12), champion)
+    blocks, cursor = look(traffic, cursor)
+    assert blocks == [], "the first copies meet a cluster that has no endpoints yet"
+    scraped.text = whole_route(60, 0) + "\n" + copied((88, 14), champion)
+    assert look(traffic, cursor)[0] == [(0, ArmCounts(), ArmCounts(80, 2))]
+    assert traffic.problems == {}
 
 
 def test_prometheus_is_asked_where_there_is_one(world, scraped, monkeypatch):
