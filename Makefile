@@ -14,7 +14,7 @@ CASES ?= 10000
 .PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff \
 	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts simulate-ab backtest-bike fuzz-events fuzz-serving \
 	bench-capture bench-defects bench-drift bench-events \
-	bench-ingest bench-reports bench-run bench-search bench-serving bench-validation clean
+	bench-ingest bench-reports bench-run bench-search bench-serving bench-shadow bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -117,6 +117,9 @@ bench-search: $(STAMPS)/local ## what a search gains on later months, against XG
 
 bench-serving: $(STAMPS)/local ## requests/s, latency and memory of the predictor beside other servers, written to docs/benchmarks
 	$(BIN)/python -m tests.bench.serving
+
+bench-shadow: $(STAMPS)/local ## what copying requests to a candidate costs the callers, written to docs/benchmarks
+	$(BIN)/python -m tests.bench.shadow
 
 bench-run: $(STAMPS)/local ## a whole training run of bike-demand with a search of a minute: where its time goes
 	$(BIN)/python examples/bike-demand/prepare.py

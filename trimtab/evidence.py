@@ -144,7 +144,7 @@ class StepPlan(Frozen, frozen=True):
     """
 
     weight: int
-    """The step's weight in percent."""
+    """The step's weight in percent; 0 is the shadow before the first."""
     guard: str
     """The guard that decides last."""
     fits: bool

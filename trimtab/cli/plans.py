@@ -37,7 +37,7 @@ def show_plan(document: Path, given: Given, folder: Path, namespace: str | None,
     columns = ("STEP", "REQUESTS", "SECONDS", "AT MOST", "GUARD", "CATCHES", "IN REACH")
     rows = [
         (
-            f"{step.weight}%",
+            f"{step.weight}%" if step.weight else "shadow",
             step.requests,
             None if step.seconds is None else round(step.seconds),
             step.at_most,

@@ -85,6 +85,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
     blocks, counted, found = _traffic(ports, release, model, now)
     evidence, verdict = _callers(ports, release, model, moment, counted, found)
+    shadowed = _shadow(ports, release, model, blocks)
     return Observed(
         now=now,
         data_now=moment,
@@ -99,10 +100,10 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         serving_fault=fault,
         smoke=_smoke(ports, release, model, served),
         evidence=evidence,
-        plan=_plan(release, model, evidence, now),
+        plan=_plan(release, model, evidence, shadowed or status.shadow, now),
         verdict=verdict,
         bake_verdict=_bake(ports, release, model),
-        shadow=_shadow(ports, release, model, blocks),
+        shadow=shadowed,
         actions=said_to(ports.objects, release),
         quality_findings=_quality(ports, release, model),
     )
@@ -236,7 +237,7 @@ def _callers(
     return evidence, joined(verdict, judge_outcomes(outcomes or Outcomes(), rollout.ab))
 
 
-def _plan(release: Release, model: Model, evidence: Evidence, now: datetime) -> Plan | None:
+def _plan(release: Release, model: Model, evidence: Evidence, shadowed: Shadowed | None, now: datetime) -> Plan | None:
     """What the evidence lets expect of the steps that are left."""
     status = release.status
     if status.phase is not Phase.ROLLOUT or status.rollout is None or status.promotion:
@@ -244,7 +245,9 @@ def _plan(release: Release, model: Model, evidence: Evidence, now: datetime) -> 
     left = duration(status.rollout.max_duration) - rolling_for(status, now)
     if status.rollout.strategy == "ab":
         return planned_ab(evidence, status.rollout.ab, (left - duration(model.spec.data.label_delay)).total_seconds())
-    return planned(evidence, status.rollout, status.step, now, left.total_seconds()) if status.rollout.strategy == "canary" else None
+    if status.rollout.strategy == "direct":
+        return None
+    return planned(evidence, status.rollout, status.step, now, left.total_seconds(), shadowed.copies if shadowed else 0)
 
 
 def _bake(ports: Ports, release: Release, model: Model) -> Verdict:

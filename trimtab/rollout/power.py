@@ -58,15 +58,17 @@ def detectable(p: float, requests: int, split: float) -> float:
 
 
 def plan(
-    rollout: Rollout, per_second: float, errors: float = UNKNOWN, slow: float = UNKNOWN, *, step: int = 0, left: float | None = None
+    rollout: Rollout, per_second: float, errors: float = UNKNOWN, slow: float = UNKNOWN, *, step: int = -1, left: float | None = None
 ) -> Plan:
     """What the steps from `step` on can be expected to take; `errors` and `slow` are the champion's rates (0 to 1).
 
+    Before the first (`step` -1) a shadow is a step of its own, of weight 0, whose copies make two requests of one.
     `left` are the seconds until the deadline: all of `max_duration` where it is not given.
     """
     left = duration(rollout.max_duration).total_seconds() if left is None else left
     steps, spent = [], 0.0
-    for weight in rollout.steps[step:]:
+    shadow = (0,) if rollout.strategy == "shadow" and step < 0 else ()
+    for weight in (*shadow, *rollout.steps[max(step, 0) :]):
         steps.append(_step(weight, rollout, per_second, {"errors": errors, "slow": slow}, left - spent))
         spent += steps[-1].seconds if steps[-1].seconds is not None else math.inf
     fits = all(one.fits for one in steps)
@@ -77,35 +79,36 @@ def plan(
     return Plan(per_second, errors, slow, fits, told if fits else f"{told}: out of reach before the deadline: {beyond}", tuple(steps))
 
 
-def planned(evidence: Evidence, rollout: Rollout, step: int, now: datetime, left: float) -> Plan | None:
-    """The plan by what was counted so far; None before anything can have been."""
+def planned(evidence: Evidence, rollout: Rollout, step: int, now: datetime, left: float, copies: int = 0) -> Plan | None:
+    """The plan by what was counted so far, of which `copies` are no caller's requests; None before anything can have been."""
     if evidence.since is None or now <= evidence.since:
         return None
-    counted = evidence.errors.champion_n + evidence.errors.candidate_n
+    counted = evidence.errors.champion_n + evidence.errors.candidate_n - copies
     per_second = float(f"{counted / (now - evidence.since).total_seconds():.2g}")
     errors, slow = (
         float(f"{(state.champion_x + 0.5) / (state.champion_n + 1.0):.2g}") if state.champion_n else UNKNOWN
         for state in (evidence.errors, evidence.slow)
     )
-    return plan(rollout, per_second, errors, slow, step=max(step, 0), left=left)
+    return plan(rollout, per_second, errors, slow, step=step, left=left)
 
 
 def _step(weight: int, rollout: Rollout, per_second: float, rates: dict[str, float], left: float) -> StepPlan:
-    split = weight / 100.0
+    split, each = (weight / 100.0, 1.0) if weight else (0.5, 2.0)
+    name = f"step {weight}%" if weight else "shadow"
     margins = {"errors": margin(rollout.guard.errors.margin), "slow": margin(rollout.guard.slow.margin)}
-    needs = {name: n_star(rates[name], margins[name], split) for name in margins}
-    guard = max(needs, key=lambda name: math.inf if (found := needs[name]) is None else found)
+    needs = {one: n_star(rates[one], margins[one], split) for one in margins}
+    guard = max(needs, key=lambda one: math.inf if (found := needs[one]) is None else found)
     need = needs[guard]
     if need is None:
         room = f"at a rate of {rates[guard]:.3g} the guard {guard!r} leaves no room to show that nothing got worse"
-        return StepPlan(weight, guard, fits=False, sentence=f"step {weight}%: out of reach: {room}")
+        return StepPlan(weight, guard, fits=False, sentence=f"{name}: out of reach: {room}")
     requests, at_most = math.ceil(MEDIAN * need), math.ceil(WITHIN * need)
-    seconds = requests / per_second if per_second > 0.0 else None
+    seconds = requests / (each * per_second) if per_second > 0.0 else None
     caught = detectable(rates[guard], at_most, split)
     fits = seconds is not None and seconds <= left
     time = "never at no traffic" if seconds is None else f"about {times(seconds)}"
     late = "" if fits else "; out of reach: the deadline comes first"
-    sentence = f"step {weight}%: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
+    sentence = f"{name}: {requests:,} requests, {time}, decided by {guard!r}; catches {100.0 * caught:.2g} points of harm{late}"
     return StepPlan(weight, guard, fits, sentence, requests, seconds, at_most, caught)
 
 

@@ -62,6 +62,25 @@ def test_a_plan_tells_each_step_and_when_the_deadline_comes_first() -> None:
     assert none.sentence.startswith("without traffic the steps never end, and 2 h are left")
 
 
+def test_a_shadow_comes_before_the_first_step_and_takes_half_the_time_of_half_the_traffic() -> None:
+    found = plan(Rollout(strategy="shadow", steps=(50,)), 100.0)
+    assert [step.weight for step in found.steps] == [0, 50]
+    shadow, half = found.steps
+    assert (shadow.requests, shadow.at_most, shadow.detectable) == (half.requests, half.at_most, half.detectable)
+    assert shadow.seconds == pytest.approx((half.seconds or math.nan) / 2)
+    assert shadow.sentence.startswith("shadow: ")
+    assert [step.weight for step in plan(Rollout(strategy="shadow", steps=()), 100.0).steps] == [0]
+    assert [step.weight for step in plan(Rollout(strategy="shadow", steps=(50,)), 100.0, step=0).steps] == [50]
+
+
+def test_copies_are_no_traffic() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    evidence = Evidence(errors=GuardState(champion_n=1000, candidate_n=900), since=start)
+    found = planned(evidence, Rollout(strategy="shadow"), -1, start + timedelta(seconds=20), 7200.0, copies=900)
+    assert found is not None
+    assert found.requests_per_second == 50.0
+
+
 def test_a_plan_under_way_is_of_the_steps_and_the_time_that_are_left() -> None:
     last = plan(Rollout(), 100.0, step=2)
     assert [step.weight for step in last.steps] == [50]
