@@ -134,7 +134,7 @@ def page(results: list[Result], rate: float, seconds: float) -> str:
         f"the load, all on the same {os.cpu_count()} processors; {rate:g} requests a second by a clock, {pairs} alternating pairs of runs",
         f"of {seconds:g} s, without copies and with. A difference is that of the callers' answers within a pair, in ms: the median over",
         "the pairs and its distribution-free interval (at least 95%). On a cluster the candidate has processors of its own; here it takes",
-        "the champion's.\n",
+        "the champion's. Absolute figures are this machine's, and of a busy one the far quantiles are its own.\n",
         "| candidate | | without copies | with copies | difference | interval |",
         "|---|---|---|---|---|---|",
     ]

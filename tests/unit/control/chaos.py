@@ -35,7 +35,7 @@ EVENTS: dict[str, st.SearchStrategy[Any]] = {
     "say": st.sampled_from([*(Said(word) for word in get_args(Word)), Said("promote", 2), Said("promote", full=True)]),
     "recipe": st.sampled_from(["rows.csv", "more.csv", "less.csv"]),
     "approval": st.sampled_from(["manual", "automatic"]),
-    "rollout": st.sampled_from([{"strategy": "direct"}, {"steps": (90,)}, {"max_duration": "1m"}]),
+    "rollout": st.sampled_from([{"strategy": "direct"}, {"strategy": "shadow"}, {"steps": (90,)}, {"max_duration": "1m"}]),
     "outage": st.integers(1, 9),
     "rot": st.booleans(),
     "stuck": st.booleans(),

@@ -40,6 +40,7 @@ from trimtab.release import (
     Refuse,
     RejectedOutcome,
     ServedVersion,
+    Shadowed,
     Verdict,
     Verdicted,
     Wait,
@@ -50,9 +51,11 @@ LATER = st.sampled_from([timedelta(0), timedelta(seconds=59), timedelta(minutes=
 FOLLOW_EACH_OTHER = 12
 """The loop lets so many decisions of one Release follow each other within one pass."""
 
+SHADOW = replace(ROLLOUT, strategy="shadow")
+SAYS: tuple[Any, ...] = ("noData", "hold", "agrees", "disagrees")
 STATUS = st.fixed_dictionaries(
     {
-        "rollout": st.sampled_from([ROLLOUT, replace(ROLLOUT, strategy="direct")]),
+        "rollout": st.sampled_from([ROLLOUT, replace(ROLLOUT, strategy="direct"), SHADOW, replace(SHADOW, steps=())]),
         "phase_since": LATER.map(lambda passed: NOW - passed),
         "compared_with": st.sampled_from([None, FIRST, OTHER]),
         "comparisons": st.integers(0, 2),
@@ -103,6 +106,7 @@ SERVED = st.lists(
         st.sampled_from([0, 5, 50, 100]),
         st.integers(0, 3),
         st.sampled_from(["", "x"]),
+        st.booleans(),
     ),
     max_size=2,
     unique_by=lambda served: served.version,
@@ -120,6 +124,7 @@ WORLD = st.fixed_dictionaries(
         "smoke": st.sampled_from([None, (True, "as recorded"), (False, "otherwise")]),
         "verdict": VERDICT,
         "bake_verdict": VERDICT,
+        "shadow": st.sampled_from([None, *(Shadowed(DATA_NOW, says=says) for says in SAYS)]),
         "quality_findings": st.sampled_from([(), (), ("nulls",)]),
         "actions": st.lists(st.sampled_from(WORDS), max_size=3, unique_by=lambda said: said.metadata.uid).map(tuple),
         "data_now": LATER.map(lambda passed: DATA_NOW + passed),
@@ -136,6 +141,8 @@ def observations(draw: st.DrawFn) -> Observed:
     candidate = CANDIDATE if phase in HAS_CANDIDATE or (phase not in (Phase.PENDING, Phase.TRAINING) and draw(st.booleans())) else None
     status["step"], status["weight"] = draw(STEP) if candidate else (-1, 0)
     status["candidate"] = candidate
+    copies = status["rollout"].strategy == "shadow" and phase in (Phase.ROLLOUT, Phase.WITHDRAWING) and status["step"] < 0
+    status["mirrored"] = copies and draw(st.booleans())
     status["deployed"] = candidate is not None and (status["step"] >= 0 or status["ready"] or draw(st.booleans()))
     status["ready"] = status["smoked"] = status["ready"] and status["deployed"]
     promotions: dict[Phase, list[Promotion | None]] = {
@@ -147,7 +154,7 @@ def observations(draw: st.DrawFn) -> Observed:
     if phase is Phase.BAKING:
         status |= {"promotion": ALIASED, "deployed": True}
     if status["promotion"]:
-        status["weight"] = 100
+        status |= {"weight": 100, "mirrored": False}
     if phase is not Phase.WITHDRAWING and phase not in TERMINAL:
         status["outcome"] = None
     world: dict[str, Any] = draw(WORLD)
@@ -193,9 +200,9 @@ def test_a_pending_one_is_ended_by_the_clock_only_where_nothing_ends_its_wait(ob
 @given(observations())
 def test_no_data_neither_promotes_nor_rolls_back(observed: Observed) -> None:
     unsent = replace(observed.release, status=replace(observed.release.status, promote_to=None))
-    quiet = replace(observed, release=unsent, verdict=Verdict(), bake_verdict=Verdict(), actions=())
+    quiet = replace(observed, release=unsent, verdict=Verdict(), bake_verdict=Verdict(), shadow=None, actions=())
     before, after = quiet.release.status, decide(quiet).status
-    if before.promotion is None and before.compared_with and before.rollout and before.rollout.strategy == "canary":
+    if before.promotion is None and before.compared_with and before.rollout and before.rollout.strategy != "direct":
         assert after.promotion is None
         assert after.step <= max(before.step, 0), "a step beyond the first takes evidence"
     rolled_back = after.outcome is not None and before.phase is not Phase.WITHDRAWING and after.outcome.phase is Phase.ROLLED_BACK
@@ -213,6 +220,20 @@ def test_a_promotion_that_has_started_is_never_taken_back_but_by_the_bake_or_ano
     if after.phase is Phase.WITHDRAWING:
         assert after.reason in ("ModelGone", "ChampionChanged", "BakeHarm", "RolledBackByPerson")
         assert before.phase is Phase.BAKING or after.reason in ("ModelGone", "ChampionChanged")
+
+
+@ALWAYS
+@given(observations())
+def test_in_shadow_a_candidate_gets_traffic_only_by_both_verdicts(observed: Observed) -> None:
+    before, after = observed.release.status, decide(observed).status
+    if before.rollout is None or before.rollout.strategy != "shadow" or not before.compared_with or before.promotion or before.step >= 0:
+        return
+    assert not (before.phase is Phase.ROLLOUT and after.mirrored and (after.weight or after.promotion)), "copies, or a share"
+    if after.weight > before.weight:
+        assert before.mirrored
+        assert observed.verdict.says == "notWorse"
+        assert observed.shadow
+        assert observed.shadow.says == "agrees"
 
 
 @ALWAYS
