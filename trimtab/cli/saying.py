@@ -74,7 +74,8 @@ def _next_step(release: Release, said: ActionSpec) -> ActionSpec:
 
 def _refused(objects: Objects, release: Release, said: ActionSpec) -> str:
     """Why the word is refused, as far as it can be known: what others said and the controller has not heard yet may change it."""
-    if not release.terminal and any(unheard(release.status, word) for word in said_to(objects, release)):
+    ending = release.terminal or release.status.phase is Phase.WITHDRAWING
+    if not ending and any(unheard(release.status, word) for word in said_to(objects, release)):
         return ""
     model = objects.get(Model, release.metadata.namespace, release.spec.model)
     return refusal(release, model, said, datetime.now(UTC))

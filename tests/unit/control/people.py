@@ -1,5 +1,7 @@
 """Stories in which people take part: they cancel, approve, roll back, edit, announce runs and change champions by hand."""
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
 from tests.unit.control.stories import asked_for, at_weight, ends_like, first_version, newest, retrained, under_way
@@ -7,7 +9,7 @@ from tests.unit.control.world import World
 from trimtab.control.intake import accept, release_for
 from trimtab.events import CANDIDATE, CloudEvent
 from trimtab.release import CandidateOutcome, Phase, Request
-from trimtab.spec import Champion, Data, Version
+from trimtab.spec import ApprovalPolicy, Champion, Data, Version
 
 
 def cancelled_in_training(world: World) -> None:
@@ -53,6 +55,48 @@ def approval_given_up(world: World) -> None:
     world.edit(approval="manual")
     world.run(under_way(world, Phase.AWAITING_APPROVAL))
     world.edit(approval="automatic")
+    world.run()
+
+
+def led_by_hand(world: World) -> None:
+    """A canary is paused, sent on to its next step, where it stands, and from there to 100%."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.say("pause", newest(world).name)
+    world.run(lambda: newest(world).status.reason == "Paused")
+    world.say("promote", newest(world).name)
+    world.run(lambda: newest(world).status.weight == 50 and newest(world).status.reason == "Paused")
+    world.say("promote", newest(world).name, full=True)
+    world.run()
+
+
+def paused_for_a_day(world: World) -> None:
+    """Much longer than maxDuration, which does not count it."""
+    asked_for(world)
+    world.run(at_weight(world, 20))
+    world.say("pause", newest(world).name)
+    usual, world.wall = world.wall, timedelta(hours=2)
+    world.run(lambda: newest(world).status.paused is not None and world.now - newest(world).status.paused.since > timedelta(days=1))
+    world.wall = usual
+    world.say("resume", newest(world).name)
+    world.run()
+
+
+def nobody_approves(world: World) -> None:
+    asked_for(world)
+    world.edit(approval="manual", approval_policy=ApprovalPolicy(expiry="1m"))
+    world.run(under_way(world, Phase.AWAITING_APPROVAL))
+    world.run()
+
+
+def approved_by_another(world: World) -> None:
+    """Who asked may not approve, and says so first; somebody else may."""
+    first_version(world, approval="automatic")
+    world.edit(approval="manual", approval_policy=ApprovalPolicy(separation_of_duties=True))
+    world.store.create(release_for(world.model(), Request("person", "tests", "again", world.data_now, by="ada")))
+    world.run(under_way(world, Phase.AWAITING_APPROVAL))
+    world.say("approve", newest(world).name, "ada")
+    world.say("approve", newest(world).name, "bob")
     world.run()
 
 

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.unit.rollout.cases import (
@@ -26,7 +28,7 @@ from tests.unit.rollout.cases import (
     see,
     served,
 )
-from trimtab.release import Act, Decision, Evidence, GuardState, Observed, Pause, Phase, PromoteTo
+from trimtab.release import Act, Decision, Evidence, GuardState, Observed, Pause, Phase, PromoteTo, ReleaseAction
 from trimtab.rollout.decide import decide
 from trimtab.rollout.rules.common import unheard
 from trimtab.spec import ApprovalPolicy
@@ -344,6 +346,36 @@ def test_a_word_is_heard_once_though_its_object_and_others_go_or_come_late() -> 
     (later,) = follow(see(Phase.ROLLOUT, {"heard": status.heard}, actions=(replace(first, metadata=days_later),)), 1)
     assert list(later.status.heard) == [days_later.uid], "what is remembered does not grow"
     assert not unheard(later.status, first), "and what is forgotten is not heard again"
+
+
+WORDS = st.lists(st.tuples(st.sampled_from(["pause", "resume", "promote"]), st.integers(0, 1800)), min_size=1, max_size=8)
+
+
+@settings(max_examples=50, derandomize=True, database=None, deadline=None)
+@given(WORDS, st.data())
+def test_each_word_is_heard_once_whenever_it_is_seen_and_whatever_is_deleted_or_unwritten(
+    said: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    """Seconds apart, in one second, late; a look whose status was never written is made again."""
+    words = [person(word, str(number), said=ago(seconds=at))[0] for number, (word, at) in enumerate(said)]
+    seen: list[ReleaseAction] = []
+    heard: list[str] = []
+    look = see(Phase.ROLLOUT, STEPS, quality_findings=("nothing moves",))
+    release = look.release
+    for _ in range(2 * len(words)):
+        seen.append(data.draw(st.sampled_from(words)))
+        there = sorted({word.metadata.uid: word for word in seen}.values(), key=lambda word: word.metadata.creation_timestamp or NOW)
+        gone = {uid for uid in heard if data.draw(st.booleans())}
+        decision = decide(replace(look, release=release, actions=tuple(word for word in there if word.metadata.uid not in gone)))
+        if data.draw(st.booleans()):
+            release = replace(release, status=decision.status)
+            heard += [decision.word] if decision.word else []
+    assert len(set(heard)) == len(heard)
+    for _ in words:
+        decision = decide(replace(look, release=release, actions=tuple(words)))
+        release = replace(release, status=decision.status)
+        heard += [decision.word] if decision.word else []
+    assert sorted(heard) == sorted(word.metadata.name for word in words)
 
 
 def test_a_promotion_under_way_hears_nobody_and_its_bake_hears_who_wants_it_back() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from tests.unit.audit.drafts import record
 from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.rollout.cases import NOW, SPEC
 from trimtab.audit.chain import short
+from trimtab.control.gather import said_to
 from trimtab.control.intake import release_for
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import Api
@@ -95,6 +96,31 @@ def test_a_word_has_no_status(server: ApiServer, objects: KubernetesObjects) -> 
     assert stored(server, ACTIONS, "abort-1")["spec"] == {"release": "bike-1", "action": "abort", "user": "ada"}
     with pytest.raises(InvalidInput, match="has no status"):
         objects.write_status(word)
+
+
+def test_words_are_in_the_order_in_which_they_were_said_within_a_second_too(
+    server: ApiServer, objects: KubernetesObjects, release: Release
+) -> None:
+    """Neither names nor the order in which they are listed tell it, and none of them is another Release's."""
+    said = [("z", 1), ("a", 1), ("m", 1), ("b", 2)]
+    for name, second in said:
+        put_word(server, name, release.name, second)
+    put_word(server, "theirs", "bike-other", 1)
+    put_word(server, "elsewhere", release.name, 1, namespace="ads")
+    assert [word.metadata.name for word in said_to(objects, release)] == ["z", "a", "m", "b"]
+
+
+def test_what_was_said_before_a_release_existed_was_not_said_to_it(server: ApiServer, objects: KubernetesObjects, release: Release) -> None:
+    put_word(server, "early", release.name, 1)
+    put_word(server, "now", release.name, 5)
+    born = replace(release, metadata=replace(release.metadata, creation_timestamp=NOW + timedelta(seconds=5)))
+    assert [word.metadata.name for word in said_to(objects, born)] == ["now"]
+
+
+def put_word(server: ApiServer, name: str, release: str, second: int, namespace: str = "crm") -> None:
+    at = (NOW + timedelta(seconds=second)).isoformat()
+    spec = {"release": release, "action": "pause", "user": "ada"}
+    server.put(ACTIONS, namespace, name, metadata={"uid": name, "creationTimestamp": at}, spec=spec)
 
 
 def test_what_is_not_there_is_none(objects: KubernetesObjects) -> None:
