@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from tests.cluster.tools import needs_cluster, until
 from tests.unit.audit.drafts import draft, record
 from trimtab.audit.chain import verify
-from trimtab.control.gather import said_to
 from trimtab.control.intake import release_for
+from trimtab.control.words import said_to
 from trimtab.documents import parse_model
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.platforms.kubernetes.api import Api

@@ -10,9 +10,9 @@ from trimtab.actions import ActionSpec, ReleaseAction, Word
 from trimtab.cli.output import print_json
 from trimtab.cli.place import Place, place
 from trimtab.cli.releases import find_model, find_release, summary
-from trimtab.control.gather import said_to
 from trimtab.control.intake import release_for
 from trimtab.control.ports import Objects
+from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput
 from trimtab.release import Phase, Release, Request
 from trimtab.retraining.history import active

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
+from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
     Admission,
@@ -27,7 +28,6 @@ from trimtab.release import (
     Phase,
     Plan,
     Release,
-    ReleaseAction,
     RunState,
     ServedVersion,
     Shadowed,
@@ -131,24 +131,6 @@ def _quality(ports: Ports, release: Release, model: Model) -> tuple[str, ...]:
         return tuple(ports.monitor.open_quality(model))
     except Unavailable as error:
         return (f"unknown, for {error}",)
-
-
-def said_to(objects: Objects, release: Release) -> tuple[ReleaseAction, ...]:
-    """What people said to the Release, in the order in which they said it.
-
-    Times may be told in whole seconds; within one the resource version tells the order, which grows with each object that is made
-    (Kubernetes API concepts). What was said before the Release existed was said to another one of its name.
-    """
-    here, born = (release.name, release.metadata.namespace), release.metadata.creation_timestamp
-    found = [action for action in objects.all_of(ReleaseAction) if (action.spec.release, action.metadata.namespace) == here]
-    since = [action for action in found if not born or not action.metadata.creation_timestamp or action.metadata.creation_timestamp >= born]
-    return tuple(sorted(since, key=_order))
-
-
-def _order(action: ReleaseAction) -> tuple[float, int, str]:
-    metadata = action.metadata
-    at = metadata.creation_timestamp.timestamp() if metadata.creation_timestamp else 0.0
-    return at, int(metadata.resource_version) if metadata.resource_version.isdigit() else 0, metadata.name
 
 
 def _admission(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> Admission:

@@ -21,8 +21,10 @@ from tests.unit.rollout.cases import (
     served,
 )
 from trimtab.release import Act, Evidence, GuardState, Observed, Phase
+from trimtab.spec import ApprovalPolicy
 
 MANUAL = model(approval="manual")
+DUTIES = model(approval="manual", approval_policy=ApprovalPolicy("24h", separation_of_duties=True))
 LOOKED = Evidence({"at": 5}, GuardState(100, 1, 100, 2, harm=(0.5,), step=(0.25,)))
 
 LOCK = {
@@ -83,6 +85,14 @@ APPROVAL = {
     "it goes on waiting": (
         see(Phase.AWAITING_APPROVAL, {"phase_since": ago(hours=71)}, model=MANUAL),
         {"reason": "ApprovalMissing", "phase": Phase.AWAITING_APPROVAL, "phase_since": ago(hours=71)},
+    ),
+    "it says until when, and who may not": (
+        see(Phase.AWAITING_APPROVAL, request={"by": "ada"}, model=DUTIES),
+        {"reason": "ApprovalMissing", "said": "a person other than ada has to approve it until 2026-03-02 12:00"},
+    ),
+    "nobody in person asked for it, so anybody may": (
+        see(Phase.AWAITING_APPROVAL, model=DUTIES),
+        {"sentence": "a person has to approve it until 2026-03-02 12:00"},
     ),
     "a person says yes": (
         see(Phase.AWAITING_APPROVAL, model=MANUAL, actions=person("approve", "looks right")),

@@ -10,6 +10,7 @@ from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
 from trimtab.rollout.judge import new_step
 from trimtab.rollout.rules.common import champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, steps_of, withdraw
 from trimtab.rollout.rules.shadow import passed
+from trimtab.units import duration
 
 MAX_COMPARISONS = 2
 MAX_RESTARTS = 3
@@ -65,7 +66,11 @@ def approval(observed: Observed) -> Decision | None:
         if status.phase is not Phase.AWAITING_APPROVAL:
             return None
         return move(observed, Act.NOTHING, "ApprovalNotNeeded", "the Model no longer asks for approval", phase=Phase.ROLLOUT)
-    sentence = "a person has to approve it"
+    policy, asked = observed.model.spec.approval_policy, observed.release.spec.request.by
+    since = status.phase_since if status.phase is Phase.AWAITING_APPROVAL else observed.now
+    until = (since or observed.now) + duration(policy.expiry)
+    who = f"a person other than {asked}" if policy.separation_of_duties and asked else "a person"
+    sentence = f"{who} has to approve it until {until:%Y-%m-%d %H:%M}"
     return _back_to_dark(observed, "ApprovalMissing", sentence, phase=Phase.AWAITING_APPROVAL, look_again=1.0)
 
 

@@ -13,8 +13,8 @@ from tests.unit.audit.drafts import record
 from tests.unit.platforms.kubernetes.api_server import ApiServer, Asked, Refusal
 from tests.unit.rollout.cases import NOW, SPEC
 from trimtab.audit.chain import short
-from trimtab.control.gather import said_to
 from trimtab.control.intake import release_for
+from trimtab.control.words import said_to
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
