@@ -98,6 +98,11 @@ TAKEN = {
         MINIMAL, "spec.data.expect", [{"column": "colour", "type": "category", "values": [f"{number:0128}" for number in range(1000)]}]
     ),
     "a column that is not known in time": changed(MINIMAL, "spec.data.expect", [{"column": "refund", "available": False}]),
+    "an A/B of which labels come in time": changed(
+        changed(MINIMAL, "spec.data", {**MINIMAL["spec"]["data"], "key": "id", "labelDelay": "1d"}),
+        "spec.rollout",
+        {"strategy": "ab", "maxDuration": "1w", "ab": {"effect": "x0.9", "goal": "smaller", "share": 20}},
+    ),
     "the longest name": changed(MINIMAL, "metadata.name", "b" * 40),
 }
 
@@ -111,6 +116,12 @@ def test_a_document_that_both_take(cluster: Cluster, body: dict[str, Any]) -> No
 
 def of_task(task: str, *made: dict[str, Any]) -> dict[str, Any]:
     return changed(gates(*made), "spec.task", task)
+
+
+def split(**made: Any) -> dict[str, Any]:
+    """An A/B that is possible, but for what is `made` of its rollout."""
+    keyed = changed(changed(MINIMAL, "spec.data.key", "id"), "spec.data.labelDelay", "24h")
+    return changed(keyed, "spec.rollout", {"strategy": "ab", "maxDuration": "86400001ms", **made})
 
 
 SOME: dict[type[Any], Any] = {str: "a", int: 1, dict: {"name": "a"}, list: [{"name": "a"}]}
@@ -172,6 +183,13 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
         "spec.approvalPolicy.separationOfDuties",
         changed(changed(MINIMAL, "spec.approval", "automatic"), "spec.approvalPolicy", {"separationOfDuties": True}),
     ),
+    ("ab-key", "spec.data.key", changed(MINIMAL, "spec.rollout.strategy", "ab")),
+    ("ab-task", "spec.task", changed(split(), "spec.task", "multiclass")),
+    ("ab-mature", "spec.rollout.maxDuration", split(maxDuration="1d")),
+    ("ab-mature", "spec.rollout.maxDuration", split(maxDuration="1440m")),
+    ("ab-effect", "spec.rollout.ab.effect", split(ab={"effect": "-0.00"})),
+    ("ab-effect", "spec.rollout.ab.effect", split(ab={"effect": "x0.9"})),
+    ("ab-effect", "spec.rollout.ab.effect", split(ab={"effect": "x1.1", "goal": "smaller"})),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [50, 20])),
     ("steps-grow", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [20, 20, 50])),
     ("steps-needed", "spec.rollout.steps", changed(MINIMAL, "spec.rollout.steps", [])),

@@ -25,7 +25,7 @@ class Callers:
 
     def __init__(self, laptop: Laptop, better: float) -> None:
         ends = laptop.status()["endpoints"]
-        self.gateway, self.events = urlsplit(ends["gateway"]), urlsplit(ends["events"])
+        self.gateway, self.events = urlsplit(ends["inference"]), urlsplit(ends["events"])
         self.secret = (laptop.state / "secret").read_text()
         self.better, self.random = better, random.Random(3)  # noqa: S311 - test data
         self.versions: dict[str, set[str]] = {}
@@ -81,7 +81,7 @@ def began(laptop: Laptop, winner: str) -> None:
     document.write_text(AB.replace("WINNER", winner))
     laptop.up(document.name)
     laptop.run("retrain")
-    laptop.wait("the rollout", lambda: (found := laptop.release("person", "Rollout", *TERMINAL)) and (found["weight"] or found))
+    laptop.wait("the rollout", lambda: laptop.release("person", "Rollout", *TERMINAL), 180)
 
 
 def test_a_candidate_whose_callers_bring_more_wins(laptop: Laptop) -> None:

@@ -13,8 +13,9 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -47,13 +48,18 @@ class Callers:
 
     def add(self, ids: NDArray[np.uint64], values: Floats) -> None:
         """Add labels of these callers, a pair each."""
-        every, place = np.unique(np.concatenate([self.ids, ids]), return_inverse=True)
-        old, new = place[: len(self.ids)], place[len(self.ids) :]
-        counts: Floats = np.bincount(new, minlength=len(every)).astype(float)
-        sums: Floats = np.bincount(new, values, len(every)).astype(float)
-        counts[old] += self.labels
-        sums[old] += self.sums
-        self.ids, self.labels, self.sums = every, counts, sums
+        new, place = np.unique(ids, return_inverse=True)
+        counts: Floats = np.bincount(place, minlength=len(new)).astype(float)
+        sums: Floats = np.bincount(place, values, len(new)).astype(float)
+        at = np.searchsorted(self.ids, new)
+        known = np.zeros(len(new), bool)
+        known[at < len(self.ids)] = self.ids[at[at < len(self.ids)]] == new[at < len(self.ids)]
+        self.labels[at[known]] += counts[known]
+        self.sums[at[known]] += sums[known]
+        if not known.all():
+            self.ids = np.insert(self.ids, at[~known], new[~known])
+            self.labels = np.insert(self.labels, at[~known], counts[~known])
+            self.sums = np.insert(self.sums, at[~known], sums[~known])
 
 
 class Experiment:
@@ -66,13 +72,15 @@ class Experiment:
         self.done = since.timestamp()
         self.slice = SLICE
         self.lock = threading.Lock()
+        self._told: tuple[float, Outcomes] = (self.done, Outcomes())
 
     def told(self) -> Outcomes:
         """What the callers that were split come to."""
-        until = moment(self.done) if self.done > self.key[2].timestamp() else None
-        split = self.assigned if any(len(one.ids) for one in self.assigned.values()) else self.others
-        champion, candidate = split.values()
-        return compared(champion, candidate, until)
+        if self._told[0] < self.done:
+            split = self.assigned if any(len(one.ids) for one in self.assigned.values()) else self.others
+            champion, candidate = split.values()
+            self._told = (self.done, compared(champion, candidate, moment(self.done)))
+        return self._told[1]
 
 
 class Experiments:
@@ -105,10 +113,12 @@ class Experiments:
 
     def _go_on(self, found: Experiment, model: str, until: float, reference: Reference) -> None:
         ends, bounds = time.monotonic() + self._seconds, _bounds(reference)
+        champion, candidate, _ = found.key
         while found.done < until:
             began, stop = time.monotonic(), min(until, found.done + found.slice)
             with self._store.transaction(reading=True) as connection:
-                parts = connection.execute(_question(model, found.key[:2], found.done, stop)).partitions(_READ)
+                asked = {"model": model, "champion": champion, "candidate": candidate, "after": found.done, "until": stop}
+                parts = connection.execute(_question(), asked).partitions(_READ)
                 for version, assigned, ids, values in _read(parts, reference.schema):
                     (found.assigned if assigned else found.others)[version].add(ids, np.clip(values, *bounds))
             found.done = stop
@@ -123,9 +133,9 @@ def compared(champion: Callers, candidate: Callers, until: datetime | None) -> O
     counts, sums = (np.concatenate([getattr(champion, name), getattr(candidate, name)]) for name in ("labels", "sums"))
     if not len(counts):
         return Outcomes(until=until)
-    off = sums - sums.sum() / counts.sum() * counts
-    spread = float(np.mean(off**2))
-    kurtosis = float(np.mean(off**4)) / spread**2 if spread > 0.0 else 0.0
+    square = (sums - sums.sum() / counts.sum() * counts) ** 2
+    spread = float(np.mean(square))
+    kurtosis = float(np.mean(square * square)) / spread**2 if spread > 0.0 else 0.0
     return Outcomes(_arm(champion), _arm(candidate), spread, kurtosis, until)
 
 
@@ -136,7 +146,7 @@ def _arm(callers: Callers) -> ArmOutcomes:
         return ArmOutcomes()
     mean = float(callers.sums.sum()) / every
     off = callers.sums - mean * callers.labels
-    return ArmOutcomes(many, int(every), mean, float(off @ off) / every**2 * many / max(many - 1, 1))
+    return ArmOutcomes(many, int(every), mean, float(np.sum(off * off)) / every**2 * many / max(many - 1, 1))
 
 
 def _bounds(reference: Reference) -> tuple[float, float]:
@@ -147,16 +157,18 @@ def _bounds(reference: Reference) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _question(model: str, versions: Sequence[str], after: float, until: float) -> sa.CompoundSelect[Any]:
-    """The labelled rows with event times after the one and up to the other.
+@cache
+def _question() -> sa.CompoundSelect[Any]:
+    """The labelled rows of two versions with event times `after` the one and up to `until` the other.
 
     The index of rows is by window before it is by time: a champion's rows are in those windows that touch the span, in none yet, or late.
     """
+    model, after, until = (sa.bindparam(name) for name in ("model", "after", "until"))
     ours = (rows.c.model == model) & (rows.c.time > after) & (rows.c.time <= until)
     known = (labels.c.model == rows.c.model) & (labels.c.key == rows.c.key) & (labels.c.value != b"null")
     question = sa.select(rows.c.version, rows.c.unit, rows.c.key, labels.c.value).select_from(rows.join(labels, known))
     parts = []
-    for version in versions:
+    for version in (sa.bindparam("champion"), sa.bindparam("candidate")):
         touched = (windows.c.model == model) & (windows.c.version == version) & (windows.c.end > after) & (windows.c.start <= until)
         inside = rows.c.window.in_(sa.select(windows.c.window).where(touched))
         for place in (rows.c.window.is_(None), rows.c.window == LATE, inside):
