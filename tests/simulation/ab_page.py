@@ -30,8 +30,9 @@ labels of one caller 0.3); *once*, callers who come as often and bring a 1 at mo
 ## What the others are
 
 - *z-test once*: two-sided at 5%, at the end of the run and never before: what a fixed sample is meant for.
-- *z-test at each look*: the same test whenever one looks, from {{least}} callers on; the first significant look ends it. *Labels as
-  units* takes every label for a caller of its own.
+- *z-test at each look*: the same test whenever one looks, from {{least}} callers on; the first significant look ends it. As in *z-test
+  once*, each version's variance is its own callers', and far too small while hardly any of them has brought anything. *Labels as units*
+  takes every label for a caller of its own.
 - *mSPRT*: the mixture sequential test of Johari, Koomen, Pekelis and Walsh ("Always valid inference", 2022), two-sided at 5%, its
   mixture as wide as the declared effect, with the variance estimated from each version alone, from {{least}} callers on.
 

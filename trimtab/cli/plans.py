@@ -30,6 +30,7 @@ class Given(Struct, frozen=True):
 def show_plan(document: Path, given: Given, folder: Path, namespace: str | None, *, as_json: bool) -> bool:
     """Print the plan; whether it fits. Raises InvalidInput where the document is none, or no traffic is given and none was counted."""
     model = read_model(document)
+    check_margins(model.spec.rollout)
     found = (_split if model.spec.rollout.strategy == "ab" else _steps)(model, given, folder, namespace)
     if as_json:
         print_json(found)
@@ -59,7 +60,6 @@ def _caught(step: StepPlan) -> str:
 
 def _steps(model: Model, given: Given, folder: Path, namespace: str | None) -> Plan:
     """The plan of a canary."""
-    check_margins(model.spec.rollout)
     counted = None if given.requests is not None else _counted(model.name, folder, namespace)
     if given.requests is None and counted is None:
         msg = f"no Release of {model.name!r} has counted any traffic yet: give the requests a second with --requests"

@@ -84,7 +84,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
     blocks, counted, found = _traffic(ports, release, model, now)
-    evidence, verdict = _callers(ports, release, model, moment, counted, found)
+    evidence, verdict = _callers(ports, release, model, _split_since(release, served, moment), counted, found)
     shadowed = _shadow(ports, release, model, blocks)
     return Observed(
         now=now,
@@ -201,8 +201,15 @@ def _shadow(ports: Ports, release: Release, model: Model, blocks: Sequence[Block
         return replace(known, says="hold", sentence=f"whether both predict alike is not known: {error}")
 
 
+def _split_since(release: Release, served: Sequence[ServedVersion], moment: datetime) -> datetime | None:
+    """Since when, in data time, an A/B's callers are split: since the route was seen to be; None before."""
+    status = release.status
+    split = any((one.version, one.weight) == (status.candidate.version, status.weight) for one in served) if status.candidate else False
+    return status.evidence.outcomes_since or (moment if split else None)
+
+
 def _callers(
-    ports: Ports, release: Release, model: Model, moment: datetime, evidence: Evidence, verdict: Verdict
+    ports: Ports, release: Release, model: Model, since: datetime | None, evidence: Evidence, verdict: Verdict
 ) -> tuple[Evidence, Verdict]:
     """What an A/B's evidence and verdict come to with the labels of the callers; while the monitor is silent, with those known before."""
     status, champion, rollout = release.status, model.status.champion, release.status.rollout
@@ -210,11 +217,12 @@ def _callers(
         return evidence, verdict
     if rollout is None or rollout.strategy != "ab" or status.candidate is None or champion is None:
         return evidence, verdict
-    since, outcomes = evidence.outcomes_since or moment, evidence.outcomes
-    try:
-        outcomes = ports.monitor.outcomes(model, champion.version, status.candidate.version, since)
-    except (Unavailable, InvalidInput) as error:
-        log.warning("%s: %s", release.name, error)
+    outcomes = evidence.outcomes
+    if since is not None:
+        try:
+            outcomes = ports.monitor.outcomes(model, champion.version, status.candidate.version, since)
+        except (Unavailable, InvalidInput) as error:
+            log.warning("%s: %s", release.name, error)
     evidence = replace(evidence, outcomes_since=since, outcomes=outcomes)
     return evidence, joined(verdict, judge_outcomes(outcomes or Outcomes(), rollout.ab))
 

@@ -10,7 +10,6 @@ versions alike.
 """
 
 import hashlib
-import math
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -23,6 +22,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Floats, labelled
 from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.store import Store
@@ -36,6 +36,7 @@ WORK_SECONDS = 1.0
 """For how long rows are read before a question is answered."""
 SLICE = 3600.0
 _READ = 20_000
+_LARGEST = 1e30
 
 
 class Callers:
@@ -101,8 +102,12 @@ class Experiments:
     ) -> Outcomes:
         """What the labels say of both versions' rows after `since` and up to `matured`, or so far as could be read in a second.
 
-        `reference` is the champion's: its schema reads the labels, and numbers are clipped at its own labels' quantiles.
+        `reference` is the champion's: its schema reads the labels, and numbers are clipped at its own labels' quantiles. Raises
+        InvalidInput where both are the same version.
         """
+        if champion == candidate:
+            msg = f"champion and candidate are both version {champion!r}; callers are split between two"
+            raise InvalidInput(msg)
         found = self._found.get(model)
         if found is None or found.key != (champion, candidate, since):
             found = self._found[model] = Experiment(champion, candidate, since)
@@ -135,7 +140,7 @@ def compared(champion: Callers, candidate: Callers, until: datetime | None) -> O
         return Outcomes(until=until)
     square = (sums - sums.sum() / counts.sum() * counts) ** 2
     spread = float(np.mean(square))
-    kurtosis = float(np.mean(square * square)) / spread**2 if spread > 0.0 else 0.0
+    kurtosis = float(np.mean(square * square)) / spread**2 if spread**2 > 0.0 else 0.0
     return Outcomes(_arm(champion), _arm(candidate), spread, kurtosis, until)
 
 
@@ -152,7 +157,7 @@ def _arm(callers: Callers) -> ArmOutcomes:
 def _bounds(reference: Reference) -> tuple[float, float]:
     known = reference.truth[np.isfinite(reference.truth)]
     if reference.schema.task != "regression" or not len(known):
-        return -math.inf, math.inf
+        return -_LARGEST, _LARGEST
     low, high = np.quantile(known, [CLIPPED, 1.0 - CLIPPED])
     return float(low), float(high)
 

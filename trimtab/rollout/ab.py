@@ -43,6 +43,7 @@ HOLD, WINS, LOSES, EQUAL = 0, 1, 2, 3
 _WORDS: tuple[Says, ...] = ("hold", "wins", "loses", "equal")
 _RATIOS = np.geomspace(1e-3, 1e3, 61).tolist()
 _HALVINGS = 40
+_LEAST_MEAN = 1e-100
 
 
 def judge_outcomes(found: Outcomes, asked: Ab) -> GuardVerdict:
@@ -114,7 +115,7 @@ def _estimate(found: Outcomes, effect: Margin) -> float | None:
     candidate, champion = found.candidate.mean, found.champion.mean
     if not effect.relative:
         return candidate - champion
-    return candidate / champion if champion > 0.0 else None
+    return candidate / champion if champion > _LEAST_MEAN else None
 
 
 def _interval(

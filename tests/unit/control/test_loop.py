@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.control.people import another_champion
-from tests.unit.control.stories import asked_for, at_weight, first_version, newest, retrained
+from tests.unit.control.stories import asked_for, at_weight, first_version, newest, retrained, split_callers
 from tests.unit.control.storybook import STORIES, Ends
 from tests.unit.control.world import SPEC, START, World
 from trimtab.audit.chain import short, verify
 from trimtab.control.intake import accept, release_for
 from trimtab.control.loop import Loop
-from trimtab.release import Phase, ReleaseStatus, Request, Verdicted
+from trimtab.release import Phase, ReleaseStatus, Request, Verdict, Verdicted
 from trimtab.spec import Champion, Retraining, Rollout
 
 
@@ -75,6 +75,38 @@ def test_a_canary_whose_requests_nothing_counts_holds_and_can_end(then: Callable
     then(world)
     world.run(ticks=1000)
     assert (newest(world).status.phase, newest(world).status.reason) == (phase, reason)
+
+
+def test_an_ab_keeps_what_its_verdict_rests_on_and_what_it_takes() -> None:
+    world = World()
+    split_callers(world, 0.52)
+    world.run(lambda: newest(world).status.plan is not None and newest(world).status.step == 0)
+    plan = newest(world).status.plan
+    assert plan is not None
+    assert [(step.weight, step.guard) for step in plan.steps] == [(50, "label")]
+    world.run(lambda: (newest(world).status.verdict or Verdict()).says == "equal")
+    status = newest(world).status
+    assert status.verdict is not None
+    assert [guard.guard for guard in status.verdict.guards] == ["errors", "slow", "label"]
+    assert status.evidence.outcomes_since is not None
+    assert status.evidence.outcomes is not None
+    label = status.verdict.guards[-1]
+    assert (label.candidate_n, label.champion_n) == (status.evidence.outcomes.candidate.callers, status.evidence.outcomes.champion.callers)
+
+
+def test_an_ab_goes_on_with_what_was_known_while_the_monitor_is_silent() -> None:
+    """Nobody knows whether a quality finding is open then: a winner waits, and wins when the monitor speaks."""
+    world = World()
+    split_callers(world, 0.6)
+    world.run(lambda: newest(world).status.evidence.outcomes is not None)
+    world.down.add("SimulatedMonitor")
+    for _ in range(30):
+        world.step()
+        world.tick()
+    assert (newest(world).status.phase, newest(world).status.reason) == (Phase.ROLLOUT, "QualityFindingOpen")
+    world.down.clear()
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
 
 
 def test_what_an_object_waited_for_is_not_said_once_it_is_gone() -> None:

@@ -106,11 +106,11 @@ def test_events(
         again.close()
 
 
-PAIRED = "paired?champion=1&candidate=1&since=2026-01-01"
+PAIRED, OUTCOMES = (f"{what}?champion=1&candidate=2&since=2026-01-01" for what in ("paired", "outcomes"))
 
 
 @pytest.mark.parametrize(
-    "view", ["state", "windows", "findings", "performance", "windows/0", "windows/0/report", "report", "report.png", PAIRED]
+    "view", ["state", "windows", "findings", "performance", "windows/0", "windows/0/report", "report", "report.png", PAIRED, OUTCOMES]
 )
 def test_the_views_need_a_right_of_their_own(monitor: Monitor, view: str) -> None:
     async def refused(client: Client) -> None:

@@ -115,7 +115,14 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
     async def steps(client: Client) -> None:
         headers, body = one(asked(1, [ROW]))
         assert (await client.post("/events", headers={**headers, **given}, data=body)).status == 401
-        views = ("state", "windows", "findings", "performance", "paired?champion=1&candidate=2&since=2026-01-01", *REPORTS)
+        views = (
+            "state",
+            "windows",
+            "findings",
+            "performance",
+            *(f"{what}?champion=1&candidate=2&since=2026-01-01" for what in ("paired", "outcomes")),
+            *REPORTS,
+        )
         for path in (*(f"/models/default/demand/{what}" for what in views), "/fleet", "/fleet/report", "/fleet/report.png"):
             answer = await client.get(path, headers=given)
             assert (answer.status, "secret" in (await answer.json())["error"]) == (401, True)
@@ -145,6 +152,12 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
         pytest.param("/models/default/demand/paired?champion=1&candidate=2&since=soon", 400, "'soon' is not a time", id="no time"),
         pytest.param("/models/default/demand/paired?champion=9&candidate=2&since=2026-01-01", 404, "'9'", id="an unknown champion"),
         pytest.param("/models/default/demand/paired?champion=1&candidate=2&since=2026-01-01T00:00:00Z", 200, "", id="a good one"),
+        pytest.param("/models/default/demand/outcomes?champion=1", 400, "the question lacks", id="outcomes of no pair"),
+        pytest.param(
+            "/models/default/demand/outcomes?champion=9&candidate=2&since=2026-01-01", 404, "'9'", id="outcomes of an unknown one"
+        ),
+        pytest.param("/models/default/demand/outcomes?champion=1&candidate=1&since=2026-01-01", 400, "between two", id="of one version"),
+        pytest.param("/models/default/demand/outcomes?champion=1&candidate=2&since=2026-01-01", 200, "{}", id="outcomes of nobody yet"),
     ],
 )
 def test_questions(monitor: Monitor, path: str, status: int, words: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.rollout.cases import DARK, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, person, see, served
+from tests.unit.rollout.cases import DARK, GOOD, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, person, see, served
 from trimtab.release import Act, Observed, Phase, Promotion, Verdict
 from trimtab.spec import Ab
 
@@ -26,6 +26,7 @@ CASES = {
     ),
     "too early holds": (see(Phase.ROLLOUT, SPLIT, verdict=UNSURE), {"reason": "NotEnoughEvidence", "step": 0, "verdict": UNSURE}),
     "requests that nobody counts hold": (see(Phase.ROLLOUT, SPLIT), {"reason": "NoTraffic", "promotion": None}),
+    "errors that are not worse are no winner": (see(Phase.ROLLOUT, SPLIT, verdict=GOOD), {"step": 0, "promotion": None, "weight": 20}),
     "errors end it at once": (see(Phase.ROLLOUT, SPLIT, verdict=HARM), {"reason": "Harm", "ends": Phase.ROLLED_BACK}),
     "a winner is promoted": (
         see(Phase.ROLLOUT, SPLIT, verdict=WINS),

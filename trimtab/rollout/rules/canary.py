@@ -182,7 +182,8 @@ def next_step(observed: Observed) -> Decision | None:
     if status.promotion:
         return None
     steps = steps_of(status)
-    if steps and status.step >= 0 and observed.verdict.says not in ("notWorse", "wins") and not sent:
+    wanted = "wins" if rollout_of(observed).strategy == "ab" else "notWorse"
+    if steps and status.step >= 0 and observed.verdict.says != wanted and not sent:
         return None
     served = served_of(observed, status.candidate)
     if not served or not served.ready:
@@ -215,6 +216,6 @@ def _all_of_it(observed: Observed) -> str:
         return "there is no champion yet: 100% at once"
     if shown := passed(observed):
         return f"shadow and no steps: 100% at once; {shown}"
-    if observed.verdict.says == "wins":
+    if rollout_of(observed).strategy == "ab":
         return f"the candidate wins: 100%; {observed.verdict.sentence}"
     return "not worse at every step: 100%" if steps_of(status) else f"strategy {rollout_of(observed).strategy}: 100% at once"
