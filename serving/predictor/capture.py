@@ -50,6 +50,7 @@ class Capture:
         """Start the shipper; `part` is its part of the spool, which is locked here, so that each next shipper finds the same."""
         self._settings = structs.replace(settings, prefix=uuid.uuid4().hex)
         self._part = part
+        self.unit = settings.told.unit.lower().encode()
         self._all = settings.told.sample >= 1
         self._number = self._taken = self._skipped = 0
         self._fresh: list[Noted] = []
@@ -66,14 +67,15 @@ class Capture:
         self._watch = threading.Thread(target=self._tend, args=(self._shipping,), name="shipper", daemon=True)
         self._watch.start()
 
-    def take(self, v2: bool, body: bytes, content: bytes | None, arrived: float, given: bytes = b"") -> None:
+    def take(self, v2: bool, body: bytes, content: bytes | None, arrived: float, given: bytes = b"", unit: bytes = b"") -> None:
         """Queue one exchange: a request's body by V1 or V2, and its answer's, None where it failed. Waits for nothing.
 
         `arrived` is when the request did, by the monotonic clock, which is not read again: each call counts here.
 
-        `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once.
+        `given` is the caller's own event id, if it gave one, as KServe's logger keeps it: a request asked twice then counts once. `unit` is
+        the value of the header that is named `unit` here, where one is.
         """
-        self._fresh.append((arrived, v2, given, body, content))
+        self._fresh.append((arrived, v2, given, body, content, unit))
         if len(self._fresh) >= BATCH or len(body) > LARGE_BYTES:
             self._flush()
             if not self._waits():
@@ -153,10 +155,10 @@ class Capture:
     def _chosen(self, first: int, fresh: Sequence[Noted]) -> list[Noted]:
         """Those in the sample, each with its id, for their numbers have gaps."""
         chosen: list[Noted] = []
-        for number, (arrived, v2, given, body, content) in enumerate(fresh, first):
+        for number, (arrived, v2, given, body, content, unit) in enumerate(fresh, first):
             name = given or f"{self._settings.prefix}-{number}".encode()
             if self._settings.told.chosen(name.decode("latin-1")):
-                chosen.append((arrived, v2, name, body, content))
+                chosen.append((arrived, v2, name, body, content, unit))
         return chosen
 
     def _wait(self, frame: bytes, events: int) -> None:

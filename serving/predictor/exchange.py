@@ -25,10 +25,14 @@ class Identity(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """Which share of the requests is told (0 excluded, up to 1), and the columns that are left out of what is."""
+    """Which share of the requests is told (0 excluded, up to 1), the columns that are left out of what is, and who asked.
+
+    `unit` is the header whose value says that; nobody is told the value, only a hash of it. Empty: nothing of who asked.
+    """
 
     sample: float = 1.0
     redact: frozenset[str] = frozenset()
+    unit: str = ""
 
     def chosen(self, exchange_id: str) -> bool:
         """Whether the exchange is in the sample. It follows from the id alone: a request that is sent again is told again, or never."""
@@ -38,13 +42,17 @@ class Told(Struct, frozen=True):
 
 
 class Exchange(Struct, frozen=True, gc=False):
-    """A request's body and, unless it failed, its answer's, by V1 or V2; `time` is in nanoseconds since 1970."""
+    """A request's body and, unless it failed, its answer's, by V1 or V2; `time` is in nanoseconds since 1970.
+
+    `unit` is the value of the header that says who asked; empty where there is none.
+    """
 
     id: str
     time: int
     v2: bool
     body: bytes
     content: bytes | None
+    unit: bytes = b""
 
     @property
     def events(self) -> int:
@@ -75,6 +83,7 @@ class Encoder:
 
     def __init__(self, who: Identity, told: Told) -> None:
         self._redact = told.redact
+        self._who = f"{who.namespace}/{who.name}\0".encode()
         source = {"specversion": "1.0", "source": f"http://{who.name}.{who.namespace}", "datacontenttype": "application/json"}
         extensions = {
             "inferenceservicename": who.name,
@@ -91,10 +100,18 @@ class Encoder:
         """The exchange as it is sent and spooled; raises msgspec's errors where a body cannot be read again."""
         moment = b"%b.%06dZ" % (_second(exchange.time // 1_000_000_000), exchange.time // 1000 % 1_000_000)
         middle = msgspec.json.encode(exchange.id) + b',"time":"' + moment + b'","data":'
-        request = self._request + middle + self._asked(exchange) + b"}"
+        request = self._request + middle + self._asked(exchange) + self._unit(exchange.unit) + b"}"
         if exchange.content is None:
             return Encoded(1, request)
         return Encoded(2, b"".join((request, b",", self._response, middle, self._answered(exchange, exchange.content), b"}")))
+
+    def _unit(self, value: bytes) -> bytes:
+        """Who asked, as a pseudonym: 64 bits of the SHA-256 of model and value. What is not UTF-8 is nobody's, as for the gateway."""
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return b""
+        return b',"trimtabunit":"%b"' % hashlib.sha256(self._who + value).hexdigest()[:16].encode() if value else b""
 
     def _asked(self, exchange: Exchange) -> bytes:
         """The request's data: the body on one line; where columns are left out, nothing but the others."""

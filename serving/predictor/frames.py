@@ -14,8 +14,9 @@ import msgspec
 from serving.predictor.exchange import Exchange
 from serving.predictor.ring import Reader
 
-Noted = tuple[float, bool, bytes, bytes, bytes | None]
-"""Of one exchange: arrival (monotonic seconds), by V2 or V1, the caller's id (empty: made of the number), body, answer unless it failed."""
+Noted = tuple[float, bool, bytes, bytes, bytes | None, bytes]
+"""Of one exchange: arrival (monotonic seconds), by V2 or V1, the caller's id (empty: made of the number), body, answer or None,
+the value of the header that says who asked."""
 
 READ_BYTES = 1 << 15
 BREATH = 8
@@ -55,10 +56,10 @@ class Frames:
             if len(rest) < start + length:
                 break
             first, epoch, noted = _decode(rest[start : start + length])
-            for number, (arrived, v2, given, body, content) in enumerate(noted, first):
+            for number, (arrived, v2, given, body, content, unit) in enumerate(noted, first):
                 if number % BREATH == 0:
                     os.sched_yield()
                 name = given.decode("latin-1") or f"{self._prefix}-{number}"
-                yield Exchange(name, epoch + int(arrived * 1e9), v2, body, content)
+                yield Exchange(name, epoch + int(arrived * 1e9), v2, body, content, unit)
             at = start + length
         del rest[:at]

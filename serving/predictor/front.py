@@ -32,6 +32,8 @@ VERSION_HEADER = b"x-trimtab-version"
 CAPTURE_HEADER = b"x-trimtab-capture"
 ID_HEADER = b"ce-id"
 COPY_SUFFIX = b"-shadow"
+# Set by the gateway where it chose the version by the caller: who comes another way is in no test.
+ASSIGNED_HEADER = b"x-trimtab-assigned"
 BINARY_HEADER = b"inference-header-content-length"
 TYPES = ("application/json", "application/octet-stream")
 
@@ -63,6 +65,7 @@ class Front:
         self._calls = frozenset((self._v1, *self._v2))
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "score")
         self._waiting_bytes = 0
+        self._unit = b"" if served.capture is None else served.capture.unit
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI 3.0."""
@@ -123,7 +126,8 @@ class Front:
         off = headers.get(CAPTURE_HEADER) == b"off" or is_copy(headers.get(b"host", b""), served.namespace)
         if served.capture is not None and not off:
             answered = None if predictions is None else answer.content
-            served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""))
+            unit = headers.get(self._unit, b"") if self._unit and ASSIGNED_HEADER in headers else b""
+            served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""), unit)
         return answer
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:

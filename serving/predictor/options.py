@@ -34,6 +34,7 @@ def parsed() -> argparse.Namespace:
     add("capture-queue", "10000", "how many captured events may wait", int)
     add("capture-sample", "1", "the share of the requests that is captured; each then says how many it stands for", float)
     add("capture-redact", "[]", 'columns that are left out of what is captured, as JSON: ["name", "iban"]')
+    add("capture-unit", "", "the request header whose value, hashed, tells who asked; nothing is told of that without")
     add("capture-spool", "", "a folder for captured events that memory has no room for; none are kept on disk without")
     add("capture-spool-mib", "1024", "how many MiB the spool may take", int)
     add("max-in-flight", "256", "how many requests a process holds at once; more are answered 429", int)
@@ -53,7 +54,7 @@ def parsed() -> argparse.Namespace:
 
 def told(given: argparse.Namespace) -> Told:
     """What of the requests is captured."""
-    return Told(given.capture_sample, _columns(given.capture_redact))
+    return Told(given.capture_sample, _columns(given.capture_redact), given.capture_unit)
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -17,11 +17,11 @@ from grpc_interceptor.exceptions import GrpcException, InvalidArgument
 
 from serving.predictor import lean
 from serving.predictor.asgi import JSON, App, Message
-from serving.predictor.front import CAPTURE_HEADER, ID_HEADER
+from serving.predictor.front import ASSIGNED_HEADER, CAPTURE_HEADER, ID_HEADER
 from serving.predictor.limits import AHEAD, ARRIVED, TIMEOUT_HEADER, WHOLE
 
 # A header that ends in -bin has bytes, and none of these does.
-_PASSED = tuple(name.decode() for name in (CAPTURE_HEADER, ID_HEADER, TIMEOUT_HEADER))
+_PASSED = frozenset(name.decode() for name in (ASSIGNED_HEADER, CAPTURE_HEADER, ID_HEADER, TIMEOUT_HEADER))
 _CODES = {
     HTTPStatus.BAD_REQUEST: StatusCode.INVALID_ARGUMENT,
     HTTPStatus.NOT_FOUND: StatusCode.NOT_FOUND,
@@ -32,10 +32,14 @@ _CODES = {
 }
 
 
-def over(app: App, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
-    """KServe's `Model.predict` (its InferRequest and headers in, its InferResponse out) that asks `app` for the model `name`."""
+def over(app: App, name: str, unit: str = "") -> Callable[[Any, Any], Awaitable[Any]]:
+    """KServe's `Model.predict` (its InferRequest and headers in, its InferResponse out) that asks `app` for the model `name`.
+
+    `unit` is the header that says who asked, where one does.
+    """
     types = lean.kserve("protocol.infer_type")
     path = f"/v2/models/{name}"
+    passed = _PASSED | {unit}
     in_flight = 0
 
     async def predict(call: Any, headers: Any) -> Any:
@@ -44,7 +48,8 @@ def over(app: App, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
         body = _body(call, types.to_http_parameters(call.parameters or {}))
         ahead, in_flight = in_flight, in_flight + 1
         try:
-            status, content = await _answer(app, asked, body, ahead, headers or {})
+            given = {name: value for name, value in (headers or {}).items() if name in passed}
+            status, content = await _answer(app, asked, body, ahead, given)
         finally:
             in_flight -= 1
         found = msgspec.json.decode(content)
@@ -78,7 +83,7 @@ def _body(call: Any, parameters: dict[str, Any]) -> bytes:
 
 async def _answer(app: App, path: str, body: bytes, ahead: int, headers: dict[str, str]) -> tuple[int, bytes]:
     """Status and content of what `app` answers to the request."""
-    given = [(name.encode(), value.encode()) for name, value in headers.items() if name in _PASSED]
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": [(b"content-type", JSON), *given]}
     scope |= {ARRIVED: time.monotonic(), AHEAD: ahead, WHOLE: True}
     status, parts = 0, []

@@ -68,7 +68,7 @@ def serve(
             await peers.listen()
             behind = peers
         whole = Draining(Front(served, behind), name, version)
-        model.predict = rpc.over(whole, name)
+        model.predict = rpc.over(whole, name, capture.unit.decode() if capture else "")
         return whole
 
     model = _model(name, scorer.schema)

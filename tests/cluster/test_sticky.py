@@ -1,5 +1,6 @@
 """Callers who are assigned to a version, on a real API server and Envoy Gateway, with a tiny predictor of the test's own."""
 
+import copy
 import http.client
 import threading
 from collections import Counter
@@ -34,6 +35,12 @@ class Callers:
     def __init__(self, site, model):
         self._address, self._host = site.gateway(model)
         self._path = f"/v1/models/{model.name}:predict"
+
+    def at(self, host):
+        """The same callers at another host of the model's."""
+        other = copy.copy(self)
+        other._host = host
+        return other
 
     def served(self, callers, header=HEADER, connections=12):
         """The version that each gets."""
@@ -87,6 +94,8 @@ def test_callers_keep_their_version_from_the_first_share_to_the_end_and_no_reque
         assert callers.served(CALLERS[:500]) == {caller: first[caller] for caller in CALLERS[:500]}
         assert set(callers.served(CALLERS[:50], header="").values()) == {"3"}, "who has no header gets the champion"
         assert set(callers.served([""] * 20).values()) == {"3"}
+        inner = site.api.get(HTTP_ROUTES, site.namespace, "split-predictor")["spec"]["hostnames"][0]
+        assert callers.at(inner).served(CALLERS[:200]) == {caller: first[caller] for caller in CALLERS[:200]}, "at its other host too"
         before = load.count("4")
 
         reach(site, model, v3=50, v4=50)

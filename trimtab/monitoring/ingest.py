@@ -34,6 +34,7 @@ NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 IDENTITY_BYTES = 2000
 KEY_BYTES = 1000
 VERSION_BYTES = 200
+UNIT_BYTES = 100
 STREAM_BYTES = 200
 _MILLISECONDS = 1e11
 
@@ -62,13 +63,14 @@ class Clock(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A request that a version got."""
+    """A request that a version got; `unit` is who asked, as a pseudonym, empty where that was not told."""
 
     source: str
     id: str
     model: str
     version: str
     rows: tuple[Row, ...]
+    unit: str = ""
     type: str = REQUEST
 
 
@@ -147,7 +149,8 @@ def arrival(event: CloudEvent, model: Model, received: datetime, *, replaying: b
     clock = Clock(own, received.timestamp(), replaying)
     rows = tuple(_row(event, index, instance, model, clock) for index, instance in enumerate(instances))
     said = _storable(event, "the version", event.extensions.get("trimtabversion") or version, VERSION_BYTES)
-    return Asked(source, event.id, name, said, rows)
+    unit = _storable(event, "the unit", event.extensions.get("trimtabunit", ""), UNIT_BYTES)
+    return Asked(source, event.id, name, said, rows, unit)
 
 
 def _label(event: CloudEvent, value: float | int | str | bool | None, model: Model) -> bytes:

@@ -99,6 +99,7 @@ def _keep_rows(
         at_once = answered.pop(identities[number], None)
         answers = at_once.predictions if at_once else early.get(identities[number], ())
         shared = {"model": item.model, "version": item.version, "event": number, "id": item.id, "received": received.timestamp()}
+        shared["unit"] = item.unit or None
         found += [
             {
                 **shared,

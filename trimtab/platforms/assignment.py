@@ -13,6 +13,9 @@ from itertools import count
 
 from trimtab.spec import Model
 
+ASSIGNED_HEADER = "x-trimtab-assigned"
+"""What the gateway sets to the version where it chose that by the caller, and takes away from all others: who has it is in the test."""
+
 _LEAST = 500_000
 _SPAN = 400_000
 """The sums are primes from 500,000 to a little above 900,000: a weight of a Gateway API backend is at most 1,000,000."""

@@ -2,10 +2,16 @@
 
 import msgspec
 
-from trimtab.spec import Capture
+from trimtab.spec import ModelSpec
 
 
-def environment(capture: Capture) -> dict[str, str]:
-    """Variables for `serving.predictor`; none where all is told, so that nothing of a running pod changes."""
+def environment(spec: ModelSpec) -> dict[str, str]:
+    """Variables for `serving.predictor`; none where all is told, so that nothing of a running pod changes.
+
+    Who asked is told for A/B tests alone.
+    """
+    capture, rollout = spec.serving.capture, spec.rollout
     found = {} if capture.sample == 1 else {"TRIMTAB_CAPTURE_SAMPLE": f"{capture.sample:g}"}
-    return found | ({"TRIMTAB_CAPTURE_REDACT": msgspec.json.encode(capture.redact).decode()} if capture.redact else {})
+    if capture.redact:
+        found["TRIMTAB_CAPTURE_REDACT"] = msgspec.json.encode(capture.redact).decode()
+    return found | ({"TRIMTAB_CAPTURE_UNIT": rollout.ab.header} if rollout.strategy == "ab" else {})

@@ -3,6 +3,8 @@
 The champion in the Model's status is the only truth; servers and routes are made to follow this plan, again and again.
 """
 
+from msgspec.structs import replace
+
 from trimtab.release import Arm, Phase, Release, ReleaseStatus, ServingPlan
 from trimtab.spec import Model
 
@@ -12,13 +14,16 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
 
     Before the champion is swapped the candidate stands beside it with its weight; after it, the previous champion is
     kept warm at 0% until the bake is over. A first version has 0% until its promotion begins. In an A/B test callers stay
-    with the version that they are assigned to, until the test is over and all go to one.
+    with the version that they are assigned to, until the test is over and all go to one. The plan's Model has the rollout that
+    the Release was admitted with: what the predictors tell of callers changes with no edit while it is under way.
     """
     champion = model.status.champion
     arms = [Arm(champion, 100)] if champion else []
     status = active.status if active and active.spec.model_uid == model.metadata.uid else None
     if status is None or status.candidate is None or not status.deployed:
         return ServingPlan(model, tuple(arms))
+    if status.rollout and active and active.spec.request.version is None:
+        model = replace(model, spec=replace(model.spec, rollout=status.rollout))
     candidate = status.candidate
     if champion is None:
         return ServingPlan(model, (Arm(candidate, status.weight if status.promotion else 0),))

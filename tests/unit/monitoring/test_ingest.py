@@ -1,11 +1,15 @@
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from trimtab.errors import InvalidInput
 from trimtab.events import CloudEvent
 from trimtab.monitoring.ingest import Asked, Labelled, arrival, event_time, watermark
+from trimtab.monitoring.store import Store
+from trimtab.monitoring.tables import rows
 
 from .folders import HOUR, NOW, START, answered, asked, model, told
 
@@ -47,6 +51,19 @@ def test_time_of_a_row(instance: dict[str, object], replaying: bool, expected: f
     found = arrival(asked(1, [instance]), model(), NOW, replaying=replaying)
     assert isinstance(found, Asked)
     assert found.rows[0].time == expected
+
+
+def test_a_row_says_who_asked_where_that_was_told(tmp_path: Path) -> None:
+    named = asked(1, [{"id": 1}, {"id": 2}])
+    named = msgspec.structs.replace(named, extensions={**named.extensions, "trimtabunit": "5f3a"})
+    found = [arrival(event, model(), NOW, replaying=False) for event in (named, asked(2, [{"id": 3}]))]
+    store = Store(tmp_path / "monitor.db")
+    store.write(found, NOW, replaying=False)
+    with store.transaction(reading=True) as connection:
+        assert connection.execute(sa.select(rows.c.key, rows.c.unit)).all() == [("1", "5f3a"), ("2", "5f3a"), ("3", None)]
+    store.close()
+    with pytest.raises(InvalidInput, match="the unit may have at most 100 bytes"):
+        arrival(msgspec.structs.replace(named, extensions={**named.extensions, "trimtabunit": "x" * 101}), model(), NOW, replaying=False)
 
 
 @pytest.mark.parametrize(

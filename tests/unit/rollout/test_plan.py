@@ -79,3 +79,12 @@ STICKY: dict[str, tuple[Champion, Release, str]] = {
 @pytest.mark.parametrize(("champion", "active", "header"), STICKY.values(), ids=STICKY.keys())
 def test_by_which_header_callers_are_assigned(champion: Champion, active: Release, header: str) -> None:
     assert serving_plan(model(champion), active).sticky == header
+
+
+def test_what_predictors_tell_of_callers_follows_no_edit_while_a_release_is_under_way() -> None:
+    edited = model(FIRST, rollout=replace(ROLLOUT, strategy="ab", ab=Ab(header="x-other")))
+    assert serving_plan(edited, None).model.spec.rollout.ab.header == "x-other"
+    assert serving_plan(edited, at(Phase.ROLLOUT, {"rollout": AB})).model.spec.rollout.ab.header == "x-customer"
+    assert serving_plan(edited, at(Phase.ROLLOUT)).model.spec.rollout == ROLLOUT
+    back = see(Phase.ROLLOUT, {"rollout": replace(AB, strategy="direct")}, request={"version": FIRST}).release
+    assert serving_plan(edited, back).model.spec.rollout.ab.header == "x-other", "an earlier version comes back as the Model is now"

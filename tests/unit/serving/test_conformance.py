@@ -12,7 +12,8 @@ from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRe
 from tritonclient.utils import InferenceServerException
 
 from tests.unit.serving.test_predictor import Running, table_predictions
-from tests.unit.serving.tiny import call, records, table
+from tests.unit.serving.tiny import call, records, table, until
+from trimtab.events import REQUEST
 from trimtab.platforms.local.processes import free_port
 
 TYPES = {"hour": ("INT64", np.int64), "temp": ("FP64", np.float64), "season": ("BYTES", np.object_)}
@@ -22,7 +23,7 @@ COMPLETE = [row for row in records(table()) if None not in row.values()]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     port = free_port()
-    running = Running(tmp_path_factory.mktemp("conformance"), "--grpc-port", port)
+    running = Running(tmp_path_factory.mktemp("conformance"), "--grpc-port", port, "--capture-unit", "X-Customer")
     running.grpc_port = port
     yield running
     running.close()
@@ -167,6 +168,21 @@ def test_kserves_client_speaks_grpc(running, expected, binary):
     for asked in ("is_server_ready", "is_server_live"):
         assert grpc(running, lambda client, asked=asked: getattr(client, asked)())
     assert grpc(running, lambda client: client.is_model_ready("bike"))
+
+
+def test_who_asked_is_told_by_both_protocols_and_is_the_same(running):
+    def units():
+        found = [event.extensions.get("trimtabunit") for event in running.monitor.events if event.type == REQUEST]
+        return {unit for unit in found if unit}
+
+    call(running.port, "POST", "/v1/models/bike:predict", {"instances": COMPLETE[:1]}, {"x-customer": "bob"})
+    call(running.port, "POST", "/v1/models/bike:predict", {"instances": COMPLETE[:1]}, {"x-customer": "ada", "x-trimtab-assigned": "3"})
+    [unit] = until(units)
+    request = InferRequest("bike", columns(COMPLETE[:1], True))
+    before = len(running.monitor.events)
+    grpc(running, lambda client: client.infer(request, headers=(("x-customer", "ada"), ("x-trimtab-assigned", "3"))))
+    until(lambda: len(running.monitor.events) == before + 2)
+    assert running.monitor.events[before].extensions["trimtabunit"] == unit
 
 
 def test_a_missing_number_is_nan_by_grpc(running):

@@ -1,6 +1,7 @@
 """What is told of an exchange does not depend on how it came, or on whether its bodies were taken apart."""
 
 import json
+import re
 
 import msgspec
 from hypothesis import given
@@ -68,3 +69,21 @@ def test_a_redacted_column_is_in_no_event(instances, failed):
     body = json.dumps({"inputs": "DE99", "instances": [{**row, "iban": "DE99"} for row in instances]}).encode()
     found = events(Exchange("id", TIME, False, body, None if failed else answer_v1([0.5])), "iban")
     assert found[0]["data"] == {"instances": [{name: value for name, value in row.items() if name != "iban"} for row in instances]}
+
+
+def unit_of(value, name="bike"):
+    exchange = Exchange("id", TIME, False, b'{"instances": []}', b'{"predictions": []}', value)
+    line = Encoder(Identity(name, "default", "3"), Told()).encoded(exchange).body
+    assert not value or value not in line, "nobody is told the value itself"
+    request, response = msgspec.json.decode(b"[" + line + b"]")
+    assert "trimtabunit" not in response
+    return request.get("trimtabunit")
+
+
+def test_who_asked_is_told_as_a_pseudonym_that_is_the_same_for_every_version_and_another_for_another_model():
+    unit = unit_of(b"ada@example.com")
+    assert re.fullmatch("[0-9a-f]{16}", unit)
+    assert unit_of(b"ada@example.com") == unit
+    assert len({unit, unit_of(b"bob@example.com"), unit_of(b"ada@example.com", "boat"), unit_of("Ada Łu".encode())}) == 4
+    assert unit_of(b"") is None
+    assert unit_of(b"\xff\xfe") is None, "whom the gateway does not assign is nobody"

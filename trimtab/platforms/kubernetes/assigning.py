@@ -1,6 +1,7 @@
 """The split on a cluster: made, moved and taken away one step at each call. What it does follows from what is there; see `split.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Reader
@@ -12,10 +13,10 @@ from trimtab.platforms.kubernetes.split import (
     foreign,
     next_split,
     read_split,
-    refused,
     split_name,
     split_policy,
     split_route,
+    taken,
     wanted_pair,
 )
 from trimtab.release import ServingPlan
@@ -63,16 +64,16 @@ class Assigning:
         own = read_route(document, model.name)
         settled = own.accepted and self._for_a_moment(f"{namespace}/{name}", own.mark)
         if wanted_pair(plan):
-            settled = self._policy_is_taken(namespace, name) and settled
+            settled = self._policy_is_taken(isvc, plan.sticky) and settled
         present = read_split(document, model.name)
         following, waits = next_split(plan, read_route(kserve, model.name).weights, present, settled)
         if following is None and present is not None:
             self._api.delete(BACKEND_TRAFFIC_POLICIES, namespace, name)
             self._api.delete(HTTP_ROUTES, namespace, name)
         if following is not None and following != present:
-            if present is None:
-                self._api.apply(BACKEND_TRAFFIC_POLICIES, split_policy(isvc, following.header))
-            self._api.apply(HTTP_ROUTES, split_route(isvc, kserve, model, following))
+            inner = self._api.get(HTTP_ROUTES, namespace, f"{model.name}-predictor")
+            routes = [kserve, *([inner] if inner and _owned(inner, isvc) else [])]
+            self._api.apply(HTTP_ROUTES, split_route(isvc, routes, model, following))
         return waits or (wanted_pair(plan) is not None and not own.accepted)
 
     def _for_a_moment(self, key: str, mark: str) -> bool:
@@ -81,10 +82,20 @@ class Assigning:
             known = self._since[key] = (mark, self._clock())
         return self._clock() - known[1] >= SETTLE_SECONDS
 
-    def _policy_is_taken(self, namespace: str, name: str) -> bool:
+    def _policy_is_taken(self, isvc: Mapping[str, Any], header: str) -> bool:
+        """Whether the gateway has accepted the policy, which is made where there is none."""
+        namespace, name = isvc["metadata"]["namespace"], split_name(isvc["metadata"]["name"])
         policy = self._api.get(BACKEND_TRAFFIC_POLICIES, namespace, name)
-        taken, why = refused(policy) if policy else (False, "")
+        if policy is None:
+            self._api.apply(BACKEND_TRAFFIC_POLICIES, split_policy(isvc, header))
+            return False
+        accepted, why = taken(policy)
         if why:
             msg = f"the gateway does not assign callers by BackendTrafficPolicy {namespace}/{name}: {why}"
             raise InvalidInput(msg)
-        return taken
+        return accepted
+
+
+def _owned(route: Mapping[str, Any], isvc: Mapping[str, Any]) -> bool:
+    """Whether it is the InferenceService's second route, for a host of its own, and not another InferenceService's first."""
+    return any(one.get("uid") == isvc["metadata"]["uid"] for one in route["metadata"].get("ownerReferences") or [])

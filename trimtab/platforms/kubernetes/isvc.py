@@ -143,7 +143,7 @@ def predictor(model: Model, version: Version, replicas: int, runtime: str) -> di
         "TRIMTAB_DIGEST": version.digest,
         "TRIMTAB_MODEL_NAMESPACE": model.metadata.namespace,
         _MODEL_UID: model.metadata.uid,
-        **capture.environment(serving.capture),
+        **capture.environment(model.spec),
     }
     framework: dict[str, Any] = {
         "modelFormat": {"name": MODEL_FORMAT},

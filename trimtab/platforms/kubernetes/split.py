@@ -7,14 +7,13 @@ are one cluster, and such a policy makes Envoy ignore the weights in it. Every r
 The route is *parked* (nobody can call it) before it is opened and before it is deleted: its clusters are there whenever a rule names them.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from trimtab.platforms.assignment import assigned_weights
+from trimtab.platforms.assignment import ASSIGNED_HEADER, assigned_weights
 from trimtab.platforms.kubernetes.isvc import component, version_of
 from trimtab.platforms.kubernetes.resources import HTTP_ROUTES, INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
 from trimtab.platforms.kubernetes.route import Route, read_route
@@ -107,7 +106,7 @@ def foreign(route: Mapping[str, Any]) -> str:
     return "" if any(name.startswith(CONTROLLER) for name in names) else ", ".join(names)
 
 
-def refused(policy: Mapping[str, Any]) -> tuple[bool, str]:
+def taken(policy: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether a gateway has accepted the policy, and why not where one says so."""
     generation = policy["metadata"].get("generation", 0)
     said = [
@@ -128,37 +127,39 @@ def split_policy(isvc: Mapping[str, Any], header: str) -> dict[str, Any]:
     return {"metadata": _metadata(isvc), "spec": {"targetRefs": [target], "mergeType": "StrategicMerge", "loadBalancer": chosen}}
 
 
-def split_route(isvc: Mapping[str, Any], kserve: Mapping[str, Any], model: Model, split: Split) -> dict[str, Any]:
-    """The route: callers with the header by its hash, others to the champion; else as KServe's route, whose rule `kserve` ends with.
+def split_route(isvc: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], model: Model, split: Split) -> dict[str, Any]:
+    """The route: callers with the header by its hash, others to the champion; for all hosts of KServe's `routes`, else as the first.
 
     No weight is 0, which would take a cluster away before its callers: 0% is less than two callers in a million.
     """
     champion, candidate = split.pair
     weights = assigned_weights(model, {champion: 100 - split.percent, candidate: split.percent})
-    path = {"type": "RegularExpression", "value": rf"^/v[12]/models/{re.escape(model.name)}(/|:|$).*"}
+    path = {"type": "RegularExpression", "value": "^/(.*)$"}
     parked = [] if split.is_open else [{"type": "Exact", "name": _PARKED, "value": isvc["metadata"]["uid"]}]
     named = {"type": "RegularExpression", "name": split.header, "value": ".+"}
-    kept = {key: value for key, value in kserve["spec"]["rules"][-1].items() if key in ("filters", "timeouts")}
+    kept = {key: value for key, value in routes[0]["spec"]["rules"][-1].items() if key in ("filters", "timeouts")}
     backends = [
-        {
-            **_backend(model, version),
-            "weight": max(weight, 1),
-            "filters": [
-                {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-trimtab-version", "value": version}]}}
-            ],
-        }
+        {**_backend(model, version, set=[{"name": ASSIGNED_HEADER, "value": version}]), "weight": max(weight, 1)}
         for version, weight in weights.items()
     ]
     rules = [
-        {"name": "others", "matches": [{"path": path, "headers": parked}], "backendRefs": [_backend(model, champion)], **kept},
+        {
+            "name": "others",
+            "matches": [{"path": path, "headers": parked}],
+            "backendRefs": [_backend(model, champion, remove=[ASSIGNED_HEADER])],
+            **kept,
+        },
         {"name": _RULE, "matches": [{"path": path, "headers": [named, *parked]}], "backendRefs": backends, **kept},
     ]
-    spec = {"parentRefs": kserve["spec"]["parentRefs"], "hostnames": kserve["spec"].get("hostnames") or [], "rules": rules}
+    hosts = [host for route in routes for host in route["spec"].get("hostnames") or []]
+    spec = {"parentRefs": routes[0]["spec"]["parentRefs"], "hostnames": hosts, "rules": rules}
     return {"metadata": _metadata(isvc), "spec": spec}
 
 
-def _backend(model: Model, version: str) -> dict[str, Any]:
-    return {"kind": "Service", "name": component(model.name, version), "port": 80}
+def _backend(model: Model, version: str, **headers: Any) -> dict[str, Any]:
+    """A version's Service, and what is done to the headers of requests to it."""
+    change = {"type": "RequestHeaderModifier", "requestHeaderModifier": headers}
+    return {"kind": "Service", "name": component(model.name, version), "port": 80, "filters": [change]}
 
 
 def _metadata(isvc: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from trimtab.platforms.assignment import ASSIGNED_HEADER
+
 VERSION_HEADER = "x-trimtab-version"
 CAPTURE_HEADER = "x-trimtab-capture"
 GATEWAY = "gateway"
@@ -149,28 +151,36 @@ def read_clusters(dump: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _routes(model: str, route: Route, timeout_seconds: float) -> list[dict[str, Any]]:
-    match: dict[str, Any] = {"safe_regex": {"regex": f"^/v[12]/models/{re.escape(model)}(/|:|$).*"}}
+    path = {"regex": f"^/v[12]/models/{re.escape(model)}(/|:|$).*"}
+    match: dict[str, Any] = {"safe_regex": path}
     head = {"name": model, "match": match, "metadata": {"filter_metadata": {"trimtab": {"generation": route.generation}}}}
     if not sum(route.weights.values()):
         return [{**head, **_direct(503, f"no version of {model} is ready")}]
     timeout = {"timeout": f"{timeout_seconds}s"}
     parts = [_part(cluster_name(model, version), version, weight) for version, weight in route.weights.items()]
+    unassigned = {"request_headers_to_remove": [ASSIGNED_HEADER]}
     if not route.sticky:
         mirrors = [{"cluster": cluster_name(model, route.mirror)}] if route.mirror else []
-        return [{**head, "route": {**timeout, "weighted_clusters": {"clusters": parts}, "request_mirror_policies": mirrors}}]
+        routed = {**timeout, "weighted_clusters": {"clusters": parts}, "request_mirror_policies": mirrors}
+        return [{**head, **unassigned, "route": routed}]
+    for part, version in zip(parts, route.weights, strict=True):
+        part["request_headers_to_add"] = [_header(ASSIGNED_HEADER, version)]
     match["headers"] = [{"name": route.sticky, "string_match": {"safe_regex": {"regex": ".+"}}}]
     chosen = {"hash_policy": [{"header": {"header_name": route.sticky}}], "weighted_clusters": {"clusters": parts, "use_hash_policy": True}}
     first = next(iter(route.weights))
     others = {"clusters": [_part(unassigned_name(cluster_name(model, first)), first, 1)]}
     return [
         {**head, "route": {**timeout, **chosen}},
-        {"name": f"{model}/unassigned", "match": {"safe_regex": match["safe_regex"]}, "route": {**timeout, "weighted_clusters": others}},
+        {**unassigned, "name": f"{model}/unassigned", "match": {"safe_regex": path}, "route": {**timeout, "weighted_clusters": others}},
     ]
 
 
 def _part(cluster: str, version: str, weight: int) -> dict[str, Any]:
-    header = {"header": {"key": VERSION_HEADER, "value": version}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {"name": cluster, "weight": weight, "response_headers_to_add": [header]}
+    return {"name": cluster, "weight": weight, "response_headers_to_add": [_header(VERSION_HEADER, version)]}
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _direct(status: int, sentence: str) -> dict[str, Any]:

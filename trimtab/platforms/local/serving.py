@@ -79,21 +79,24 @@ class LocalServing:
                 msg = f"version {arm.version.version!r} of {model.name!r} is served with digest {known.version.digest[:12]}, asked is "
                 msg += f"{arm.version.digest[:12]}: a version never changes"
                 raise InvalidInput(msg)
+        told = environment(model.spec)
         with self._lock:
             for arm in plan.arms:
                 name = cluster_name(model.name, arm.version.version)
-                if name not in self._predictors:
+                if name in self._predictors:
+                    self._predictors[name].change(told)
+                else:
                     version = Version(arm.version.version, arm.version.digest)
-                    self._predictors[name] = Predictor(
-                        model.name, model.metadata.namespace, version, self._launch, environment(model.spec.serving.capture)
-                    )
+                    self._predictors[name] = Predictor(model.name, model.metadata.namespace, version, self._launch, told)
                 self._leaving.pop(name, None)
             self._plans[model.name] = plan
             self._reconcile()
 
     def settled(self, plan: ServingPlan) -> bool:
-        """Versions, weights and copies are all that a laptop's plan says."""
-        return plan.model.name in self._plans
+        """Versions, weights and copies are all that a laptop's plan says, and what its predictors tell of requests."""
+        with self._lock:
+            found = [one for one in self._predictors.values() if one.model == plan.model.name]
+        return plan.model.name in self._plans and all(one.environment == environment(plan.model.spec) for one in found)
 
     def tend(self) -> None:
         """Restart what has died, give traffic to what got ready, end what has left the plan. Faults are logged and met again next time."""

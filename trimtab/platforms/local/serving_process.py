@@ -48,7 +48,7 @@ class Predictor:
         self.restarts = 0
         self.fault = ""
         self._namespace = namespace
-        self._environment = environment or {}
+        self.environment = environment or {}
         self._launch = launch
         self._failures = 0
         self._ready = False
@@ -89,6 +89,12 @@ class Predictor:
             self.restarts += 1
             self._process = self._start()
 
+    def change(self, environment: dict[str, str]) -> None:
+        """Go on with other variables, where they are others: the process ends, requests in flight first, and `tend` starts the next."""
+        if environment != self.environment:
+            self.environment = environment
+            self._process.terminate()
+
     def stop(self) -> None:
         """End the process: requests in flight end first, captured events are sent; SIGKILL after 5 s."""
         processes.stop(self._process, GRACE_SECONDS)
@@ -113,5 +119,5 @@ class Predictor:
         if launch.capture_url:
             command += ["--capture-url", launch.capture_url, "--secret-file", str(launch.secret_file)]
         return processes.start(
-            command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve()), **self._environment}, (self._socket.fileno(),)
+            command, self._log_path, {processes.STATE_VARIABLE: str(launch.state.resolve()), **self.environment}, (self._socket.fileno(),)
         )

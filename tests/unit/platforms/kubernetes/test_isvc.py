@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from tests.unit.platforms.kubernetes.kserve_world import model, version
 from trimtab.platforms.kubernetes.isvc import Shape, component, document, is_version, predictor, says, shape, version_of, versions
-from trimtab.spec import Capture
+from trimtab.rolling import Ab
+from trimtab.spec import Capture, Rollout
 
 KNOWN = {name: version(name) for name in ("3", "4")}
 CANARY = Shape("3", (("4", 20),))
@@ -42,6 +44,9 @@ def test_what_is_told_of_requests_is_in_the_environment_only_where_it_is_not_all
     assert environment(model()) == {}
     told = Capture(sample=0.1, redact=("name", "e,mail"))
     assert environment(model(capture=told)) == {"TRIMTAB_CAPTURE_SAMPLE": "0.1", "TRIMTAB_CAPTURE_REDACT": '["name","e,mail"]'}
+    tested = model()
+    tested = replace(tested, spec=replace(tested.spec, rollout=Rollout(strategy="ab", ab=Ab(header="x-customer"))))
+    assert environment(tested) == {"TRIMTAB_CAPTURE_UNIT": "x-customer"}
 
 
 def test_nothing_of_a_version_stands_on_the_inference_service_for_its_labels_restart_every_pod():

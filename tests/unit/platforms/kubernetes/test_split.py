@@ -6,8 +6,9 @@ from msgspec.structs import replace
 from tests.unit.platforms.kubernetes.kserve_world import World, adapter, isvc, model, plan
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.resources import BACKEND_TRAFFIC_POLICIES, HTTP_ROUTES
+from trimtab.platforms.kubernetes.route import read_route
 from trimtab.platforms.kubernetes.serving import SETTLE_SECONDS
-from trimtab.platforms.kubernetes.split import Split, next_split, read_split
+from trimtab.platforms.kubernetes.split import Split, effective, next_split, read_split, split_clusters, split_route
 
 MODEL = model()
 HEADER = "x-user-id"
@@ -179,3 +180,20 @@ def test_a_policy_that_the_gateway_refuses_is_a_sentence_and_nobody_is_assigned(
     assert not world.split().is_open
     walk(world, plan(MODEL, v3=100), serving)
     assert world.split() is None
+
+
+def test_callers_meet_the_split_while_it_is_open_and_kserves_route_while_it_is_parked():
+    world = Gateway()
+    serving = adapter(world)
+    walk(world, plan(MODEL, v3=100), serving)
+    walk(world, HALF, serving)
+    kserve, split = (world.get(HTTP_ROUTES, "crm", name) for name in ("bike", NAME))
+    route = read_route(kserve, "bike")
+    met = effective(route, split, "bike")
+    assert met.weights == {"3": 50, "4": 50}
+    assert met.mark not in (route.mark, read_route(split, "bike").mark), "a change of either is another route"
+    cluster = "httproute/crm/bike-trimtab-ab/rule/1/backend"
+    assert split_clusters(split, "bike") == {"3": f"{cluster}/0", "4": f"{cluster}/1"}
+    closed = {**split, "spec": split_route(isvc(world), [kserve], MODEL, parked(50))["spec"]}
+    assert (effective(route, closed, "bike"), split_clusters(closed, "bike")) == (route, {})
+    assert (effective(route, None, "bike"), split_clusters(None, "bike")) == (route, {})

@@ -26,13 +26,13 @@ BODY = msgspec.json.encode({"instances": [ROW]})
 class Platform:
     """Serving with a supervisor that tends it, over a registry of two tiny versions."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **launch):
         self.state = folder / "state"
         self.registry = folder / "registry"
         self.versions = {name: Version(name, tiny_model(self.registry / name, shift)) for name, shift in (("3", 0.0), ("4", 1.0))}
         self.envoy = Envoy(self.state, processes.free_port())
         self.envoy.start()
-        self.serving = LocalServing(self.envoy, Launch(self.state), self.fetch)
+        self.serving = LocalServing(self.envoy, Launch(self.state, **launch), self.fetch)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._tend)
         self._thread.start()

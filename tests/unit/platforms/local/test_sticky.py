@@ -88,7 +88,7 @@ def test_a_caller_keeps_its_version_and_the_split_is_the_share(envoy, versions, 
 
 
 def test_a_larger_share_only_moves_callers_to_the_candidate(envoy, versions):
-    some, before = CALLERS[:3000], set()
+    some, before = CALLERS[:1500], set()
     for share in (1, 10, 50, 99):
         assign(envoy, versions, "4", share)
         found = {caller for caller, version in served(envoy, some).items() if version == "4"}
@@ -98,7 +98,7 @@ def test_a_larger_share_only_moves_callers_to_the_candidate(envoy, versions):
 
 
 def test_the_next_test_of_the_model_draws_its_callers_anew(envoy, versions):
-    some = CALLERS[:4000]
+    some = CALLERS[:2000]
     assign(envoy, versions, "4", 50)
     first = served(envoy, some)
     assign(envoy, versions, "5", 50)
@@ -121,6 +121,19 @@ def test_callers_without_the_header_get_the_champion_and_are_in_no_comparison(en
     assert {"3": block.champion.requests, "4": block.candidate.requests} == {
         version: sum(one == version for one in found.values()) for version in ("3", "4")
     }
+
+
+def test_only_the_gateway_says_who_is_assigned(envoy, versions):
+    assign(envoy, versions, "4", 50)
+    forged = {"x-trimtab-assigned": "4"}
+    for headers in (forged, {**forged, HEADER: "somebody"}):
+        _, version = ask(envoy.port, headers=headers)
+        found = versions[version].headers[-1].get("x-trimtab-assigned")
+        assert found == (version if HEADER in headers else None)
+    with envoy.admin() as admin:
+        assert envoy.publish_routes({"bike": admin.routes()["bike"].weights})
+    _, version = ask(envoy.port, headers=forged)
+    assert "x-trimtab-assigned" not in versions[version].headers[-1]
 
 
 def test_the_header_is_a_part_of_the_route_that_is_confirmed(envoy, versions):
