@@ -7,7 +7,7 @@ shall be served is compared with what is, at every look.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -29,6 +29,9 @@ KEPT_DECISIONS = 64
 STRAIGHT_ON = 12
 """How many decisions of one Release may follow each other within one pass."""
 
+ALIAS_CHECKED = timedelta(minutes=5)
+"""How often the registry's alias is compared with the champion: between two promotions only a hand moves it."""
+
 EVERYTHING = "all objects"
 IDLE_SECONDS = 1.0
 CONFLICT_SECONDS = 0.1
@@ -48,7 +51,7 @@ class Loop:
         self._faults: dict[str, str] = {}
         self.waits: dict[str, str] = {}
         self.problems: dict[str, str] = {}
-        self._projected: dict[str, Champion] = {}
+        self._projected: dict[str, tuple[Champion, datetime]] = {}
         self._renewed: set[str] = set()
 
     def step(self) -> float:
@@ -114,7 +117,7 @@ class Loop:
         active = next((release for release in releases if not release.terminal and release.status.deployed), None)
         self._converge(model, active)
         champion = model.status.champion
-        if champion and self._projected.get(model.metadata.uid) != champion:
+        if champion and not self._pointed(model, champion):
             self._project(model, champion)
         if champion and model.metadata.uid not in self._renewed:
             for arm in serving_plan(model, active).arms:
@@ -143,9 +146,14 @@ class Loop:
             log.error("%s: %s", active.name, error)  # noqa: TRY400 - the sentence is the message
             self._faults[active.metadata.uid] = str(error)
 
+    def _pointed(self, model: Model, champion: Champion) -> bool:
+        """Whether the alias was made to point at the champion, and not so long ago that it has to be looked at again."""
+        known, since = self._projected.get(model.metadata.uid, (None, self._began))
+        return known == champion and self._clock() - since < ALIAS_CHECKED
+
     def _project(self, model: Model, champion: Champion) -> None:
         self._ports.registry.project(model.registered, champion)
-        self._projected[model.metadata.uid] = champion
+        self._projected[model.metadata.uid] = (champion, self._clock())
 
     # --- Releases ---
 

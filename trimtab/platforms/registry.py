@@ -89,7 +89,9 @@ class MlflowRegistry:
         """Make the alias `champion` point at the champion; nothing is written where it does."""
         connected = self._client()
         with tracking.speaking(f"the alias {ALIAS!r} of {model!r}"):
-            if connected.get_registered_model(model).aliases.get(ALIAS) != champion.version:
+            found = connected.get_registered_model(model).aliases.get(ALIAS)
+            if found is None or str(found) != champion.version:
+                log.info("the alias %r of %s goes from version %s to %s", ALIAS, model, found or "none", champion.version)
                 connected.set_registered_model_alias(model, ALIAS, champion.version)
 
     def sign(self, model: Model, version: Version, release_uid: str) -> None:

@@ -12,7 +12,7 @@ from tests.unit.control.storybook import STORIES, Ends
 from tests.unit.control.world import SPEC, START, World
 from trimtab.audit.chain import short, verify
 from trimtab.control.intake import accept, release_for
-from trimtab.control.loop import Loop
+from trimtab.control.loop import ALIAS_CHECKED, Loop
 from trimtab.release import Phase, ReleaseStatus, Request, Verdict, Verdicted
 from trimtab.spec import Champion, Retraining, Rollout
 
@@ -41,6 +41,18 @@ def test_a_canary_waits_while_the_monitor_is_silent_and_goes_on_when_it_speaks()
     world.down.clear()
     world.run()
     assert newest(world).status.phase is Phase.PROMOTED
+
+
+def test_an_alias_that_was_moved_by_hand_points_at_the_champion_again_within_minutes() -> None:
+    world = World()
+    retrained(world)
+    world.registry.aliases["m"] = "1"
+    moved = world.now
+    while world.registry.aliases["m"] == "1":
+        world.step()
+        world.tick()
+        assert world.now - moved <= ALIAS_CHECKED
+    world.check_rest()
 
 
 def test_what_the_steps_will_take_is_said_before_the_first_of_them() -> None:

@@ -73,7 +73,7 @@ class LocalServing:
         for arm in plan.arms:
             name = cluster_name(model.name, arm.version.version)
             known = self._predictors.get(name)
-            if known is None:
+            if known is None or known.fault:
                 version_folder(self._launch.state, model.name, arm.version, self._fetch)
             elif known.version.digest != arm.version.digest:
                 msg = f"version {arm.version.version!r} of {model.name!r} is served with digest {known.version.digest[:12]}, asked is "
@@ -93,10 +93,15 @@ class LocalServing:
             self._reconcile()
 
     def settled(self, plan: ServingPlan) -> bool:
-        """Versions, weights and copies are all that a laptop's plan says, and what its predictors tell of requests."""
+        """Versions, weights and copies are all that a laptop's plan says, and what its predictors tell of requests.
+
+        But a version that cannot be served from its kept copy needs another.
+        """
         with self._lock:
             found = [one for one in self._predictors.values() if one.model == plan.model.name]
-        return plan.model.name in self._plans and all(one.environment == environment(plan.model.spec) for one in found)
+        planned = {arm.version.version for arm in plan.arms}
+        fault = any(one.fault for one in found if one.version.version in planned)
+        return plan.model.name in self._plans and not fault and all(one.environment == environment(plan.model.spec) for one in found)
 
     def tend(self) -> None:
         """Restart what has died, give traffic to what got ready, end what has left the plan. Faults are logged and met again next time."""

@@ -137,6 +137,20 @@ def test_a_version_that_cannot_be_served_says_why_and_gets_no_traffic(platform):
     assert (found["4"].weight, found["4"].ready, found["3"].weight) == (0, False, 100)
 
 
+def test_a_kept_copy_that_was_changed_is_fetched_again_where_its_version_died_of_it(platform):
+    platform.reach(v3=100)
+    plan = ServingPlan(MODEL, (Arm(platform.versions["3"], 100),))
+    assert platform.serving.settled(plan)
+    (platform.state / "versions" / "bike" / "3" / "model.json").write_text("{}")
+    assert platform.serving.settled(plan), "what it has loaded it serves on"
+    os.kill(platform.process("3").pid, signal.SIGKILL)
+    until(lambda: "'model.json' of the model in '3' has SHA-256" in platform.seen()["3"].fault, 60)
+    assert not platform.serving.settled(plan)
+    platform.serving.apply(plan)
+    until(lambda: platform.seen()["3"].ready and platform.serving.settled(plan), 60)
+    assert ask(platform.envoy.port, body=BODY) == (200, "3")
+
+
 def test_a_version_that_does_not_have_its_digest_is_refused_and_nothing_changes(platform):
     platform.reach(v3=100)
     (platform.registry / "4" / "metrics.json").write_text("{}")
