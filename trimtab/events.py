@@ -21,6 +21,11 @@ FINDING = "dev.trimtab.finding.v1"
 CANDIDATE = "dev.trimtab.candidate.v1"
 NEW_DATA = "dev.trimtab.newdata.v1"
 
+PROMOTED = "dev.trimtab.release.promoted.v1"
+ROLLED_BACK = "dev.trimtab.release.rolledback.v1"
+ESCALATION = "dev.trimtab.escalation.v1"
+BREAKER_OPENED = "dev.trimtab.breaker.opened.v1"
+
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 

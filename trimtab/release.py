@@ -200,6 +200,7 @@ class Observed(Frozen, frozen=True):
 
     `evidence` is the Release's evidence after this look, `plan` what it lets expect, `serving_fault` why what shall be served cannot be.
     `actions` are people's words on it in the order in which they were said, those that were heard before among them.
+    `breaker_until` is until when (data time) its end holds retrains back, where the verdict that it withdraws for opens the breaker.
     """
 
     now: datetime
@@ -221,6 +222,7 @@ class Observed(Frozen, frozen=True):
     shadow: Shadowed | None = None
     quality_findings: tuple[str, ...] = ()
     actions: tuple[ReleaseAction, ...] = ()
+    breaker_until: datetime | None = None
 
 
 class Act(StrEnum):

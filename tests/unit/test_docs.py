@@ -3,8 +3,12 @@
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,13 +20,19 @@ import yaml
 
 from trimtab.actions import Word
 from trimtab.cli.app import app
+from trimtab.audit.record import AuditRecord, Stand
+from trimtab.control.notices import of_record
 from trimtab.documents import parse_model
+from trimtab.errors import Unavailable
+from trimtab.events import BREAKER_OPENED, ESCALATION, PROMOTED, ROLLED_BACK, CloudEvent, structured
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.identity import SENDER
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT
 from trimtab.platforms.kubernetes.runs import TrainingSettings
-from trimtab.spec import API_VERSION
+from trimtab.platforms.webhook import Webhook
+from trimtab.release import Phase
+from trimtab.spec import API_VERSION, Champion, Version
 from trimtab.training.evaluation.reference import REFERENCE_ROWS
 from trimtab.training.reproduce import Reproduced
 
@@ -153,6 +163,75 @@ def test_the_template_in_operations_is_one_that_a_model_may_have() -> None:
 def test_annotation_and_finalizer_are_called_as_in_the_code() -> None:
     shown = set(re.findall(r"`(trimtab\.dev/[a-z-]+)", operations("Annotation, finalizer, deletion")))
     assert shown == {FIRST_CUT, FINALIZER}
+
+
+def notifications(kind: str) -> str:
+    """The one block of that kind on the page of notifications."""
+    (block,) = re.findall(rf"```{kind}\n(.*?)```", (ROOT / "docs" / "notifications.md").read_text(), re.DOTALL)
+    return str(block)
+
+
+def test_the_notification_that_is_shown_is_the_one_that_is_sent() -> None:
+    old, new = Champion("6", "aaaa", 3, "churn-1"), Champion("7", "bbbb", 4, "churn-800fe7c491")
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    made = AuditRecord(
+        sequence=41,
+        at=moment,
+        phase=Phase.ROLLOUT,
+        reason="ChampionSwapped",
+        sentence="version 7 becomes champion",
+        weight=100,
+        evidence="",
+        previous="",
+        hash="76ff3a0e",
+        data_time=moment - timedelta(hours=13),
+        namespace="crm",
+        model="churn",
+        model_uid="u",
+        release="churn-800fe7c491",
+        release_uid="v",
+        before=Stand(Phase.ROLLOUT, 2, 100, old),
+        champion=new,
+        candidate=Version("7", "bbbb"),
+    )
+    (event,) = of_record(made)
+    assert structured(event) == json.loads(notifications("json"))
+
+
+def test_the_types_and_reasons_of_notifications_are_those_in_the_code() -> None:
+    page = (ROOT / "docs" / "notifications.md").read_text().split("## What is told")[1].split("```json")[0]
+    cells = [row.split("|") for row in page.splitlines() if row.startswith("|")][2:]
+    assert {name for row in cells for name in re.findall(r"`(dev\.[a-z.0-9]+)`", row[1])} == {
+        PROMOTED,
+        ROLLED_BACK,
+        ESCALATION,
+        BREAKER_OPENED,
+    }
+    written = code("trimtab/rollout") + code("trimtab/control")
+    reasons = [name for row in cells for name in re.findall(r"`(\w+)`", row[3])]
+    assert [name for name in reasons if f'"{name}"' not in written] == []
+
+
+def test_the_receiver_that_is_shown_tells_an_event_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    (tmp_path / "receiver.py").write_text(notifications("python").replace("9000", str(port)))
+    event = CloudEvent("1", "/test", PROMOTED, subject="crm/churn", data={"sentence": "version 7 becomes champion"})
+    with subprocess.Popen([sys.executable, str(tmp_path / "receiver.py")], stdout=subprocess.PIPE, text=True) as receiver:
+        try:
+            webhook, ends, pause = Webhook(f"http://127.0.0.1:{port}"), time.monotonic() + 20, threading.Event()
+            for number in ("1", "1", "2"):
+                while True:
+                    try:
+                        webhook.post(msgspec.structs.replace(event, id=number))
+                        break
+                    except Unavailable:
+                        assert time.monotonic() < ends, "the receiver does not listen"
+                        pause.wait(0.05)
+        finally:
+            receiver.kill()
+        assert receiver.stdout
+        assert receiver.stdout.read() == f"crm/churn {PROMOTED} version 7 becomes champion\n" * 2
 
 
 def blocks(page: str) -> list[list[Any]]:

@@ -51,6 +51,7 @@ def follow(previous: AuditRecord | None, draft: AuditRecord, key: Path | None) -
         at=draft.at.astimezone(UTC),
         data_time=draft.data_time.astimezone(UTC) if draft.data_time else None,
         asked=replace(draft.asked, cut=draft.asked.cut.astimezone(UTC)) if draft.asked else None,
+        breaker_until=draft.breaker_until.astimezone(UTC) if draft.breaker_until else None,
         key=key_id(key) if key else "",
     )
     record = replace(record, hash=digest(record))

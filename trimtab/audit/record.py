@@ -82,6 +82,8 @@ class AuditRecord(DecisionRecord, frozen=True, kw_only=True):
     """The SHA-256 of the rows that the candidate was trained on, in hexadecimal, where this decision took it on."""
     asked: Asked | None = None
     """Who or what asked for the Release; in its first record only."""
+    breaker_until: datetime | None = None
+    """Until when, in data time, nothing is retrained by itself, where the end of this Release opened the breaker."""
     key: str = ""
     """The id of the key that signed it."""
     signature: Annotated[str, Meta(max_length=88)] = ""

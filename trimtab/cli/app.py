@@ -62,6 +62,9 @@ def up(
     gateway_port: Annotated[int, typer.Option(help="Where callers ask; 0 takes a free port.")] = 8080,
     events_port: Annotated[int, typer.Option(help="Where events and metrics are; 0 takes a free port.")] = 8090,
     mlflow_port: Annotated[int, typer.Option(help="Where the MLflow page is; 0 takes a free port.")] = 5000,
+    notify: Annotated[
+        str, typer.Option(help="A webhook that is told of promotions, rollbacks and escalations; its token in TRIMTAB_NOTIFY_TOKEN.")
+    ] = "",
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until interrupted, then take everything down.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +72,7 @@ def up(
     from trimtab.cli.local import bring_up
 
     ports = {"gateway": gateway_port, "events": events_port, "mlflow": mlflow_port}
-    bring_up(document, state, start, ports, foreground=foreground, as_json=as_json)
+    bring_up(document, state, start, ports, notify, foreground=foreground, as_json=as_json)
 
 
 @local.command()

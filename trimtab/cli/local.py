@@ -19,6 +19,7 @@ from trimtab.platforms.local.explainers import EXPLAINERS, explainer_python, lac
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.processes import port_taken
 from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, read_json
+from trimtab.platforms.webhook import Webhook
 from trimtab.release import Phase, Release
 from trimtab.spec import Model, ModelStatus
 
@@ -26,7 +27,9 @@ READY_WITHIN_SECONDS = 600.0
 DOWN_WITHIN_SECONDS = 30.0
 
 
-def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, int], *, foreground: bool, as_json: bool) -> None:
+def bring_up(
+    document: Path, folder: Path, start: str | None, ports: dict[str, int], notify: str, *, foreground: bool, as_json: bool
+) -> None:
     """Check everything that can be checked, then apply the document, start what does not run, and wait for the first version."""
     from trimtab.rollout.judge import check_margins
     from trimtab.training.check import check
@@ -35,6 +38,8 @@ def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, i
     check_margins(model.spec.rollout)
     cut = check(model.spec, parse_time("--from", start))
     state = State(folder)
+    if notify:
+        Webhook(notify)
     state.prepare()
     running = lock.holder(state.lock_file)
     if running is None:
@@ -43,7 +48,7 @@ def bring_up(document: Path, folder: Path, start: str | None, ports: dict[str, i
                 msg = f"port {port} of {name} is taken; name another one with --{name}-port, or 0 for any that is free"
                 raise InvalidInput(msg)
     applied = _apply(SqliteObjects(state.database), model, cut)
-    supervisor = _start(state, ports) if running is None else None
+    supervisor = _start(state, ports, notify) if running is None else None
     try:
         released = _wait(state, applied, supervisor, as_json=as_json)
         if foreground and supervisor:
@@ -66,8 +71,9 @@ def _apply(objects: SqliteObjects, model: Model, cut: datetime) -> Model:
     return found if found.spec == model.spec else objects.write_spec(replace(found, spec=model.spec))
 
 
-def _start(state: State, ports: dict[str, int]) -> "subprocess.Popen[bytes]":
+def _start(state: State, ports: dict[str, int], notify: str) -> "subprocess.Popen[bytes]":
     options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
+    options += ["--notify", notify] if notify else []
     for name in (PROBLEMS, EXPLAINERS):
         (state.folder / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "trimtab.platforms.local.supervisor", "--state", str(state.folder), *options]

@@ -34,7 +34,7 @@ from trimtab.release import (
     Verdict,
 )
 from trimtab.retraining.govern import govern
-from trimtab.retraining.history import active
+from trimtab.retraining.history import active, breaker_opened
 from trimtab.rollout import shadow
 from trimtab.rollout.ab import joined, judge_outcomes
 from trimtab.rollout.ab_power import planned_ab
@@ -106,6 +106,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         shadow=shadowed,
         actions=said_to(ports.objects, release),
         quality_findings=_quality(ports, release, model),
+        breaker_until=_breaker(release, releases, model, moment),
     )
 
 
@@ -138,6 +139,11 @@ def _admission(release: Release, releases: Sequence[Release], model: Model, mome
         return Admit()
     running = sum(active(other) for other in releases)
     return govern(release, model, releases, moment, running, LIMIT)
+
+
+def _breaker(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> datetime | None:
+    outcome = release.status.outcome
+    return breaker_opened(model, releases, release, outcome.phase, moment) if outcome else None
 
 
 def _run(ports: Ports, release: Release) -> tuple[RunState, str]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from trimtab.audit.record import Asked, AuditRecord, Stand
 from trimtab.control.ports import Ledger
-from trimtab.release import Act, CandidateOutcome, Decision, Observed, Release, ReleaseStatus
+from trimtab.release import TERMINAL, Act, CandidateOutcome, Decision, Observed, Release, ReleaseStatus
 from trimtab.spec import Champion
 
 _TOLD = ("phase", "step", "weight", "reason", "heard")
@@ -82,6 +82,7 @@ def _draft(observed: Observed, decision: Decision, champion: Champion | None, *,
         word=decision.word,
         data=_data(observed, after),
         asked=_asked(release) if first else None,
+        breaker_until=observed.breaker_until if after.phase in TERMINAL else None,
     )
 
 

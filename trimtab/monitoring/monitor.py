@@ -36,7 +36,7 @@ from trimtab.monitoring.due import Due, Patience
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
 from trimtab.monitoring.maturity import come, progress
 from trimtab.monitoring.pairing import Scores, pair
-from trimtab.monitoring.ports import Emit, Fleet, Watched, WatchedVersion
+from trimtab.monitoring.ports import Emit, Fleet, Page, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
 from trimtab.monitoring.records import Records, Said, WindowRecord
 from trimtab.monitoring.reference import Reference
@@ -63,10 +63,12 @@ class UnknownModel(InvalidInput):
 class Monitor:
     """Watches a fleet: `emit` sends a finding out, raises if it did not leave; `replaying` accepts any event time.
 
-    `path` is the database: a file, or a URL such as `postgresql://…`.
+    `path` is the database: a file, or a URL such as `postgresql://…`. `page` gets the findings that ask for nothing but a person's eyes.
     """
 
-    def __init__(self, path: Path | str, fleet: Fleet, detector: Detector, emit: Emit, *, replaying: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, fleet: Fleet, detector: Detector, emit: Emit, *, page: Page | None = None, replaying: bool = False
+    ) -> None:
         self.store = Store(path)
         self.records = Records(self.store)
         self.scores = Scores(self.store)
@@ -74,7 +76,7 @@ class Monitor:
         self.counters = Counters()
         self._fleet = fleet
         self._detector = detector
-        self._emit = emit
+        self._emit, self._page = emit, page
         self._replaying = replaying
         self._watched: dict[str, Watched] = {}
         self._seen = False
@@ -86,7 +88,7 @@ class Monitor:
         self._unexplained: dict[str, Watched] = {}
         self._patience = Patience()
         self._retired = 0.0
-        self._pool = ThreadPoolExecutor(4, "monitor")
+        self._pool = ThreadPoolExecutor(5, "monitor")
         self._rounds: dict[str, Future[None]] = {}
         self._silence = Silence()
         self._stopping = threading.Event()
@@ -164,6 +166,8 @@ class Monitor:
             self._retired = started
             self._begin("retention", self._retire)
         self._guarded("findings", self._send, now)
+        if self._page is not None:
+            self._begin("pages", self._tell, self._page, now)
         self.counters.add("trimtab_monitor_tick_seconds_total", time.monotonic() - started)
         self.counters.add("trimtab_monitor_ticks_total")
 
@@ -303,10 +307,22 @@ class Monitor:
 
     def _send(self, now: datetime) -> None:
         for event in self.records.pending():
+            if self._page is not None and event.data["kind"] == "quality":
+                continue
             try:
                 self._emit(event)
             except InvalidInput as error:
                 log.warning("finding %s was refused and is not sent again: %s", event.id, error)
+            self.records.emitted(event.id, now)
+
+    def _tell(self, page: Page, now: datetime) -> None:
+        """Tell a person what leads to no Release, beside the tick: whoever is told may be slow, or not answer at all."""
+        for event in self.records.pending():
+            if event.data["kind"] != "quality" or self._stopping.is_set():
+                continue
+            if not page(event):
+                return
+            self.counters.add("trimtab_monitor_pages_total")
             self.records.emitted(event.id, now)
 
     def _retire(self) -> None:

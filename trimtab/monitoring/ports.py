@@ -53,3 +53,5 @@ class SinkAnswer(Struct, frozen=True):
 
 Sink = Callable[[CloudEvent], SinkAnswer]
 Emit = Callable[[CloudEvent], None]
+Page = Callable[[CloudEvent], bool]
+"""Tells a finding to people; False where it has to be told later."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from trimtab.release import TERMINAL, Phase, Release
 from trimtab.spec import Model
 from trimtab.units import duration
@@ -64,6 +66,16 @@ def breaker_open(model: Model, releases: Iterable[Release], now: datetime) -> da
     if len(failed) < rule.failures or now >= max(failed) + duration(rule.reset):
         return None
     return max(failed)
+
+
+def breaker_opened(model: Model, releases: Iterable[Release], failing: Release, phase: Phase, now: datetime) -> datetime | None:
+    """Until when (data time) retrains wait because `failing` ends as `phase`; None where that opens no breaker, or it was open."""
+    others = [one for one in releases if one.metadata.uid != failing.metadata.uid]
+    if phase not in _FAILURES or breaker_open(model, others, now):
+        return None
+    ended = replace(failing, status=replace(failing.status, phase=phase))
+    since = breaker_open(model, [*others, ended], now)
+    return since + duration(model.spec.retraining.breaker.reset) if since else None
 
 
 def next_in_budget(moments: list[datetime], per_day: int, now: datetime) -> datetime | None:

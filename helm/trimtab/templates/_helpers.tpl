@@ -93,6 +93,33 @@ where the Secret is somebody else's. */ -}}
 {{- toYaml .Values.signing.made -}}
 {{- end -}}
 
+{{- /* The webhook, for the two parts that tell it something. */ -}}
+{{- define "trimtab.notifyArguments" -}}
+{{- with .Values.notifications }}
+{{- if .url -}}
+- --notify-url={{ .url }}
+{{- if .existingSecret }}
+- --notify-token-file=/etc/trimtab/notifications/token
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "trimtab.notifyMount" -}}
+{{- if and .Values.notifications.url .Values.notifications.existingSecret -}}
+- {name: notifications, mountPath: /etc/trimtab/notifications, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "trimtab.notifyVolume" -}}
+{{- with .Values.notifications }}
+{{- if and .url .existingSecret -}}
+- name: notifications
+  secret: {secretName: {{ .existingSecret }}, items: [{key: {{ .key }}, path: token}], defaultMode: 0440}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- /* (dict "root" $ "part" "controller"): a part's name. */ -}}
 {{- define "trimtab.name" -}}
 {{- printf "%s-%s" (include "trimtab.fullname" .root) .part -}}

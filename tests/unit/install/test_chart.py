@@ -249,9 +249,36 @@ def test_namespaces_that_are_watched_are_all_that_is_written_to(generate):
     assert bound >= {("crm", "trimtab-controller"), ("shop", "trimtab-controller")}
 
 
+@pytest.mark.usefixtures("helm")
+def test_a_webhook_is_told_by_two_parts_with_a_token_from_a_secret_and_the_right_to_one_config_map(generate):
+    rendered = generate.render(SAID["notifications-values.yaml"])
+    for part in ("controller", "monitor"):
+        pod = next(body for body in rendered[part] if body["kind"] == "Deployment")["spec"]["template"]["spec"]
+        container = next(one for one in pod["containers"] if one["name"] == part)
+        assert "--notify-url=https://events.example:8443/trimtab" in container["args"]
+        (token,) = [argument for argument in container["args"] if argument.startswith("--notify-token-file=")]
+        (mount,) = [one for one in container["volumeMounts"] if token.startswith(f"--notify-token-file={one['mountPath']}/")]
+        assert mount["readOnly"]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+        assert volume["secret"]["secretName"] == "trimtab-webhook"
+        assert volume["secret"]["items"] == [{"key": "bearer", "path": token.rpartition("/")[2]}]
+        assert all(mount not in one["volumeMounts"] for one in pod["containers"] if one["name"] != part), "the detectors get no token"
+    (kept,) = rendered["notifications"]
+    rights = [rule for body in rendered["rbac-controller"] for rule in body.get("rules", []) if "configmaps" in rule["resources"]]
+    assert rights == [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [kept["metadata"]["name"]], "verbs": ["get", "patch"]}
+    ]
+    controller = next(body for body in rendered["controller"] if body["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert f"--notify-config-map={kept['metadata']['name']}" in controller["args"]
+    assert "data" not in kept, "an upgrade must leave what the controller wrote"
+    assert "notifications" not in generate.render({})
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        ({"notifications": {"url": "ftp://events"}}, "notifications/url"),
+        ({"notifications": {"url": "https://user:secret@events"}}, "notifications/url"),
         ({"mlflow": {"enabled": False}}, "there is no MLflow: set tracking.uri"),
         ({"tracking": {"uri": "http://mlflow:5000"}}, "tracking.uri names an MLflow server, and mlflow.enabled installs another one"),
         ({"signing": {"existingSecret": "ours"}}, 'the certificate of signing.existingSecret "ours" cannot be found'),

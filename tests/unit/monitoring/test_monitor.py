@@ -296,6 +296,33 @@ def test_findings_survive_a_sink_that_is_away_and_a_restart(
     monitor.stop()
 
 
+def test_broken_data_is_told_to_people_until_they_have_it_and_holds_no_other_finding_up(
+    tmp_path: Path, fleet: MemoryFleet, sent: list[CloudEvent], calm: Rows, generator: np.random.Generator
+) -> None:
+    told, answers = list[CloudEvent](), [False]
+
+    def page(event: CloudEvent) -> bool:
+        told.append(event)
+        return answers[0]
+
+    monitor = Monitor(tmp_path / "m.db", fleet, ScipyDetector(), sent.append, page=page, replaying=True)
+    feed(monitor, [{**row, "site": "south"} for row in calm], generator, noise=3.0)
+    for _ in range(3):
+        look(monitor)
+    assert {kind for kind, _ in said(told)} == {"quality"}
+    assert len(told) > 1, "it is told again until somebody has it"
+    assert {kind for kind, _ in said(sent)} == {"covariate", "performance"}, "the others have left"
+    monitor.stop()
+    told.clear()
+    answers[0] = True
+    monitor = Monitor(tmp_path / "m.db", fleet, ScipyDetector(), sent.append, page=page, replaying=True)
+    for _ in range(3):
+        look(monitor)
+    assert len({event.id for event in told}) == len(told) > 0, "after a restart, and then no more"
+    assert monitor.records.pending() == []
+    monitor.stop()
+
+
 class Absent:
     """A detector that never answers."""
 

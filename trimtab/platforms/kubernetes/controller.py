@@ -21,16 +21,20 @@ from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.platforms.kubernetes import logs
 from trimtab.platforms.kubernetes.api import Api, connect
 from trimtab.platforms.kubernetes.cache import Cache
+from trimtab.platforms.kubernetes.cursors import ConfigMapCursors
 from trimtab.platforms.kubernetes.endpoints import Numbers, serve
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE as KFP_TOKEN_FILE
 from trimtab.platforms.kubernetes.lease import Lease
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.objects import KubernetesObjects, free_all
 from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, MODELS, RELEASES
 from trimtab.platforms.kubernetes.runs import Runs, read_runs
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Settings, make_ports
 from trimtab.platforms.kubernetes.work import Work
+from trimtab.platforms.notifier import Notifier
+from trimtab.platforms.webhook import Delivery, Webhook
 from trimtab.release import DecisionRecord, Release
 from trimtab.spec import Model
 
@@ -65,7 +69,9 @@ class Controller:
             kfp_token_file=given.kfp_token_file,
             prometheus_url=given.prometheus_url,
         )
-        wired = make_ports(api, self._cache, self._objects, settings, self._lease.fence)
+        self._notifier = self._made_notifier(given, api)
+        told = self._notifier.recorded if self._notifier else None
+        wired = make_ports(api, self._cache, self._objects, settings, self._lease.fence, told)
         self._loop = Loop(wired.ports, lambda: datetime.now(UTC))
         self._work = Work(self._loop, self._objects, self._cache, self._lease, self._recorder, self._numbers, wired)
         namespaces = [name for name in given.watch_namespaces.split(",") if name]
@@ -77,6 +83,16 @@ class Controller:
         count = self._numbers.requests
         fence = (lambda: self._lease.fence()) if fenced else (lambda: None)
         return Api(client, fence, lambda verb: count.labels(verb).inc())
+
+    def _made_notifier(self, given: argparse.Namespace, api: Api) -> Notifier | None:
+        if not given.notify_url:
+            return None
+        webhook, count = Webhook(given.notify_url, given.notify_token_file), self._numbers.notifications
+        cursors = ConfigMapCursors(api, given.lease_namespace, given.notify_config_map)
+        return Notifier(KubernetesLedger(api), cursors, Delivery(webhook.post, lambda result: count.labels(result).inc()), self._holds)
+
+    def _holds(self) -> bool:
+        return self._lease.held
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; then what is being looked at is finished and the lease given away."""
@@ -90,6 +106,8 @@ class Controller:
             self._count()
         log.info("ending")
         self._work.stop()
+        if self._notifier:
+            self._notifier.close()
         worker.join(timeout=20.0)
         self._watching.stop()
         self._lease.stop()
@@ -108,6 +126,8 @@ class Controller:
             self._stopping.wait(BEGIN_SECONDS)
         if not self._stopping.is_set():
             log.info("working")
+            if self._notifier:
+                self._notifier.start(*{one.metadata.namespace for one in self._objects.all_of(Model)})
             self._work.run()
 
     def _not_ready(self) -> str:
@@ -121,6 +141,8 @@ class Controller:
         self._loop.forget_what_is_gone()
         self._numbers.held.set(1 if self._lease.held else 0)
         self._numbers.problems.set(len(self._loop.problems))
+        if self._notifier:
+            self._numbers.untold.set(self._notifier.behind)
         ready = Counter(
             next((one.status for one in model.status.conditions if one.type == "Ready"), "Unknown") for model in self._objects.all_of(Model)
         )
@@ -163,6 +185,9 @@ def _arguments() -> argparse.Namespace:
         "--kfp-token-file", type=Path, default=KFP_TOKEN_FILE, help="a token for Kubeflow Pipelines (audience pipelines.kubeflow.org)"
     )
     parser.add_argument("--prometheus-url", default="", help="where Envoy's counters are; empty: the proxies are asked themselves")
+    parser.add_argument("--notify-url", default="", help="a webhook that is told of promotions, rollbacks and escalations; empty: nobody")
+    parser.add_argument("--notify-token-file", type=Path, default=None, help="the webhook's bearer token")
+    parser.add_argument("--notify-config-map", default="trimtab-controller-notified", help="where is kept how far it was told")
     parser.add_argument("--cache", type=Path, default=Path("/var/cache/trimtab"), help="a folder for versions' files")
     parser.add_argument("--port", type=int, default=8080, help="/metrics, /healthz and /readyz")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING"))

@@ -7,7 +7,8 @@ is taken once: of two controllers that a Lease failed to keep apart, one loses. 
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,14 @@ RECENT = 16
 class KubernetesLedger:
     """The audit store of a cluster; one that reads needs no key."""
 
-    def __init__(self, api: Api, key: Path | None = None, namespace: str = "") -> None:
-        """Signs with `key`; `records` are those of `namespace` (empty: of all). Nothing is asked yet."""
-        self._api, self._key, self._namespace = api, key, namespace
+    def __init__(
+        self, api: Api, key: Path | None = None, namespace: str = "", recorded: Callable[[AuditRecord], None] | None = None
+    ) -> None:
+        """Signs with `key`; `records` are those of `namespace` (empty: of all); `recorded` hears of each that was added.
+
+        Nothing is asked yet.
+        """
+        self._api, self._key, self._namespace, self._recorded = api, key, namespace, recorded
         self._lock = threading.Lock()
         self._chains: dict[str, threading.Lock] = {}
         self._heads: dict[str, AuditRecord | None] = {}
@@ -75,6 +81,8 @@ class KubernetesLedger:
             else:
                 self._lasts[uid] = record
             log.info("%s/%s: record %d", namespace, record.release, record.sequence, extra={"record": msgspec.to_builtins(record)})
+        if self._recorded:
+            self._recorded(record)
         return record
 
     def of(self, release: Release) -> list[AuditRecord]:
@@ -85,6 +93,23 @@ class KubernetesLedger:
     def records(self) -> Iterator[AuditRecord]:
         """All records, in the order of each chain: names are numbers of one length, and the API server lists by name."""
         return map(_record, self._api.pages(AUDIT, self._namespace))
+
+    def after(self, namespace: str, sequence: int) -> Iterator[AuditRecord]:
+        """The records of a chain after that number, in order; where the oldest were deleted, from the first one that is kept."""
+        found = self._at(namespace, sequence + 1)
+        if found is None:
+            first = self._first(namespace)
+            found = first if first and first.sequence > sequence else None
+        while found:
+            yield found
+            found = self._at(namespace, found.sequence + 1)
+
+    def older(self, namespace: str, moment: datetime) -> int:
+        """The number of a chain's last record from before `moment`, 0 where there is none."""
+        record = self._head(namespace)
+        while record and record.at >= moment:
+            record = self._at(namespace, record.sequence - 1)
+        return record.sequence if record else 0
 
     def _chain(self, namespace: str) -> threading.Lock:
         with self._lock:
@@ -101,10 +126,9 @@ class KubernetesLedger:
 
     def _head(self, namespace: str) -> AuditRecord | None:
         """The last record of a namespace: from the first one that is kept names have no gap, so twice as far is asked for, then halfway."""
-        first = next(self._api.pages(AUDIT, namespace, size=1), None)
-        if first is None:
+        found = self._first(namespace)
+        if found is None:
             return None
-        found = _record(first)
         before, low, high = found.sequence - 1, 1, 2
         while record := self._at(namespace, before + high):
             found, low, high = record, high, 2 * high
@@ -115,6 +139,11 @@ class KubernetesLedger:
             else:
                 high = middle
         return found
+
+    def _first(self, namespace: str) -> AuditRecord | None:
+        """The oldest record of a namespace that is kept."""
+        body = next(self._api.pages(AUDIT, namespace, size=1), None)
+        return _record(body) if body else None
 
     def _at(self, namespace: str, sequence: int) -> AuditRecord | None:
         body = self._api.get(AUDIT, namespace, name_of(sequence))

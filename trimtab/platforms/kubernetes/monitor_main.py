@@ -28,6 +28,7 @@ from trimtab.platforms.kubernetes.fleet import KubernetesFleet, VersionFolders, 
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
 from trimtab.platforms.kubernetes.review import AUDIENCE, ReviewGate
 from trimtab.platforms.releases import release_emit, release_sink
+from trimtab.platforms.webhook import Delivery, Pager, Webhook
 
 log = logging.getLogger("trimtab.monitor")
 SHUTDOWN_SECONDS = 10.0
@@ -64,7 +65,10 @@ def run(given: argparse.Namespace) -> None:
     folders = VersionFolders(given.data / "versions", fetcher(given.tracking_uri))
     detector = Chosen(beside(given.worker), given.worker.parent)
     database = os.environ.get("TRIMTAB_DATABASE_URL") or given.data / "monitor.db"
-    monitor = Monitor(database, KubernetesFleet(objects, folders), detector, release_emit(objects), replaying=given.replaying)
+    fleet, page = KubernetesFleet(objects, folders), None
+    if given.notify_url:
+        page = Pager(Delivery(Webhook(given.notify_url, given.notify_token_file).post))
+    monitor = Monitor(database, fleet, detector, release_emit(objects), page=page, replaying=given.replaying)
     folders.start()
     try:
         asyncio.run(serve(monitor, ReviewGate(api, given.audience), objects, given.host or None, given.port, given.kserve_port))
@@ -98,6 +102,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="", help="the address to listen on; empty: all")
     parser.add_argument("--port", type=int, default=8090, help="/events, the views, /metrics, /healthz and /readyz")
     parser.add_argument("--kserve-port", type=int, default=0, help="KServe's payload logger, which cannot authenticate; 0: off")
+    parser.add_argument("--notify-url", default="", help="a webhook that is told findings of broken data; empty: nobody")
+    parser.add_argument("--notify-token-file", type=Path, default=None, help="the webhook's bearer token")
     parser.add_argument("--replaying", action="store_true", help="believe any event time: traffic of the past is played")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING"))
     return parser.parse_args()

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pipelines import IR
+from trimtab.audit.record import AuditRecord
 from trimtab.control.gather import Ports
 from trimtab.errors import TrimtabError
 from trimtab.platforms.kubernetes.api import Api
@@ -95,8 +96,15 @@ def _runners(api: Api, find: Find, settings: Settings, fence: Callable[[], None]
     return runners
 
 
-def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Settings, fence: Callable[[], None]) -> Wired:
-    """All adapters of the controller; nothing is asked yet."""
+def make_ports(
+    api: Api,
+    cache: Cache,
+    objects: KubernetesObjects,
+    settings: Settings,
+    fence: Callable[[], None],
+    recorded: Callable[[AuditRecord], None] | None = None,
+) -> Wired:
+    """All adapters of the controller; nothing is asked yet. `recorded` hears of each audit record."""
 
     def find(release_uid: str) -> tuple[str, str, str] | None:
         for release in objects.all_of(Release):
@@ -111,7 +119,7 @@ def make_ports(api: Api, cache: Cache, objects: KubernetesObjects, settings: Set
     runner = KubernetesRunner(_runners(api, find, settings, fence), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
-    ports = Ports(objects, KubernetesLedger(api, settings.signing_key), runner, serving, traffic, registry, monitor)
+    ports = Ports(objects, KubernetesLedger(api, settings.signing_key, recorded=recorded), runner, serving, traffic, registry, monitor)
 
     def link(release: Release) -> RunLink | None:
         attempt = release.status.attempt

@@ -23,9 +23,9 @@ from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
 from trimtab.platforms.kubernetes.ownership import explained
-from trimtab.platforms.kubernetes.queue import WorkQueue
 from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, RELEASES, Resource
 from trimtab.platforms.kubernetes.wiring import Wired
+from trimtab.platforms.queue import WorkQueue
 from trimtab.release import Phase, Release
 from trimtab.retraining.history import active
 from trimtab.rollout.rules.common import leaving

@@ -5,8 +5,9 @@ date when the ledger is opened for writing, so a crash between the two is mended
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,9 @@ CREATE INDEX IF NOT EXISTS audit_by_release ON audit (release, sequence);
 """
 
 
+Recorded = Callable[[AuditRecord], None]
+
+
 class _Place(Struct):
     namespace: str
     sequence: int
@@ -36,9 +40,12 @@ class _Place(Struct):
 class SqliteLedger:
     """The audit store of a state folder; one that reads needs no key."""
 
-    def __init__(self, path: Path, key: Path | None = None, export: Path | None = None) -> None:
-        """Opens the database `path`, signs with `key` and writes each record to `export` too; raises InvalidInput where it cannot."""
-        self._key, self._export = key, export
+    def __init__(self, path: Path, key: Path | None = None, export: Path | None = None, recorded: Recorded | None = None) -> None:
+        """Opens the database `path`, signs with `key` and writes each record to `export` too; raises InvalidInput where it cannot.
+
+        `recorded` hears of each record that was added.
+        """
+        self._key, self._export, self._recorded = key, export, recorded
         self._exported: dict[str, int] = {}
         try:
             self._connection = connected(path, _SCHEMA)
@@ -66,6 +73,8 @@ class SqliteLedger:
             record = follow(head, draft, self._key)
             row = (record.namespace, record.sequence, record.release_uid, encode(record))
             self._connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", row)
+        if self._recorded:
+            self._recorded(record)
         self._tell(record)
         return record
 
@@ -77,11 +86,25 @@ class SqliteLedger:
         """All records, namespace by namespace, in the order of each chain."""
         return self._read("SELECT body FROM audit ORDER BY namespace, sequence")
 
+    def after(self, namespace: str, sequence: int) -> Iterator[AuditRecord]:
+        """The next records of a chain after that number, at most 100, in order; nothing of the file is held while they are looked at."""
+        query = "SELECT body FROM audit WHERE namespace = ? AND sequence > ? ORDER BY sequence LIMIT 100"
+        return iter([*self._read(query, namespace, sequence)])
+
+    def older(self, namespace: str, moment: datetime) -> int:
+        """The number of a chain's last record from before `moment`, 0 where there is none."""
+        newest = self._read("SELECT body FROM audit WHERE namespace = ? ORDER BY sequence DESC", namespace)
+        return next((record.sequence for record in newest if record.at < moment), 0)
+
+    def namespaces(self) -> list[str]:
+        """Whose chains there are."""
+        return [name for (name,) in self._connection.execute("SELECT DISTINCT namespace FROM audit")]
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def _read(self, query: str, *given: str) -> Iterator[AuditRecord]:
+    def _read(self, query: str, *given: str | int) -> Iterator[AuditRecord]:
         with closing(self._connection.execute(query, given)) as rows:
             for (body,) in rows:
                 try:

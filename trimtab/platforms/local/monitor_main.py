@@ -16,6 +16,7 @@ from trimtab.monitoring.gate import SecretGate
 from trimtab.monitoring.monitor import Monitor
 from trimtab.monitoring.server import make_app
 from trimtab.platforms.local.fleet import LocalFleet
+from trimtab.platforms.local.notifying import pager
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
 from trimtab.platforms.releases import release_emit, release_sink
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Watch the models of one state folder.")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--notify", default="", help="a webhook that is told findings of broken data")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -40,7 +42,8 @@ def main() -> None:
     objects = SqliteObjects(state.database)
 
     detector = Chosen(caged(detector_python()))
-    monitor = Monitor(state.monitor_database, LocalFleet(state, objects), detector, release_emit(objects), replaying=True)
+    fleet, page = LocalFleet(state, objects), pager(state, given.notify)
+    monitor = Monitor(state.monitor_database, fleet, detector, release_emit(objects), page=page, replaying=True)
     app = make_app(monitor, SecretGate(state.secret), release_sink(objects))
     web.run_app(app, host="127.0.0.1", port=given.port, print=None, access_log=None)
 

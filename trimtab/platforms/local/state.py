@@ -27,6 +27,7 @@ class State:
         self.database = self.folder / "state.db"
         self.monitor_database = self.folder / "monitor.db"
         self.secret_file = self.folder / "secret"
+        self.notify_token = self.folder / "notify.token"
         self.audit_key = self.folder / "audit.key"
         self.audit_public = self.folder / "audit.key.pub"
         self.audit_export = self.folder / "audit.jsonl"

@@ -25,6 +25,7 @@ from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.explainers import EXPLAINERS, LocalExplainers
 from trimtab.platforms.local.fleet import ADDRESSES
 from trimtab.platforms.local.ledger import SqliteLedger
+from trimtab.platforms.local.notifying import TOKEN_VARIABLE, keep_token, notifier
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
@@ -39,15 +40,19 @@ log = logging.getLogger("trimtab")
 
 PASS_SECONDS = 0.25
 PAGE_WAITS_SECONDS = 60.0
+WEBHOOK = "the webhook"
 HOST = "127.0.0.1"
 
 
 class Supervisor:
     """Everything that runs for one state folder."""
 
-    def __init__(self, state: State, ports: dict[str, int]) -> None:
-        """`ports` are where gateway, events and mlflow listen; 0 takes the one of the last time, or else a free one."""
-        self._state = state
+    def __init__(self, state: State, ports: dict[str, int], notify: str = "") -> None:
+        """`ports` are where gateway, events and mlflow listen; 0 takes the one of the last time, or else a free one.
+
+        `notify` is a webhook that is told of decisions and findings.
+        """
+        self._state, self._notify = state, notify
         self._ports = {name: port or self._last_port(name) or processes.free_port() for name, port in ports.items()}
         self._stopping = threading.Event()
         self._began = time.monotonic()
@@ -65,6 +70,7 @@ class Supervisor:
         held = lock.take(self._state.lock_file)
         try:
             processes.end_leftovers(self._state.folder)
+            keep_token(self._state)
             for name, port in self._ports.items():
                 if processes.port_taken(port):
                     msg = f"port {port} of {name} is taken; name another one with --{name}-port, or 0 for any that is free"
@@ -82,7 +88,8 @@ class Supervisor:
     def _run(self) -> None:
         state, urls = self._state, {name: f"http://{HOST}:{port}" for name, port in self._ports.items()}
         objects = SqliteObjects(state.database)
-        ledger = SqliteLedger(state.database, state.audit_key, state.audit_export)
+        told = notifier(state, self._notify)
+        ledger = SqliteLedger(state.database, state.audit_key, state.audit_export, told.recorded if told else None)
         events = f"{urls['events']}/events"
         registry = MlflowRegistry(state.tracking_uri, state.artifacts)
         warming = threading.Thread(target=registry.warm, name="mlflow", daemon=True)
@@ -98,6 +105,8 @@ class Supervisor:
         state.write_endpoints(
             {"inference": urls["gateway"], "events": events, "metrics": f"{urls['events']}/metrics", "mlflow": urls["mlflow"]}
         )
+        if told:
+            told.start(*ledger.namespaces())
         try:
             while not self._stopping.is_set():
                 serving.tend()
@@ -107,10 +116,12 @@ class Supervisor:
                 explainers.tend(objects.all_of(Model))
                 if len(children) == 1 and not warming.is_alive() and self._calm(objects):
                     children.append(Child("mlflow", self._mlflow(), state))
-                self._tell(serving, explainers, children, loop)
+                self._tell(serving, explainers, children, {**loop.problems, **({WEBHOOK: told.delivery.trouble} if told else {})})
                 self._stopping.wait(min(due, PASS_SECONDS))
         finally:
             log.info("ending")
+            if told:
+                told.close()
             for child in children:
                 child.process.terminate()
             explainers.close()
@@ -133,14 +144,14 @@ class Supervisor:
             log.warning("waiting: %s", error)
             return 1.0
 
-    def _tell(self, serving: LocalServing, explainers: LocalExplainers, children: list[Child], loop: Loop) -> None:
+    def _tell(self, serving: LocalServing, explainers: LocalExplainers, children: list[Child], problems: dict[str, str]) -> None:
         """Write down, when it has changed, which processes there are, where versions and explainers are asked, what has to be mended."""
         pids = {**{child.name: child.process.pid for child in children}, **serving.pids(), **explainers.pids()}
         files = {
             PROCESSES: pids,
             ADDRESSES: serving.addresses(),
             EXPLAINERS: explainers.told(),
-            PROBLEMS: {name.removeprefix("default/"): said for name, said in loop.problems.items()},
+            PROBLEMS: {name.removeprefix("default/"): said for name, said in problems.items() if said},
         }
         for name, content in files.items():
             if self._told.get(name) != content:
@@ -149,7 +160,8 @@ class Supervisor:
 
     def _monitor(self) -> list[str]:
         module = "trimtab.platforms.local.monitor_main"
-        return [sys.executable, "-m", module, "--state", str(self._state.folder), "--port", str(self._ports["events"])]
+        notify = ["--notify", self._notify] if self._notify else []
+        return [sys.executable, "-m", module, "--state", str(self._state.folder), "--port", str(self._ports["events"]), *notify]
 
     def _mlflow(self) -> list[str]:
         store = ["--backend-store-uri", self._state.tracking_uri, "--artifacts-destination", str(self._state.artifacts)]
@@ -162,11 +174,12 @@ def main() -> NoReturn:
     parser.add_argument("--state", type=Path, required=True)
     for name in ("gateway", "events", "mlflow"):
         parser.add_argument(f"--{name}-port", type=int, default=0)
+    parser.add_argument("--notify", default="", help=f"a webhook; its token, if it wants one, in {TOKEN_VARIABLE}")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     ports = {"gateway": given.gateway_port, "events": given.events_port, "mlflow": given.mlflow_port}
     try:
-        Supervisor(State(given.state), ports).run()
+        Supervisor(State(given.state), ports, given.notify).run()
     except TrimtabError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InvalidInput) else 1)

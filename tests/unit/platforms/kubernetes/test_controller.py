@@ -8,13 +8,22 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.unit.audit.drafts import NOW, draft
+from tests.unit.listener import listening
 from tests.unit.platforms.kubernetes.api_server import ApiServer, kubeconfig
+from trimtab.platforms.kubernetes.api import Api
+from trimtab.platforms.kubernetes.cursors import BEGAN
+from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.objects import FINALIZER
-from trimtab.platforms.kubernetes.resources import LEASES, MODELS
+from trimtab.platforms.kubernetes.resources import CONFIG_MAPS, LEASES, MODELS
+from trimtab.release import Phase, Release, ReleaseSpec, Request
+from trimtab.spec import Metadata
 
 MODULE = "trimtab.platforms.kubernetes.controller"
 
@@ -113,6 +122,65 @@ def test_a_whole_life_takes_the_lease_logs_json_and_gives_the_lease_away(tmp_pat
     assert lease["spec"]["holderIdentity"] == "", "the next controller need not wait"
     assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
     assert json.loads(lines[-1])["message"] != ""
+
+
+def test_a_controller_that_is_killed_while_it_tells_loses_nothing(tmp_path: Path, server: ApiServer) -> None:
+    """Two namespaces with decisions that were not told yet, a receiver that answers once, kill -9, and a second controller."""
+    server.put(LEASES, "trimtab-system", "trimtab-controller", spec={})
+    server.put(CONFIG_MAPS, "trimtab-system", "notified", data={BEGAN: NOW.isoformat(), "crm": "0", "ads": "2"})
+    ledger = KubernetesLedger(Api(server.client()))
+    made = {}
+    for namespace in ("crm", "ads"):
+        for number in range(5):
+            one = Release(
+                Metadata(f"bike-{number}", namespace, uid=f"{namespace}-{number}"),
+                ReleaseSpec("bike", "uid", "r", Request("person", "t", "1", NOW)),
+            )
+            made[(namespace, number + 1)] = ledger.append(draft(one, "RunFailed", Phase.FAILED), ledger.last(one)).hash
+    skipped = {made[("ads", 1)], made[("ads", 2)]}
+    once = threading.Semaphore(2)
+    with listening(200) as receiver:
+        receiver.choose = lambda _: 200 if once.acquire(blocking=False) else 503
+        with _controller(tmp_path, server, receiver.url):
+            _wait(lambda: len(receiver.heard) >= 3)
+        receiver.choose = lambda _: 200
+        with _controller(tmp_path, server, receiver.url) as port:
+            _wait(lambda: {json.loads(body)["id"] for _, _, body in receiver.heard} == {*made.values()} - skipped)
+            _wait(lambda: b'trimtab_notifications_total{result="delivered"}' in _metrics(port))
+    events = [json.loads(body) for _, _, body in receiver.heard]
+    for namespace, first in (("crm", 1), ("ads", 3)):
+        came = [event["id"] for event in events if event["data"]["namespace"] == namespace]
+        assert list(dict.fromkeys(came)) == [made[(namespace, number)] for number in range(first, 6)]
+
+
+@contextmanager
+def _controller(folder: Path, server: ApiServer, receiver: str) -> Iterator[int]:
+    """A controller that tells a receiver, at the port of its end-points; killed in the end."""
+    port, lease = _free_port(), server.get(LEASES, "trimtab-system", "trimtab-controller") or {}
+    server.put(LEASES, "trimtab-system", "trimtab-controller", spec={**lease["spec"], "holderIdentity": ""})
+    command = [sys.executable, "-m", MODULE, "--port", str(port), "--lease-namespace", "trimtab-system", "--cache", str(folder)]
+    command += ["--notify-url", receiver, "--notify-config-map", "notified"]
+    process = subprocess.Popen(command, env=environment(folder, server.url), stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    ends, pause = time.monotonic() + 60, threading.Event()
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        pause.wait(0.05)
+
+
+def _metrics(port: int) -> bytes:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -198,3 +199,33 @@ def test_each_record_is_a_line_of_the_log(ledger: KubernetesLedger, caplog: pyte
     line = JsonLines().format(caplog.records[-1])
     assert json.loads(line)["message"] == "crm/bike-1: record 1"
     assert [(one.namespace, one.sequence, one.hash) for one in anchors([line.encode()], "the log")] == [("crm", 1, made.hash)]
+
+
+def test_a_chain_is_followed_from_any_record_and_from_its_first_where_the_oldest_were_deleted(
+    server: ApiServer, ledger: KubernetesLedger
+) -> None:
+    made = decide(ledger, release(), *(f"R{number}" for number in range(12)))
+    assert [*ledger.after("crm", 0)] == made
+    assert [*ledger.after("crm", 9)] == made[9:]
+    assert [*ledger.after("crm", 12)] == [*ledger.after("ads", 0)] == []
+    for record in made[:5]:
+        server.remove(AUDIT, "crm", name_of(record.sequence))
+    assert [*ledger.after("crm", 2)] == made[5:]
+    assert [*ledger.after("crm", 7)] == made[7:]
+    server.asked.clear()
+    assert next(ledger.after("crm", 7)) == made[7]
+    assert len(server.asked) == 1, "only what is looked at is asked for"
+
+
+@pytest.mark.parametrize(("hours", "number"), [(0, 0), (1, 1), (5, 5), (99, 9)])
+def test_the_last_record_before_a_moment_is_found_from_the_head(api: Api, ledger: KubernetesLedger, hours: int, number: int) -> None:
+    for hour in range(9):
+        ledger.append(draft(release(), f"R{hour}", at=NOW + timedelta(hours=hour)), ledger.last(release()))
+    assert KubernetesLedger(api).older("crm", NOW + timedelta(hours=hours)) == number
+    assert KubernetesLedger(api).older("ads", NOW) == 0
+
+
+def test_each_record_is_heard_of(api: Api) -> None:
+    heard: list[AuditRecord] = []
+    ledger = KubernetesLedger(api, key("ours"), recorded=heard.append)
+    assert decide(ledger, release(), "Admitted", "RunSubmitted") == heard

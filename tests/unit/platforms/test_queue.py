@@ -3,7 +3,7 @@
 import threading
 import time
 
-from trimtab.platforms.kubernetes.queue import WorkQueue
+from trimtab.platforms.queue import WorkQueue
 
 
 def test_a_key_that_is_asked_for_twice_is_handed_out_once() -> None:
