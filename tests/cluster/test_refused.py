@@ -3,13 +3,14 @@
 import json
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import yaml
 
 from tests.cluster.test_crashes import ROLLOUT, trimtab
 from tests.cluster.tools import eventually, kubectl, needs_cluster
-from tests.cluster.world import World, fresh, get
+from tests.cluster.world import World, apply, fresh, get
 
 pytestmark = [needs_cluster, pytest.mark.timeout(600)]
 
@@ -43,6 +44,50 @@ def test_a_gateway_that_does_not_exist_is_named_and_nothing_is_trained(world: Wo
     events = kubectl("events", "-n", world.namespace, "--for", f"model/{world.name}")
     assert "nowhere/nothing" in events
     del world.document["spec"]["serving"]
+    forget(world)
+
+
+@contextmanager
+def refusing(world: World) -> Iterator[None]:
+    """An admission policy takes no status of a Release that is to train, and no Model called `probe`, by which is seen that it is there."""
+    name = f"trimtab-test-{world.namespace}"
+    rules = [("UPDATE", "releases/status"), ("CREATE", "models")]
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    expression = "object.metadata.name != 'probe' && !(has(object.status) && has(object.status.phase) && object.status.phase == 'Training')"
+    constraints = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+        "resourceRules": [
+            {"apiGroups": ["trimtab.dev"], "apiVersions": ["*"], "operations": [verb], "resources": [resource]} for verb, resource in rules
+        ],
+    }
+    policy = {"matchConstraints": constraints, "validations": [{"expression": expression, "message": "not today"}]}
+    apply(
+        {**head, "kind": "ValidatingAdmissionPolicy", "spec": policy},
+        {**head, "kind": "ValidatingAdmissionPolicyBinding", "spec": {"policyName": name, "validationActions": ["Deny"]}},
+    )
+    try:
+        probe = yaml.safe_dump({**world.document, "metadata": {"name": "probe", "namespace": world.namespace}})
+        eventually("the policy", lambda: "not today" in kubectl("create", "--dry-run=server", "-f", "-", stdin=probe, check=False))
+        yield
+    finally:
+        kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", name)
+
+
+def test_a_status_that_the_api_server_refuses_is_told_on_the_release_and_its_model(world: World) -> None:
+    with refusing(world):
+        world.apply()
+        sentence = eventually("the refusal", lambda: "StatusRefused" in refusal(world) and refusal(world), 60)
+        assert "not today" in str(sentence)
+        release = world.releases()[0]
+        said = {one["type"]: one for one in release["status"]["conditions"]}["Reconciled"]
+        assert (said["status"], said["reason"]) == ("False", "StatusRefused")
+        assert "not today" in said["message"]
+        assert world.phase("recipe") == "Pending"
+        events = kubectl("events", "-n", world.namespace, "--for", f"model/{world.name}")
+        assert "StatusRefused" in events
+        assert [one["reason"] for one in world.decisions(release)] == ["Admitted"], "it was decided once, however often the status was refused"
+    with world.telling():
+        eventually("the run, now that its status is taken", lambda: world.phase("recipe") not in ("", "Pending"), 60)
     forget(world)
 
 

@@ -57,7 +57,7 @@ class Controller:
         api = self._api(client, fenced=True)
         self._cache = Cache(api, WATCHED)
         self._recorder = Recorder(api, identity)
-        self._objects = KubernetesObjects(api, self._cache, self._decided)
+        self._objects = KubernetesObjects(api, self._cache, self._decided, lambda kind: self._numbers.refused.labels(kind).inc())
         settings = Settings(
             tracking_uri=given.tracking_uri,
             monitor_url=given.monitor_url,

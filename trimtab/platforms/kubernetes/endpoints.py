@@ -23,6 +23,7 @@ class Numbers:
         self.models = Gauge("trimtab_models", "Models by readiness", ["ready"], registry=self.registry)
         self.releases = Gauge("trimtab_releases", "Releases by phase", ["phase"], registry=self.registry)
         self.problems = Gauge("trimtab_problems", "Objects that a person has to mend", registry=self.registry)
+        self.refused = Counter("trimtab_statuses_refused", "Statuses that the API server did not take", ["kind"], registry=self.registry)
         self.notifications = Counter("trimtab_notifications", "Events offered to the webhook", ["result"], registry=self.registry)
         self.untold = Gauge("trimtab_notifications_behind", "Decisions that the webhook was not told of yet", registry=self.registry)
 

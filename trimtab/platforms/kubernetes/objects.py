@@ -21,7 +21,7 @@ from trimtab.platforms.kubernetes.conditions import of_release
 from trimtab.platforms.kubernetes.resources import ACTIONS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource, owner
 from trimtab.release import DecisionRecord, Release, ReleaseAction
 from trimtab.retraining.history import active
-from trimtab.spec import Model
+from trimtab.spec import Condition, Model
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,20 @@ _OURS = ("name", "namespace", "labels", "annotations")
 class KubernetesObjects:
     """Models, Releases and ReleaseActions; reads from `reader`, usually a cache, and keeps it up to date with its writes."""
 
-    def __init__(self, api: Api, reader: Reader | None = None, decided: Callable[[Release, DecisionRecord], None] | None = None) -> None:
-        """Without a `reader` everything is read from the API server; `decided` hears of each decision once it is in a status."""
+    def __init__(
+        self,
+        api: Api,
+        reader: Reader | None = None,
+        decided: Callable[[Release, DecisionRecord], None] | None = None,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Without a `reader` everything is read from the API server; `decided` hears of each decision once it is in a status.
+
+        `refused` hears the kind of each object whose status the API server did not take.
+        """
         self._api = api
         self._reader: Reader = reader or api
-        self._decided = decided
+        self._decided, self._refused = decided, refused
         self._decoded: dict[tuple[type[Any], str, str], tuple[str, Any]] = {}
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
@@ -84,15 +93,29 @@ class KubernetesObjects:
         metadata = {"name": item.name, "namespace": item.metadata.namespace, "resourceVersion": item.metadata.resource_version}
         before = self._decoded.get((type(item), item.metadata.namespace, item.name))
         body = msgspec.to_builtins(item)
-        stored = self._api.replace_status(
-            RESOURCES[type(item)], {"metadata": metadata, "spec": body["spec"], "status": body.get("status", {})}
-        )
+        try:
+            stored = self._api.replace_status(
+                RESOURCES[type(item)], {"metadata": metadata, "spec": body["spec"], "status": body.get("status", {})}
+            )
+        except InvalidInput as error:
+            self._refused(type(item).__name__)
+            msg = f"StatusRefused: the API server refuses the status of {type(item).__name__} {item.name}, which stays as it is: {error}"
+            raise InvalidInput(msg) from error
         if isinstance(item, Release) and self._decided:
             known = before[1].status.decisions if before else ()
             for record in item.status.decisions[-1:]:
                 if record not in known:
                     self._decided(item, record)
         return self._kept(type(item), stored)
+
+    def say(self, item: Model | Release, conditions: tuple[Condition, ...]) -> None:
+        """Write the conditions and nothing else of the status: where the whole of it is refused, this is not for the same reason."""
+        if conditions == item.status.conditions:
+            return
+        patch = {"status": {"conditions": msgspec.to_builtins(conditions)}}
+        resource = RESOURCES[type(item)]
+        if stored := self._api.merge(resource, item.metadata.namespace, item.name, patch, "status"):
+            self._keep(resource, stored)
 
     def free(self, model: Model) -> None:
         """Take the finalizer from a Model of which nothing is out any more; others' finalizers stay."""

@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from trimtab.control.loop import Loop, key_of
 from trimtab.errors import Conflict, InvalidInput, TrimtabError
 from trimtab.platforms.kubernetes.api import Reader
-from trimtab.platforms.kubernetes.conditions import of_model, reconciled, with_explainer
+from trimtab.platforms.kubernetes.conditions import of_model, reason_of, reconciled, with_explainer
 from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
@@ -34,10 +34,12 @@ from trimtab.spec import Model, MonitoringSummary
 log = logging.getLogger(__name__)
 
 Unit = tuple[str, str]
+Told = TypeVar("Told", Model, Release)
 REST_SECONDS = 60.0
 SUMMARY_SECONDS = 15.0
 WORKERS = 4
 STUCK_SECONDS = 300.0
+UNTOLD_SECONDS = 5.0
 
 
 class Work:
@@ -121,12 +123,14 @@ class Work:
         if model is None:
             return due if under_way else None
         try:
-            self._tell(unit, model, releases)
+            refused = self._tell(unit, model, releases)
         except Conflict:
             return 0.1
         except TrimtabError as error:
             log.info("%s/%s: its status could not be told: %s", *unit, error)
-            return min(due, 5.0)
+            return min(due, UNTOLD_SECONDS)
+        if refused:
+            due = min(due, UNTOLD_SECONDS)
         if key_of(model) in self._loop.problems or key_of(model) in self._loop.waits:
             due = min(due, 2.0)
         return min(due, SUMMARY_SECONDS) if model.status.champion else due
@@ -149,41 +153,54 @@ class Work:
 
     # --- telling ---
 
-    def _tell(self, unit: Unit, model: Model, releases: Sequence[Release]) -> None:
-        """Write what is known into conditions, and let a Model go of which nothing is out."""
+    def _tell(self, unit: Unit, model: Model, releases: Sequence[Release]) -> str:
+        """Write what is known into conditions, and let a Model go of which nothing is out; returns why a status was refused, or nothing."""
         out = any(active(release) and release.spec.model_uid == model.metadata.uid for release in releases)
         if FINALIZER in model.metadata.finalizers and not out:
             self._objects.free(model)
-            return
+            return ""
         now, key = datetime.now(UTC), key_of(model)
         problem, wait = self._loop.problems.get(key, ""), self._loop.waits.get(key, "")
+        refused = ""
         for release in releases:
-            self._tell_release(release, now)
+            refused = self._tell_release(release, now) or refused
             if not release.terminal:
                 problem = problem or self._loop.problems.get(key_of(release), "")
                 wait = wait or self._loop.waits.get(key_of(release), "")
-        wait = wait or self._wired.traffic_problem(model)
+        problem, wait = refused or problem, wait or self._wired.traffic_problem(model)
         serving = "" if leaving(model) or not model.status.champion else self._not_serving(unit)
         told = of_model(model, releases, serving=serving, problem=problem, wait=wait, monitoring=self._monitoring(unit, model), now=now)
         status = with_explainer(told, self._wired.explainer(model), model.metadata.generation, now)
-        if status != model.status:
-            self._objects.write_status(replace(model, status=status))
+        refused = self._write(model, replace(model, status=status), now) or refused
+        problem = refused or problem
         if problem and self._told.get(model.metadata.uid) != problem:
-            self._recorder.told(model, "Refused", problem)
+            self._recorder.told(model, reason_of(problem, "Refused"), problem)
         self._told[model.metadata.uid] = problem
+        return refused
 
-    def _tell_release(self, release: Release, now: datetime) -> None:
+    def _write(self, item: Told, told: Told, now: datetime) -> str:
+        """Write the status that is told, if it is another one; where the API server refuses it, say that in a condition, and here why."""
+        if told.status == item.status:
+            return ""
+        try:
+            self._objects.write_status(told)
+        except InvalidInput as error:
+            log.info("%s: its status could not be told: %s", key_of(item), error)
+            self._objects.say(item, reconciled(item.status.conditions, str(error), "", item.metadata.generation, now))
+            return str(error)
+        return ""
+
+    def _tell_release(self, release: Release, now: datetime) -> str:
+        """Why its status is refused, or nothing."""
         if release.terminal:
-            return
+            return ""
         key = key_of(release)
         problem, wait = self._loop.problems.get(key, ""), self._loop.waits.get(key, "")
         conditions = reconciled(release.status.conditions, problem, wait, release.metadata.generation, now)
         run = release.status.run
         if release.status.phase in (Phase.TRAINING, Phase.COMPARING):
             run = self._wired.link(release) or run
-        told = replace(release.status, conditions=conditions, run=run)
-        if told != release.status:
-            self._objects.write_status(replace(release, status=told))
+        return self._write(release, replace(release, status=replace(release.status, conditions=conditions, run=run)), now)
 
     def _not_serving(self, unit: Unit) -> str:
         body = self._reader.get(INFERENCE_SERVICES, *unit)

@@ -79,7 +79,10 @@ class World:
             lambda _: self.traffic_problem,
             lambda _: self.explainer,
         )
-        objects, recorder = KubernetesObjects(api, self.cache), Recorder(api, "me")
+        objects, recorder = (
+            KubernetesObjects(api, self.cache, refused=lambda kind: self.numbers.refused.labels(kind).inc()),
+            Recorder(api, "me"),
+        )
         self.work = Work(self.loop, objects, self.cache, self.lease, recorder, self.numbers, wired)  # type: ignore[arg-type]
         self.watching = Watching(api, self.cache, (), self.work.woken)
 
@@ -314,6 +317,49 @@ def test_a_look_tends_the_model_and_its_own_live_releases(world: World) -> None:
     assert world.loop.looked == ["bike", "bike-2"]
     assert due == 1.0, "when the Release is due"
     assert b"trimtab_looks_total 1.0" in world.numbers.page()
+
+
+REFUSED = [
+    ("a Release's status as the loop would have it", "", "bike-1"),
+    ("a Release's status as it is told", "releases", "bike-1"),
+    ("the Model's status as it is told", "models", "bike"),
+]
+
+
+@pytest.mark.parametrize(("plural", "name"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_a_status_that_is_refused_is_told_where_people_look_until_it_is_taken(world: World, plural: str, name: str) -> None:
+    world.model()
+    world.release("bike-1", Phase.ROLLOUT)
+    said = "StatusRefused: the API server refuses the status of"
+
+    def refuse(asked: Asked) -> None:
+        if asked.verb == "PUT" and asked.path.endswith(f"/{plural}/{name}/status"):
+            raise Refusal(422, f"{name} is invalid: status.plan: Required value")
+
+    world.server.before = refuse
+    if not plural:
+        world.loop.problems["crm/bike-1"] = f"{said} Release bike-1, which stays as it is: status.plan: Required value"
+    for _ in range(3):
+        world.look()
+    places = [(MODELS, "bike"), *([(RELEASES, "bike-1")] if name == "bike-1" else [])]
+    for resource, one in places:
+        state, reason, message = world.condition("Reconciled", resource, one)
+        assert (state, reason) == ("False", "StatusRefused")
+        assert f"{said} {'Release' if name == 'bike-1' else 'Model'} {name}" in message
+        assert "status.plan: Required value" in message
+    assert world.status(RELEASES, "bike-1")["phase"] == "Rollout"
+    assert len([note for note in world.events() if "status.plan: Required value" in note]) == 1, "an Event, once"
+    kind = {"releases": "Release", "models": "Model"}.get(plural, "")
+    assert (f'trimtab_statuses_refused_total{{kind="{kind}"}} 3.0' in world.numbers.page().decode()) == bool(plural)
+    patches = [one for one in world.server.asked if one.verb == "PATCH" and one.path.endswith("/status")]
+    assert len(patches) == (1 if plural else 0), "said once, and only where the whole status is refused"
+    assert all(list(one.body["status"]) == ["conditions"] for one in patches)
+    world.server.before = None
+    world.loop.problems.clear()
+    for _ in range(2):
+        world.look()
+    for resource, one in places:
+        assert world.condition("Reconciled", resource, one)[:2] == ("True", "UpToDate")
 
 
 def test_a_model_at_rest_is_looked_at_once_a_minute_and_nothing_is_written_twice(world: World) -> None:
