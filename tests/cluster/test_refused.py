@@ -85,7 +85,9 @@ def test_a_status_that_the_api_server_refuses_is_told_on_the_release_and_its_mod
         assert world.phase("recipe") == "Pending"
         events = kubectl("events", "-n", world.namespace, "--for", f"model/{world.name}")
         assert "StatusRefused" in events
-        assert [one["reason"] for one in world.decisions(release)] == ["Admitted"], "it was decided once, however often the status was refused"
+        assert [one["reason"] for one in world.decisions(release)] == ["Admitted"], (
+            "it was decided once, however often the status was refused"
+        )
     with world.telling():
         eventually("the run, now that its status is taken", lambda: world.phase("recipe") not in ("", "Pending"), 60)
     forget(world)

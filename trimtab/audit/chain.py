@@ -71,9 +71,14 @@ def short(record: AuditRecord) -> DecisionRecord:
 class Chains:
     """Checks records one after the other, of any number of namespaces, each a chain of its own."""
 
-    def __init__(self, keys: Mapping[str, bytes] | None, anchors: Iterable[Anchor] = ()) -> None:
-        """`keys` are the believed public keys (PEM) by id; None looks at no signature."""
+    def __init__(self, keys: Mapping[str, bytes] | None, anchors: Iterable[Anchor] = (), exported: Iterable[Anchor] = ()) -> None:
+        """`keys` are the believed public keys (PEM) by id; None looks at no signature.
+
+        A chain may begin after a record that is among the `exported`: the ones before it were deleted once they were kept elsewhere.
+        """
         self.keys = keys
+        self._exported = {(anchor.namespace, anchor.sequence): anchor for anchor in exported}
+        self.begins: dict[str, Anchor] = {}
         self._anchors: dict[tuple[str, int], list[Anchor]] = {}
         for anchor in anchors:
             self._anchors.setdefault((anchor.namespace, anchor.sequence), []).append(anchor)
@@ -99,25 +104,37 @@ class Chains:
         return None
 
     def _said(self, record: AuditRecord, head: AuditRecord | None) -> str:
-        expected = head.sequence + 1 if head else 1
+        cut = self._exported.get((record.namespace, record.sequence - 1)) if head is None else None
+        expected = head.sequence + 1 if head else cut.sequence + 1 if cut else 1
         name = f"record {record.sequence} ({record.release}, {record.reason}, {record.at:%Y-%m-%d %H:%M:%S})"
         if digest(record) != record.hash:
             return f"{name} was edited: its content does not have the hash it carries"
         if record.sequence != expected:
             return f"{name} stands where record {expected} belongs: records were deleted, inserted or reordered"
-        if record.previous != (head.hash if head else ""):
+        if cut and record.previous != cut.hash:
+            return (
+                f"{name} does not follow record {cut.sequence} of {cut.where}: what is between them was not exported, or one was replaced"
+            )
+        if not cut and record.previous != (head.hash if head else ""):
             return f"{name} does not follow the record that stands before it: one of them was replaced"
         if self.keys is not None and (unsigned := _unsigned(record, self.keys)):
             return f"{name} {unsigned}"
         for anchor in self._anchors.get((record.namespace, record.sequence), ()):
             if anchor.hash != record.hash:
                 return f"{name} is not the one that {anchor.where} knows under this number: it was replaced"
+        if cut:
+            self.begins[record.namespace] = cut
         return ""
 
 
-def verify(records: Iterable[AuditRecord], keys: Mapping[str, bytes] | None = None, anchors: Sequence[Anchor] = ()) -> Fault | None:
-    """None where the records are whole chains that reach all anchors, else the first fault."""
-    chains = Chains(keys, anchors)
+def verify(
+    records: Iterable[AuditRecord],
+    keys: Mapping[str, bytes] | None = None,
+    anchors: Sequence[Anchor] = (),
+    exported: Sequence[Anchor] = (),
+) -> Fault | None:
+    """None where the records are whole chains from 1, or from after an `exported` one, and reach all anchors; else the first fault."""
+    chains = Chains(keys, anchors, exported)
     return next((fault for record in records if (fault := chains.add(record))), None) or chains.end()
 
 

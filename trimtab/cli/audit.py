@@ -16,19 +16,25 @@ Certificate = Annotated[
 ]
 
 
+Anchors = Annotated[
+    Path | None,
+    typer.Option("--anchors", help="An earlier export or the controller's log: its records must be there, or have been the oldest."),
+]
+Head = Annotated[
+    str, typer.Option("--head", help="A head that was written down, as NAMESPACE/NUMBER:HASH: its record must be there, or was the oldest.")
+]
+Unsigned = Annotated[bool, typer.Option("--unsigned", help="Look at the chain alone and at no signature.")]
+
+
 @app.command()
 def verify(
     file: File = None,
     state: StateFolder = STATE,
     namespace: Namespace = None,
     certificate: Certificate = None,
-    anchors: Annotated[
-        Path | None, typer.Option("--anchors", help="An earlier export or the controller's log: its records must be there.")
-    ] = None,
-    head: Annotated[
-        str, typer.Option("--head", help="A head that was written down, as NAMESPACE/NUMBER:HASH: its record must be there.")
-    ] = "",
-    unsigned: Annotated[bool, typer.Option("--unsigned", help="Look at the chain alone and at no signature.")] = False,
+    anchors: Anchors = None,
+    head: Head = "",
+    unsigned: Unsigned = False,
     as_json: AsJson = False,
 ) -> None:
     """Find any edit, deletion, insertion, truncation or reordering, and name the first bad record; ends with 1 where there is one."""
@@ -46,12 +52,16 @@ def served(
     file: File = None,
     state: StateFolder = STATE,
     namespace: Namespace = None,
+    certificate: Certificate = None,
+    anchors: Anchors = None,
+    head: Head = "",
+    unsigned: Unsigned = False,
     as_json: AsJson = False,
 ) -> None:
-    """Which version served at a time, with which share, trained on what, asked for by which event, approved by whom."""
-    from trimtab.cli.auditing import show_served
+    """Which version served at a time, with which share, trained on what, asked for by which event, approved by whom; verified first."""
+    from trimtab.cli.auditing import Trust, show_served
 
-    show_served(at, model, file, state, namespace, as_json=as_json)
+    show_served(at, model, file, state, namespace, Trust(certificate, anchors, head, unsigned=unsigned), as_json=as_json)
 
 
 @app.command()
@@ -59,8 +69,17 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", help="A file; else standard output.")] = None,
     state: StateFolder = STATE,
     namespace: Namespace = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Then delete from the cluster what is old, was exported, and is whole.")] = False,
+    before: Annotated[str, typer.Option("--before", help="With --prune: only records that are older (ISO 8601, wall time).")] = "",
+    certificate: Certificate = None,
+    anchors: Anchors = None,
 ) -> None:
     """Write every record as JSON Lines, which `verify` and `served` read without the store."""
-    from trimtab.cli.auditing import write_export
+    from trimtab.cli.auditing import Trust, write_export
 
-    write_export(out, state, namespace)
+    if prune:
+        from trimtab.cli.pruning import export_and_prune
+
+        export_and_prune(out, namespace, before, Trust(certificate, anchors))
+    else:
+        write_export(out, state, namespace)

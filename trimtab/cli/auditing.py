@@ -2,11 +2,12 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from trimtab.audit.chain import Anchor, Chains, Fault, verify
@@ -38,14 +39,16 @@ class Trust(Struct, frozen=True):
 
 def verify_records(file: Path | None, folder: Path, namespace: str | None, trust: Trust, *, as_json: bool) -> bool:
     """Tell whether the records are whole, and where they are not, the first bad one; returns whether they are."""
-    chains = Chains(_keys(folder, namespace, trust), anchored := [*_given_anchors(trust, namespace)])
+    keys, given = believed(folder, namespace, trust), [*given_anchors(trust, namespace)]
+    anchored = list(given)
     if file is not None:
+        chains = Chains(keys, given, given)
         with _opened(file) as lines:
             fault = check(lines, chains)
     else:
         here = place(folder, namespace)
         anchored += _kept_anchors(here, folder, namespace)
-        chains = Chains(chains.keys, anchored)
+        chains = Chains(keys, anchored, given)
         fault = next((found for record in here.archive.records() if (found := chains.add(record))), None) or chains.end()
     if chains.count == 0 and fault is None and file is not None:
         msg = f"{str(file)!r} holds no audit record"
@@ -63,20 +66,27 @@ def _tell(chains: Chains, fault: Fault | None, anchored: list[Anchor], *, as_jso
     if fault:
         print(f"not whole: {fault.sentence}")
         return
-    signed = f"signed by {' or '.join(chains.keys)}" if chains.keys is not None else "signatures were not looked at"
-    print(f"whole: {chains.count} records, {signed}, {len(anchored)} heads that were kept elsewhere are met")
+    print(f"whole: {chains.count} records, {_signed(chains.keys)}, {len(anchored)} heads that were kept elsewhere are met")
+    for namespace, cut in sorted(chains.begins.items()):
+        print(f"begins after {namespace}/{cut.sequence}, which {cut.where} holds: what was before it was exported and deleted")
     for head in heads.values():
         print(f"head {head}")
 
 
-def show_served(at: str, model: str, file: Path | None, folder: Path, namespace: str | None, *, as_json: bool) -> None:
+def _signed(keys: Mapping[str, bytes] | None) -> str:
+    return f"signed by {' or '.join(keys)}" if keys is not None else "signatures were not looked at"
+
+
+def show_served(at: str, model: str, file: Path | None, folder: Path, namespace: str | None, trust: Trust, *, as_json: bool) -> None:
     """Tell what served a Model at a time; raises InvalidInput where no record says it, TrimtabError where the records are not whole."""
     when = parse_time("--at", at)
     if when is None or when > datetime.now(UTC):
         msg = f"--at is {at!r}; a time that has passed is allowed"
         raise InvalidInput(msg)
+    keys, given = believed(folder, namespace, trust), [*given_anchors(trust, namespace)]
     found = _all(file, folder, namespace)
-    if fault := verify(found):
+    kept = _kept_anchors(place(folder, namespace), folder, namespace) if file is None else ()
+    if fault := verify(found, keys, [*given, *kept], given):
         msg = f"the records cannot be relied on: {fault.sentence}; `trimtab audit verify` tells more"
         raise TrimtabError(msg)
     chains = {record.namespace for record in found if record.model == model}
@@ -88,9 +98,9 @@ def show_served(at: str, model: str, file: Path | None, folder: Path, namespace:
         msg = f"no record about a Model {model!r} is as old as {moment(when)}; {_known(found)}"
         raise InvalidInput(msg)
     if as_json:
-        print_json(said)
+        print_json({**msgspec.to_builtins(said), "signed": keys is not None})
         return
-    print("\n".join(_lines(said)))
+    print("\n".join(_lines(said, _signed(keys))))
 
 
 def write_export(out: Path | None, folder: Path, namespace: str | None) -> None:
@@ -112,7 +122,8 @@ def _all(file: Path | None, folder: Path, namespace: str | None) -> list[AuditRe
         return [record for record in records(lines) if namespace in (None, record.namespace)]
 
 
-def _keys(folder: Path, namespace: str | None, trust: Trust) -> dict[str, bytes] | None:
+def believed(folder: Path, namespace: str | None, trust: Trust) -> dict[str, bytes] | None:
+    """The public keys whose signatures are believed, by id; None where none is looked at. Raises InvalidInput where none are named."""
     if trust.unsigned:
         return None
     path = trust.certificate
@@ -126,10 +137,11 @@ def _keys(folder: Path, namespace: str | None, trust: Trust) -> dict[str, bytes]
     return believed_keys(_text(path))
 
 
-def _given_anchors(trust: Trust, namespace: str | None) -> Iterator[Anchor]:
+def given_anchors(trust: Trust, namespace: str | None) -> Iterator[Anchor]:
+    """The heads that a person names; raises InvalidInput where they cannot be read."""
     if trust.anchors:
         with _opened(trust.anchors) as lines:
-            yield from anchors(lines, str(trust.anchors))
+            yield from (anchor for anchor in anchors(lines, str(trust.anchors)) if namespace in (None, anchor.namespace))
     if trust.head:
         found = _HEAD.fullmatch(trust.head)
         if found is None:
@@ -180,8 +192,8 @@ def _known(found: list[AuditRecord]) -> str:
     return f"the oldest of all is of {moment(min(record.at for record in found))}, and they are about {', '.join(models)}"
 
 
-def _lines(said: Served) -> Iterator[str]:
-    yield f"{said.model} at {moment(said.at)} UTC, by the records of {said.namespace} up to {said.record}:"
+def _lines(said: Served, signed: str) -> Iterator[str]:
+    yield f"{said.model} at {moment(said.at)} UTC, by the records of {said.namespace} up to {said.record}, {signed}:"
     if not said.shares:
         yield "  nothing served"
     for share in said.shares:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from trimtab.audit.lines import encode
 from trimtab.cli import main
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
+from trimtab.platforms.kubernetes.resources import RELEASES
 from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.objects import SqliteObjects
 from trimtab.platforms.local.state import State
@@ -122,8 +124,14 @@ def test_an_export_is_verified_and_asked_without_the_store(state: State, run: Ru
     code, out, _ = run("verify", str(export), "--certificate", str(public), "--anchors", str(state.audit_export), *nowhere)
     assert code == 1
     assert f"record {len(lines) - 2} is missing" in out
-    code, out, _ = run("served", str(export), "--at", "2026-03-01T06:00", "--model", "m", *nowhere)
+    asked = ("served", str(export), "--at", "2026-03-01T06:00", "--model", "m", *nowhere)
+    code, _, err = run(*asked)
+    assert code == 2
+    assert "whose signatures are to be believed? Name a file with --certificate" in err
+    assert "signatures were not looked at:" in run(*asked, "--unsigned")[1]
+    code, out, _ = run(*asked, "--certificate", str(public))
     assert code == 0
+    assert ", signed by " in out.splitlines()[0]
     assert "80% version 3, since " in out
     assert "20% version 4, since " in out
 
@@ -137,6 +145,7 @@ def test_served_tells_weights_rows_event_and_approval(state: State, run: Run) ->
     assert "approved  by ada at 2026-03-0" in out
     said = json.loads(run("served", "--at", at, "--model", "m", "--state", str(state.folder), "--json")[1])
     assert said["shares"][0]["approval"]["by"] == "ada"
+    assert said["signed"] is True
 
 
 def test_it_works_on_a_namespace_of_a_cluster(server: ApiServer, run: Run, tmp_path: Path) -> None:
@@ -167,12 +176,23 @@ BAD = [
     (("served", "{export}", "--model", "m", "--at", "soon"), r"--at: 'soon' is not a time"),
     (("served", "{export}", "--model", "m", "--at", "9999-01-01"), r"a time that has passed is allowed"),
     (("served", "{export}", "--model", "m", "--at", "0001-01-01T00:00+14:00"), r"is not a time"),
-    (("served", "{export}", "--model", "x", "--at", "2026-03-02"), r"no record about a Model 'x' is as old as .*they are about m"),
     (
-        ("served", "{export}", "--model", "m", "--at", "2026-02-01"),
+        ("served", "{export}", "--model", "x", "--at", "2026-03-02", "--unsigned"),
+        r"no record about a Model 'x' is as old as .*they are about m",
+    ),
+    (
+        ("served", "{export}", "--model", "m", "--at", "2026-02-01", "--unsigned"),
         r"no record about a Model 'm' is as old as .*the oldest of all is of 2026-03-01",
     ),
     (("export", "--out", "/proc/none/x"), r"there is no Trimtab state in "),
+    (("export", "--prune"), r"--prune exports a namespace of a cluster \(-n\) to a file"),
+    (("export", "--prune", "-n", "crm", "--out", "x.jsonl"), r"deletes what is older than a time that has passed \(--before\)"),
+    (("export", "--prune", "-n", "crm", "--out", "x.jsonl", "--before", "9999-01-01"), r"a time that has passed"),
+    (
+        ("export", "--prune", "-n", "crm", "--out", "{export}", "--before", "2026-03-02"),
+        r"exists already: an export that something was deleted",
+    ),
+    (("export", "--prune", "-n", "crm", "--out", "x.jsonl", "--before", "2026-03-02"), r"whose signatures are to be believed"),
 ]
 
 
@@ -198,3 +218,120 @@ def test_the_objects_may_be_gone(state: State, run: Run) -> None:
     objects = SqliteObjects(state.database)
     assert objects.all_of(Release) == []
     assert run("served", "--at", "2026-03-02", "--model", "m", "--state", str(state.folder))[0] == 0
+
+
+def test_served_does_not_rely_on_records_that_somebody_else_signed(state: State, run: Run, tmp_path: Path) -> None:
+    asked = ("served", "--at", "2026-03-02", "--model", "m", "--state", str(state.folder))
+    theirs = tmp_path / "theirs.pub"
+    theirs.write_bytes(key("theirs").with_name("theirs.pub").read_bytes())
+    code, _, err = run(*asked, "--certificate", str(theirs))
+    assert code == 1
+    assert "the records cannot be relied on: record 1 " in err
+    assert "is signed by the key" in err
+    assert run(*asked)[0] == 0, "a state folder has its own key's public part"
+
+
+@pytest.fixture
+def crm(server: ApiServer) -> list[Any]:
+    """The records of a whole life in a namespace of a cluster, signed."""
+    ledger, made = KubernetesLedger(Api(server.client()), key("ours")), []
+    last: dict[str, Any] = {}
+    for record in life().store.chain():
+        release = next(one for one in life().releases() if one.metadata.uid == record.release_uid)
+        ledger.last(replace(release, metadata=replace(release.metadata, namespace="crm")))
+        made.append(ledger.append(replace(record, namespace="crm"), last.get(record.release_uid)))
+        last[record.release_uid] = made[-1]
+    return made
+
+
+def numbers(server: ApiServer) -> list[int]:
+    return sorted(int(name) for plural, _, name in server.objects if plural == "auditentries")
+
+
+def test_the_oldest_records_leave_the_cluster_once_they_are_safe_in_a_file(
+    server: ApiServer, run: Run, tmp_path: Path, crm: list[Any]
+) -> None:
+    public, out = str(key("ours").with_name("ours.pub")), tmp_path / "one.jsonl"
+    middle = crm[len(crm) // 2]
+    pruning = ("export", "-n", "crm", "--certificate", public, "--prune", "--before", middle.at.isoformat())
+    code, said, err = run(*pruning, "--out", str(out))
+    assert code == 0, err
+    left = [record.sequence for record in crm if record.at >= middle.at]
+    assert numbers(server) == left
+    assert f"exported {len(crm)} records" in said
+    assert f"deleted up to crm/{left[0] - 1}; " in said
+    code, said, _ = run("verify", "-n", "crm", "--certificate", public, "--anchors", str(out))
+    assert code == 0
+    assert f"begins after crm/{left[0] - 1}, which {out} holds" in said
+    code, said, _ = run("verify", "-n", "crm", "--certificate", public)
+    assert (code, "stands where record 1 belongs" in said) == (1, True), "a beginning that is missing needs to be vouched for"
+    head = crm[left[0] - 2]
+    assert run("verify", "-n", "crm", "--certificate", public, "--head", f"crm/{head.sequence}:{head.hash}")[0] == 0
+    asked = ("served", "-n", "crm", "--model", "m", "--at", crm[-1].at.isoformat(), "--certificate", public)
+    assert "100% version 3" in run(*asked, "--anchors", str(out))[1]
+    whole = run("served", str(out), *asked[3:])[1]
+    assert "trained   by" in whole
+    assert "unknown" not in whole, "the export still tells all of it"
+    ledger = KubernetesLedger(Api(server.client()), key("ours"))
+    again = replace(life().releases()[0], metadata=replace(life().releases()[0].metadata, namespace="crm", uid="new"))
+    made = ledger.append(replace(crm[0], release_uid="new"), ledger.last(again))
+    assert (made.sequence, made.previous) == (len(crm) + 1, crm[-1].hash), "a controller that begins anew goes on"
+    code, _, err = run(*pruning[:-1], crm[-1].at.isoformat(), "--out", str(tmp_path / "two.jsonl"))
+    assert (code, "stands where record 1 belongs" in err) == (1, True), "the next time the export before is named"
+    assert numbers(server)[0] == left[0]
+    (tmp_path / "two.jsonl").unlink()
+    assert run(*pruning[:-1], crm[-1].at.isoformat(), "--anchors", str(out), "--out", str(tmp_path / "two.jsonl"))[0] == 0
+    assert len(numbers(server)) == 16, "the newest stay, whatever is asked"
+    assert run("verify", "-n", "crm", "--certificate", public, "--anchors", str(tmp_path / "two.jsonl"))[0] == 0
+
+
+CUTS = [
+    ("a record of the beginning was never exported", 3, 5, "stands where record 1 belongs"),
+    ("the export ends before what is left", 8, 5, "stands where record 1 belongs"),
+]
+
+
+@pytest.mark.parametrize(("deleted", "exported", "said"), [case[1:] for case in CUTS], ids=[case[0] for case in CUTS])
+def test_a_beginning_that_the_export_does_not_hold_is_tampering(
+    server: ApiServer, run: Run, tmp_path: Path, crm: list[Any], deleted: int, exported: int, said: str
+) -> None:
+    gone = {f"{number:010d}" for number in range(1, deleted + 1)}
+    server.objects = {name: body for name, body in server.objects.items() if name[2] not in gone}
+    kept = crm[:exported] if deleted > exported else [record for record in crm[:exported] if record.sequence != deleted]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in kept))
+    public = str(key("ours").with_name("ours.pub"))
+    code, out, _ = run("verify", "-n", "crm", "--certificate", public, "--anchors", str(tmp_path / "old.jsonl"))
+    assert (code, said in out) == (1, True), out
+
+
+def test_a_chain_that_was_made_anew_after_the_export_does_not_follow_it(
+    server: ApiServer, run: Run, tmp_path: Path, crm: list[Any]
+) -> None:
+    server.objects = {name: body for name, body in server.objects.items() if name[2] > f"{5:010d}"}
+    forged = [*crm[:4], replace(crm[4], hash="0" * 64)]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in forged))
+    public = str(key("ours").with_name("ours.pub"))
+    code, out, _ = run("verify", "-n", "crm", "--certificate", public, "--anchors", str(tmp_path / "old.jsonl"))
+    assert code == 1
+    assert "does not follow record 5 of" in out
+
+
+def test_what_is_not_whole_is_exported_and_nothing_of_it_deleted(server: ApiServer, run: Run, tmp_path: Path, crm: list[Any]) -> None:
+    body = server.objects[("auditentries", "crm", f"{7:010d}")]
+    body["record"]["sentence"] = "something else"
+    words = ("export", "-n", "crm", "--certificate", str(key("ours").with_name("ours.pub")), "--prune", "--before", crm[-1].at.isoformat())
+    code, _, err = run(*words, "--out", str(tmp_path / "all.jsonl"))
+    assert code == 1
+    assert "nothing was deleted: line 7: record 7" in err
+    assert numbers(server) == [record.sequence for record in crm]
+
+
+def test_a_release_that_is_under_way_keeps_its_records(server: ApiServer, run: Run, tmp_path: Path, crm: list[Any]) -> None:
+    release = life().releases()[2]
+    body = msgspec.to_builtins(release)
+    server.put(
+        RELEASES, "crm", release.name, metadata={"uid": release.metadata.uid}, spec=body["spec"], status={"phase": "Rollout", "weight": 5}
+    )
+    words = ("export", "-n", "crm", "--certificate", str(key("ours").with_name("ours.pub")), "--prune", "--before", crm[-1].at.isoformat())
+    assert run(*words, "--out", str(tmp_path / "all.jsonl"))[0] == 0
+    assert numbers(server)[0] == next(record.sequence for record in crm if record.release_uid == release.metadata.uid)

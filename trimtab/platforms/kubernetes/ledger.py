@@ -94,6 +94,10 @@ class KubernetesLedger:
         """All records, in the order of each chain: names are numbers of one length, and the API server lists by name."""
         return map(_record, self._api.pages(AUDIT, self._namespace))
 
+    def delete(self, record: AuditRecord) -> None:
+        """Delete a record's entry, as an administrator may and no controller: one that was exported, the oldest first."""
+        self._api.delete(AUDIT, record.namespace, name_of(record.sequence))
+
     def after(self, namespace: str, sequence: int) -> Iterator[AuditRecord]:
         """The records of a chain after that number, in order; where the oldest were deleted, from the first one that is kept."""
         found = self._at(namespace, sequence + 1)

@@ -85,6 +85,7 @@ def test_the_numbers_are_prometheus_text(world: World) -> None:
         ("trimtab_models", "True"): 2,
         ("trimtab_releases", "Rollout"): 4,
         ("trimtab_problems",): 5,
+        ("trimtab_notifications_behind",): 0,
     }
     assert b"trimtab_looks_total 0.0" in Numbers().page(), "two sets of numbers are two"
 
