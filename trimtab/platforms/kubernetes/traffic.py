@@ -10,16 +10,16 @@ import json
 import logging
 import re
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes.api import Reader
-from trimtab.platforms.kubernetes.blocks import ROUTE, Counts, Reading, advance
+from trimtab.platforms.kubernetes.blocks import PATIENCE, ROUTE, Counts, Reading, advance
 from trimtab.platforms.kubernetes.envoy_stats import CLUSTER, RQ, Sample, cluster_counts, clusters, parse, predictor_counts
 from trimtab.platforms.kubernetes.isvc import OWNER_LABEL, component, version_of
 from trimtab.platforms.kubernetes.mirror import Mirror, mirror_name, read_mirror
@@ -42,6 +42,14 @@ CANNOT_TELL = (
     "the gateway cannot tell versions apart: it has one counter for the whole route; set EnvoyProxy spec.mergeBackends: {} "
     "(until then errors are compared by the predictors' own counters, and slow answers only where they keep a histogram)"
 )
+
+
+class Predictor(NamedTuple):
+    """A running predictor pod: its name, its version, and where it is scraped."""
+
+    name: str
+    version: str
+    address: str
 
 
 class GatewayTraffic:
@@ -68,11 +76,14 @@ class GatewayTraffic:
         named = _clusters(model, pair, assigned, mirrored=mirror.version == candidate)
         sources = {name: _by_version(model, named, samples, slow_ms) for name, samples in self._scraped(model, named, proxies).items()}
         gateway = all(ROUTE not in counts for counts in sources.values())
+        predictors: dict[str, Predictor] = {}
         if not gateway:
-            predictors, more = self._predictors(model, pair, slow_ms)
-            sources = {name: {ROUTE: counts.get(ROUTE, ArmCounts())} for name, counts in sources.items()} | predictors
-            present |= more
-        self._say(model, "" if gateway else CANNOT_TELL)
+            predictors = self._predictors(model, pair)
+            addresses = {name: one.address for name, one in predictors.items()}
+            told = _scrape_all(addresses, f"the predictors of {model.name!r}") if addresses else {}
+            answers = {name: {predictors[name].version: predictor_counts(samples, slow_ms)} for name, samples in told.items()}
+            sources = {name: {ROUTE: counts.get(ROUTE, ArmCounts())} for name, counts in sources.items()} | answers
+            present |= predictors.keys()
         (after, _), still = self._route(model), self._mirror(model)
         now = datetime.now(UTC)
         here = Reading(
@@ -86,7 +97,9 @@ class GatewayTraffic:
             since=now,
             sources=sources,
         )
-        blocks, following = advance(last, here, frozenset(present), PROMETHEUS_SETTLE if self._prometheus else SETTLE)
+        versions = {name: one.version for name, one in predictors.items()}
+        blocks, following = advance(last, here, frozenset(present), PROMETHEUS_SETTLE if self._prometheus else SETTLE, versions)
+        self._say(model, "" if gateway else "; ".join([CANNOT_TELL, *_quiet(following, predictors, now)]))
         return blocks, msgspec.to_builtins(following)
 
     def _say(self, model: Model, sentence: str) -> None:
@@ -135,12 +148,14 @@ class GatewayTraffic:
         wanted = urllib.parse.quote(rf"^cluster\.{names}\.upstream_rq_([2-5]xx|total|timeout|time)$")
         return _scrape_all({source: f"{address}?filter={wanted}" for source, address in proxies.items()}, "the gateway's proxies")
 
-    def _predictors(self, model: Model, pair: tuple[str, str], slow_ms: int) -> tuple[dict[str, Counts], set[str]]:
+    def _predictors(self, model: Model, pair: tuple[str, str]) -> dict[str, Predictor]:
         pods = self._reader.list(PODS, model.metadata.namespace, f"{OWNER_LABEL}={model.name}")
-        versions = {source: version for pod in pods if (version := _version(model, pod)) in pair for source in _addresses([pod], 0, "")}
-        addresses = {source: one for source, one in _addresses(pods, PREDICTOR_PORT, "/metrics").items() if source in versions}
-        scraped = _scrape_all(addresses, f"the predictors of {model.name!r}") if addresses else {}
-        return {source: {versions[source]: predictor_counts(samples, slow_ms)} for source, samples in scraped.items()}, set(addresses)
+        found = [(pod["metadata"]["name"], version, pod) for pod in pods if (version := _version(model, pod)) in pair]
+        return {
+            source: Predictor(name, version, address)
+            for name, version, pod in found
+            for source, address in _addresses([pod], PREDICTOR_PORT, "/metrics").items()
+        }
 
 
 def _clusters(model: Model, pair: tuple[str, str], assigned: Mapping[str, str], *, mirrored: bool) -> dict[str, tuple[str, ...]]:
@@ -160,6 +175,16 @@ def _by_version(model: Model, named: Mapping[str, tuple[str, ...]], samples: lis
         return {ROUTE: ArmCounts(*(sum(getattr(one, field) for one in counts) for field in ("requests", "errors", "slow")))}
     first = {version: next((name for name in names if name in known), names[0]) for version, names in named.items()}
     return {version: cluster_counts(samples, name, slow_ms) for version, name in first.items()}
+
+
+def _quiet(reading: Reading, predictors: Mapping[str, Predictor], now: datetime) -> Iterator[str]:
+    """What to say of who has not answered for long."""
+    long = [name for name, since in reading.silent.items() if now - since >= PATIENCE]
+    names = ", ".join(sorted(predictors[name].name if name in predictors else "a proxy of the gateway" for name in long))
+    if reading.left_out:
+        yield f"{names} does not answer a scrape: what nobody else answered is counted for version {next(iter(reading.left_out.values()))}"
+    elif long:
+        yield f"nothing is counted while this does not answer a scrape: {names}"
 
 
 def _version(model: Model, pod: Mapping[str, Any]) -> str:

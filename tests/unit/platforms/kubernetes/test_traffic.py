@@ -11,7 +11,7 @@ import pytest
 from tests.unit.platforms.kubernetes import kserve_world
 from trimtab.errors import Unavailable
 from trimtab.platforms.kubernetes import traffic as module
-from trimtab.platforms.kubernetes.blocks import ROUTE, Reading, advance, with_unanswered
+from trimtab.platforms.kubernetes.blocks import PATIENCE, ROUTE, Reading, advance, with_unanswered
 from trimtab.platforms.kubernetes.envoy_stats import cluster_counts, clusters, parse, predictor_counts
 from trimtab.platforms.kubernetes.mirror import mirror_route
 from trimtab.platforms.kubernetes.resources import HTTP_ROUTES
@@ -115,7 +115,7 @@ NO_BLOCK = [
 def test_an_interval_that_mixes_is_no_block_and_is_counted(changes, lost):
     here = reading(5, 5, sources={"a": proxy((30, 0, 0))}, **changes)
     blocks, after = step(reading(0, sources={"a": proxy((10, 0, 0))}, lost=3), here)
-    assert (blocks, after) == ([], msgspec.structs.replace(here, lost=3 + lost))
+    assert (blocks, msgspec.structs.replace(after, silent={})) == ([], msgspec.structs.replace(here, lost=3 + lost))
 
 
 def test_new_weights_count_only_when_the_gateway_had_time_to_take_them_over():
@@ -138,6 +138,114 @@ UNANSWERED = [
 def test_errors_that_met_no_predictor_go_to_the_version_they_were_meant_for(stable, new, errors, first, second):
     found = with_unanswered(stable, new, errors, 20)
     assert [(arm.requests, arm.errors) for arm in found] == [first, second]
+
+
+def route(requests, errors):
+    return {ROUTE: ArmCounts(requests, errors, 0)}
+
+
+PODS = {"s": "3", "n1": "4", "n2": "4"}
+"""One predictor of the stable version and two of the candidate."""
+
+
+class Canary:
+    """A route and its predictors, read every 20 s; a predictor that is `silent` answers callers and no scrape."""
+
+    def __init__(self, silent=(), pods=None):
+        self.pods, self.silent, self.now, self.last, self.blocks = dict(pods or PODS), set(silent), 0.0, None, []
+        self.route, self.counts = [0, 0], {name: [0, 0, 0] for name in self.pods}
+
+    def serve(self, unanswered=0, **asked):
+        """`asked` has of each pod its requests, errors and slow answers; the next look is in 20 s."""
+        for name, counts in asked.items():
+            self.counts[name] = [old + new for old, new in zip(self.counts[name], counts, strict=True)]
+        self.route[0] += sum(counts[0] for counts in asked.values()) + unanswered
+        self.route[1] += sum(counts[1] for counts in asked.values()) + unanswered
+        self.now += 20.0
+        return self.look()
+
+    def look(self):
+        told = {name: {version: ArmCounts(*self.counts[name])} for name, version in self.pods.items() if name not in self.silent}
+        here = reading(self.now, by="predictors", weight=50, sources={"proxy": route(*self.route), **told})
+        blocks, after = advance(self.last, here, frozenset({"proxy", *self.pods}), SETTLE, self.pods)
+        self.last = msgspec.convert(msgspec.to_builtins(after), Reading)
+        self.blocks += blocks
+        return blocks
+
+    def total(self):
+        arms = [(block.champion, block.candidate) for block in self.blocks]
+        return [tuple(sum(getattr(arm[side], name) for arm in arms) for name in ("requests", "errors", "slow")) for side in (0, 1)]
+
+
+EVEN = {"s": (100, 1, 4), "n1": (50, 1, 2), "n2": (50, 1, 2)}
+
+
+def test_a_predictor_that_never_answers_a_scrape_holds_evidence_up_for_a_minute_and_its_requests_count():
+    canary = Canary(silent={"n2"})
+    canary.look()
+    for _ in range(4):
+        assert canary.serve(**EVEN) == [], "it is waited for, and what mixes is no block"
+    for _ in range(5):
+        canary.serve(**EVEN)
+    assert canary.total() == [(500, 5, 20), (500, 10, 20)], "n2 served half of the candidate's, and is taken to be as slow"
+    assert canary.last.left_out == {"n2": "4"}
+
+
+def test_what_a_hung_predictor_does_not_answer_counts_against_its_version():
+    canary = Canary(silent={"n2"})
+    canary.look()
+    for _ in range(4):
+        canary.serve(s=(100, 0, 0), n1=(50, 0, 0), unanswered=50)
+    canary.serve(s=(100, 0, 0), n1=(50, 0, 0), unanswered=50)
+    assert canary.total() == [(100, 0, 0), (100, 50, 0)]
+
+
+def test_a_silent_predictor_of_the_champion_is_no_harm_of_the_candidates():
+    canary = Canary(silent={"s"})
+    canary.look()
+    for _ in range(9):
+        canary.serve(s=(100, 20, 0), n1=(50, 0, 0), n2=(50, 0, 0))
+    assert canary.total() == [(500, 100, 0), (500, 0, 0)]
+
+
+def test_one_that_answers_again_counts_from_then_on_and_nothing_twice():
+    canary = Canary()
+    canary.look()
+    canary.serve(**EVEN)
+    canary.silent = {"n2"}
+    for _ in range(6):
+        canary.serve(**EVEN)
+    seen = canary.total()
+    canary.silent = set()
+    assert canary.serve(**EVEN) == [], "the interval in which it came back is no block"
+    assert canary.total() == seen
+    canary.serve(**EVEN)
+    grown = [tuple(new - old for old, new in zip(*arms, strict=True)) for arms in zip(seen, canary.total(), strict=True)]
+    assert grown == [(100, 1, 4), (100, 2, 4)]
+    assert sum(requests for requests, _, _ in canary.total()) <= canary.route[0], "never more than the route was asked"
+
+
+def test_one_that_is_silent_for_a_moment_loses_nothing():
+    canary = Canary()
+    canary.look()
+    canary.silent = {"n2"}
+    canary.serve(**EVEN)
+    canary.silent = set()
+    canary.serve(**EVEN)
+    assert canary.total() == [(200, 2, 8), (200, 4, 8)]
+
+
+@pytest.mark.parametrize(
+    "silent", [{"s", "n2"}, {"proxy-2"}, {"proxy-2", "n2"}], ids=["both versions' predictors", "a proxy", "one of each"]
+)
+def test_where_nobody_can_tell_whose_the_requests_were_nothing_is_counted(silent):
+    last, sources = None, {"proxy": ROUTE, "proxy-2": ROUTE, **PODS}
+    for moment in range(10):
+        told = {name: {arm: ArmCounts(10 * moment, 0, 0)} for name, arm in sources.items() if name not in silent}
+        here = reading(20.0 * moment, by="predictors", weight=50, sources=told)
+        blocks, last = advance(last, here, frozenset(sources), SETTLE, PODS)
+        assert blocks == []
+    assert last.silent.keys() == silent
 
 
 class Scraped:
@@ -280,6 +388,28 @@ def test_copies_are_counted_by_their_own_cluster_even_where_versions_cannot_be_t
     scraped.text = whole_route(60, 0) + "\n" + copied((88, 14), champion)
     assert look(traffic, cursor)[0] == [(0, ArmCounts(), ArmCounts(80, 2))]
     assert traffic.problems == {}
+
+
+def test_a_predictor_that_does_not_answer_for_a_minute_is_named_and_left_out(world, scraped, monkeypatch):
+    predictor = Scraped()
+    monkeypatch.setattr(module, "PREDICTOR_PORT", predictor.port)
+    traffic = GatewayTraffic(world)
+    world.pod("3", podIP="127.0.0.1")
+    silent = world.pod("4", podIP="127.0.0.2")
+    scraped.text, predictor.text = whole_route(100, 0), 'trimtab_requests_total{code="200",version="3"} 100'
+    try:
+        _, cursor = look(traffic, {})
+        assert look(traffic, cursor)[0] == []
+        cursor = look(traffic, cursor)[1]
+        assert traffic.problems == {"crm/bike": CANNOT_TELL}, "a moment of silence is not told"
+        cursor["silent"] = {name: (datetime.now(UTC) - PATIENCE).isoformat() for name in cursor["silent"]}
+        _, cursor = look(traffic, cursor)
+        assert f"; {silent['metadata']['name']} does not answer a scrape: what nobody else answered" in traffic.problems["crm/bike"]
+        assert traffic.problems["crm/bike"].endswith("is counted for version 4")
+        scraped.text, predictor.text = whole_route(198, 2), 'trimtab_requests_total{code="200",version="3"} 180'
+        assert look(traffic, cursor)[0] == [(20, ArmCounts(80, 0, 0), ArmCounts(20, 2, 0))]
+    finally:
+        predictor.close()
 
 
 def test_prometheus_is_asked_where_there_is_one(world, scraped, monkeypatch):
