@@ -87,7 +87,7 @@ class Processes:
         line = (asked.value, 0.0) if asked.relative else (1.0, asked.value)
         self._bets = (_Bets(*(line if tolerated else (1.0, 0.0)), 1.0), _Bets(*line, -1.0))
         self.harm, self.step = (np.zeros((len(eprocess.EFFECTS), runs)).T for _ in range(2))
-        self.n, self.x = np.zeros(runs), np.zeros(runs)
+        self.n, self.x, self.seen = np.zeros(runs), np.zeros(runs), np.zeros(runs)
 
     def look(self, live: Ints, look: Look, bad: tuple[Ints, Ints]) -> tuple[Bools, Bools]:
         """Of the live rollouts: which say harm, which not worse, after one more block."""
@@ -96,11 +96,13 @@ class Processes:
         place = eprocess.learned_place(n, x).astype(np.int64)
         known = bool(np.all(eprocess.is_known(n, x, n_s)))
         counts = n_s[:, None], x_s[:, None], n_c[:, None], x_c[:, None]
+        self.seen[live] += n_s + n_c
+        part = eprocess.dealt(n_s + n_c, self.seen[live])[:, None]
         total = []
         for process, bets in zip((self.harm, self.step), self._bets, strict=True):
             gain = bets.gain(counts, place, look.step[live], look) if known else bets.first((n[:, None], x[:, None]), counts)
             after = _of(process, live) + gain
-            process.T[:, live] = eprocess.share(after).T
+            process.T[:, live] = eprocess.share(after, part).T
             total.append(eprocess.log_mean(after))
         self.n[live], self.x[live] = eprocess.remember(n, x, n_s, x_s)
         return total[0] >= -np.log(HARM_ALPHA), total[1] >= -np.log(STEP_ALPHA)

@@ -12,9 +12,10 @@ averages over the block are in the null. (Turner and Gruenwald, "Safe sequential
 count data", AISTATS 2023, theorem 1; Turner, Ly and Gruenwald, "Generic E-variables for exact sequential k-sample tests", 2024.)
 
 Alternatives: the champion's rate as learned from earlier blocks, and a candidate beyond the line by each of `EFFECTS` in
-log-odds. Their products are kept apart and averaged, which is an E-process too. At each look `SHARE` of the capital is dealt
+log-odds. Their products are kept apart and averaged, which is an E-process too. At each look a part of the capital is dealt
 out evenly again (fixed share, Herbster and Warmuth 1998): capital may be moved between bets at any time, and a candidate that
 goes bad after hours is found as if the bets against it had not been lost meanwhile. The effect 0 bets nothing: it is the reserve.
+The part shrinks as requests add up (`dealt`), or a canary that stands for days would deal its reserve out to bets that lose it.
 """
 
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ class Stakes(NamedTuple):
 
 EFFECTS: Floats = np.array([0.0, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12])
 SHARE = 0.001
+_DEALT = 0.2
 MEMORY = 64.0
 _FIRST_RATES: Floats = np.array([1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.25, 0.5])
 _KNOWN = 16.0
@@ -135,11 +137,19 @@ def log_mean(logs: Any, axis: int = -1) -> Floats:
     return np.asarray(np.squeeze(top, axis) + np.log(np.mean(np.exp(logs - top), axis=axis)))
 
 
-def share(log_e: Floats) -> Floats:
-    """Deal out `SHARE` of the capital evenly over the effects (the last axis); the total stays the same."""
+def dealt(more: Any, total: Any) -> Any:
+    """The part of the capital that is dealt out after a look of `more` requests, where `total` were seen in all, these included.
+
+    All looks together deal out so much that it costs e^-(0.2 + 0.2 ln(looks / 200)) of the capital at the most.
+    """
+    return np.minimum(SHARE, _DEALT * more / total)
+
+
+def share(log_e: Any, part: Any = SHARE) -> Floats:
+    """Deal out `part` of the capital evenly over the effects (the last axis); the total stays the same."""
     top = np.max(log_e, axis=-1, keepdims=True)
     capital = np.exp(log_e - top)
-    return np.asarray(top + np.log((1.0 - SHARE) * capital + SHARE * np.mean(capital, axis=-1, keepdims=True)))
+    return np.asarray(top + np.log((1.0 - part) * capital + part * np.mean(capital, axis=-1, keepdims=True)))
 
 
 def learned_place(n: Any, x: Any) -> Floats:

@@ -162,7 +162,8 @@ def _advance(state: GuardState, counts: list[tuple[int, int, int, int]], asked: 
     n, x = state.learned
     for block in counts:
         log_e = log_e + eprocess.bet(block, (n, x), n_s, a, b, sign)
-    kept = tuple((np.floor(eprocess.share(log_e) * 1e5) / 1e5).ravel().tolist())
+    part = eprocess.dealt(n_s + n_c, state.champion_n + state.candidate_n + n_s + n_c)
+    kept = tuple((np.floor(eprocess.share(log_e, part) * 1e5) / 1e5).ravel().tolist())
     learned_n, learned_x = eprocess.remember(n, x, n_s, x_s)
     sums = zip(*(_stratum(*block) for block in counts), strict=True)
     return GuardState(

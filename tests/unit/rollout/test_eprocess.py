@@ -68,6 +68,19 @@ def test_dealing_out_anew_keeps_the_total() -> None:
     assert eprocess.share(log_e)[0, 1] > -10.0
 
 
+def test_a_reserve_outlasts_days_of_looks_at_which_every_bet_loses() -> None:
+    log_e, lost = np.zeros(len(eprocess.EFFECTS)), -np.sign(eprocess.EFFECTS)
+    for look in range(1, 20_001):
+        log_e = eprocess.share(log_e + lost, eprocess.dealt(20, 20 * look))
+    assert eprocess.log_mean(log_e) > np.log(1.0 / len(eprocess.EFFECTS)) - (0.2 + 0.2 * np.log(20_000 / 200))
+    assert np.min(log_e) > np.max(log_e) - 16.0
+
+
+def test_the_first_two_hundred_looks_deal_out_the_whole_share() -> None:
+    assert [eprocess.dealt(50, 50 * look) for look in (1, 200)] == [eprocess.SHARE, eprocess.SHARE]
+    assert eprocess.dealt(50, 50 * 2_000) == pytest.approx(eprocess.SHARE / 10)
+
+
 def test_memory_is_bounded_and_keeps_the_rate() -> None:
     n, x = eprocess.remember(0.0, 0.0, 1_000_000, 10_000)
     assert x == pytest.approx(eprocess.MEMORY)
