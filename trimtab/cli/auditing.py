@@ -15,7 +15,7 @@ from trimtab.audit.lines import anchors, check, encode, records
 from trimtab.audit.record import AuditRecord
 from trimtab.audit.seal import believed_keys
 from trimtab.audit.served import Served, Share, served
-from trimtab.cli.output import moment, print_json, writing
+from trimtab.cli.output import moment, plain, print_json, writing
 from trimtab.cli.place import Place, place
 from trimtab.cli.play import parse_time
 from trimtab.errors import InvalidInput, TrimtabError
@@ -64,7 +64,7 @@ def _tell(chains: Chains, fault: Fault | None, anchored: list[Anchor], *, as_jso
         print_json({"whole": fault is None, **bad, "records": chains.count, "heads": [*heads.values()], "signed": chains.keys is not None})
         return
     if fault:
-        print(f"not whole: {fault.sentence}")
+        print(f"not whole: {plain(fault.sentence)}")
         return
     print(f"whole: {chains.count} records, {_signed(chains.keys)}, {len(anchored)} heads that were kept elsewhere are met")
     for namespace, cut in sorted(chains.begins.items()):
@@ -100,7 +100,7 @@ def show_served(at: str, model: str, file: Path | None, folder: Path, namespace:
     if as_json:
         print_json({**msgspec.to_builtins(said), "signed": keys is not None})
         return
-    print("\n".join(_lines(said, _signed(keys))))
+    print("\n".join(map(plain, _lines(said, _signed(keys)))))
 
 
 def write_export(out: Path | None, folder: Path, namespace: str | None) -> None:

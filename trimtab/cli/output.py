@@ -36,7 +36,12 @@ def complain(error: Exception) -> None:
     """One sentence on standard error; as JSON where `--json` was asked for."""
     if "--json" in sys.argv:
         print(json.dumps({"error": str(error)}))
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {plain(str(error))}", file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """A line that other people's words are in, as it may be shown: what would steer a terminal or turn the text round is spelt out."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

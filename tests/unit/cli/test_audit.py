@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.audit.lived import key, life, records
+from tests.unit.audit.lived import chained, key, life, records
 from tests.unit.cli.test_place import server as server
 from tests.unit.platforms.kubernetes.api_server import ApiServer
 from trimtab.audit.chain import short
@@ -212,6 +212,29 @@ def test_served_does_not_rely_on_records_that_are_not_whole(state: State, run: R
     code, _, err = run("served", "--at", "2026-03-02", "--model", "m", "--state", str(state.folder))
     assert code == 1
     assert "the records cannot be relied on: record 6" in err
+
+
+STEERING = [
+    ("an escape sequence", "\x1b[2K\rwhole: 65 records", "\\x1b[2K\\rwhole: 65 records"),
+    ("another line", "x\nwhole: 65 records", "x\\nwhole: 65 records"),
+    ("text from right to left", "\u202eelohw", "\\u202eelohw"),
+]
+
+
+@pytest.mark.parametrize(("words", "shown"), [case[1:] for case in STEERING], ids=[case[0] for case in STEERING])
+def test_what_stands_in_a_record_steers_no_terminal(run: Run, tmp_path: Path, words: str, shown: str) -> None:
+    forged, spoken = [*records()], [*records()]
+    forged[3] = replace(forged[3], release=words)
+    place = next(number for number, one in enumerate(spoken) if one.reason == "Approved")
+    spoken[place] = replace(spoken[place], sentence=words)
+    for name, kept in (("forged", forged), ("spoken", chained(spoken, key("ours")))):
+        (tmp_path / name).write_bytes(b"".join(encode(one) + b"\n" for one in kept))
+    code, out, _ = run("verify", str(tmp_path / "forged"), "--unsigned")
+    assert (code, out.count("\n")) == (1, 1)
+    assert f"record 4 ({shown}" in out
+    code, out, _ = run("served", str(tmp_path / "spoken"), "--model", "m", "--at", f"{records()[-1].at:%Y-%m-%dT%H:%M:%S}")
+    assert code == 0
+    assert shown in next(line for line in out.splitlines() if line.lstrip().startswith("approved"))
 
 
 def test_the_objects_may_be_gone(state: State, run: Run) -> None:

@@ -102,6 +102,14 @@ def test_the_sentence_has_rates_difference_interval_and_what_is_allowed() -> Non
     assert verdict_of([block((1650, 3), (412, 13))], rollout=with_margin("x1.5")).guards[0].relative
 
 
+def test_a_candidate_that_was_worse_and_then_better_has_no_interval_turned_round() -> None:
+    worse, better = [block((5000, 50), (5000, 250))], [block((5000, 250), (5000, 50))]
+    evidence = new_step(look(Evidence(), worse, ROLLOUT))
+    guard = judge(look(evidence, better, ROLLOUT), ROLLOUT).guards[0]
+    assert (guard.lower or 0.0) > (guard.upper or 0.0)
+    assert "(no interval: it changed, for it was above 2 and it was below 0), allowed 1" in guard.sentence
+
+
 @pytest.mark.parametrize(("text", "allowed"), [("x0", "above x0"), ("+1", "between -1 and"), ("x2000", "at most x1000")])
 def test_a_margin_that_nothing_could_show_is_refused_with_a_sentence(text: str, allowed: str) -> None:
     with pytest.raises(InvalidInput, match=rf"spec\.rollout\.guard\.slow\.margin.*{allowed}"):
