@@ -47,5 +47,7 @@ def _interval(verdict: GuardVerdict, scale: float) -> str:
     if verdict.lower is None and verdict.upper is None:
         return "(too early for an interval)"
     if verdict.lower is not None and verdict.upper is not None and verdict.lower > verdict.upper:
-        return f"(no interval: it changed, for it was above {_number(verdict.lower, scale)} and it was below {_number(verdict.upper, scale)})"
+        return (
+            f"(no interval: it changed, for it was above {_number(verdict.lower, scale)} and it was below {_number(verdict.upper, scale)})"
+        )
     return f"[{_number(verdict.lower, scale)}, {_number(verdict.upper, scale)}]"
