@@ -127,6 +127,8 @@ class Evidence(Frozen, frozen=True):
     """What is known of the answers without a prediction."""
     slow: GuardState = GuardState()
     """What is known of the slow answers."""
+    at_step: int = 0
+    """Requests of both versions since the step began."""
     since: datetime | None = None
     """Since when requests are counted."""
     outcomes_since: datetime | None = None
@@ -139,8 +141,8 @@ class StepPlan(Frozen, frozen=True):
     """What can be expected of one step, by its slowest guard and for a candidate that is as good as the champion.
 
     `requests` (of both versions) and `seconds` are what it takes in the median, `at_most` the requests within which four of
-    five are decided, `detectable` the smallest difference of rates (candidate - champion) that is called harm in four of five
-    cases within `at_most`. All are None where no number of requests can show the margin.
+    five are decided, all three from now on; `detectable` is the smallest difference of rates (candidate - champion) that is
+    called harm in four of five cases meanwhile. All are None where no number of requests can show the margin.
     """
 
     weight: int
@@ -152,7 +154,7 @@ class StepPlan(Frozen, frozen=True):
     sentence: str
     """The same as a sentence."""
     requests: int | None = None
-    """Requests of both versions together that it takes in the median."""
+    """Requests of both versions together that it takes in the median, of those still to come."""
     seconds: float | None = None
     """How long that is at the traffic there is; none where there is no traffic."""
     at_most: int | None = None

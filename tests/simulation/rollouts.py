@@ -53,6 +53,7 @@ class Row(Struct, frozen=True):
     looks: int
     runs: int
     change: tuple[float, float] | None
+    burst: int
 
 
 def play(cell: Cell, runs: int, seed: int, *, alone: bool = False) -> list[Row]:
@@ -60,7 +61,7 @@ def play(cell: Cell, runs: int, seed: int, *, alone: bool = False) -> list[Row]:
     random = np.random.default_rng(seed)
     judge = Judge(cell, runs, Processes)
     methods: dict[str, Judge | Rival] = {OURS: judge}
-    if cell.kind == "one step" and cell.effect == 1.0:
+    if cell.kind in ("one step", "bursts") and cell.effect == 1.0:
         methods[TOLERATED] = Judge(cell, runs, partial(Processes, tolerated=True))
     if not alone and (len(cell.steps) > 1 or (cell.steps[0] in (5, 50) and cell.reachable)):
         methods |= {name: Judge(cell, runs, ALTERNATIVES[name]) for name in (ALTERNATIVES if len(cell.steps) == 1 else (PLUG_IN,))}
@@ -104,6 +105,7 @@ def _row(cell: Cell, name: str, verdicts: Verdicts) -> Row:
         looks=cell.looks,
         runs=int(np.count_nonzero(part)),
         change=cell.change,
+        burst=cell.burst,
     )
 
 

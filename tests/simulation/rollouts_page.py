@@ -47,6 +47,13 @@ Each sees the same counters at the same looks.
   75. It is meant for a baseline as small as the canary; here the champion is it.
 """
 
+BURSTS = """
+## Bad answers that come in bursts: what is not promised
+
+A caller whose requests all fail, or a worker that dies with what it had in hand, makes bad answers that are not independent, and one
+version gets them all. Then there are fewer observations than answers, and no method here knows it: rate 0.01, margin +0.01, 25%.
+"""
+
 NOTES = """
 ## What was tried in its place, and lost
 
@@ -62,7 +69,7 @@ in the cells of one step of 5% or 50% within reach; the safe test with plugged-i
 
 ## What this does not say
 
-- Requests are independent given the rates of their look. Errors in bursts are fewer observations than they look.
+- Requests are independent given the rates of their look. Where bad answers come in bursts, the bounds do not hold: see above.
 - A margin that is small beside the champion's rate takes a large n\\*: `trimtab rollout plan` says which plans are out of reach.
 - The threshold that Flagger and Argo Rollouts are given here is made of the champion's true rate, which nobody has. Where both versions
   get worse it is wrong, and that is not told apart from a bad candidate.
@@ -169,6 +176,19 @@ def _paths(rows: Sequence["Row"]) -> list[str]:
     return lines
 
 
+def _bursts(rows: Sequence["Row"]) -> list[str]:
+    """What becomes of the bounds where bad answers are not independent."""
+    lines = [
+        "| bad answers at once | method | as good: rolled back | at the margin: promoted | twice the margin: promoted |",
+        "|---" * 5 + "|",
+    ]
+    for burst, method in dict.fromkeys((row.burst, row.method) for row in rows):
+        mine = [row for row in rows if (row.burst, row.method) == (burst, method)]
+        cells = [_share(bound.of(found[0])) if (found := _rows(mine, bound, method)) else "" for bound in BOUNDS[:3]]
+        lines.append(f"| {burst} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
 def _median(row: "Row") -> float | str | None:
     return f"{row.median_samples / row.n_star:.2f}" if row.median_samples is not None else None
 
@@ -216,6 +236,8 @@ def _plot(rows: Sequence["Row"]) -> Drawing:
 def write(folder: Path, rows: Sequence["Row"]) -> None:
     """Write `rollouts.md` and `rollouts.svg` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    bursts = [row for row in rows if row.burst > 1]
+    rows = [row for row in rows if row.burst == 1]
     (folder / "rollouts.svg").write_text(_plot(rows).svg + "\n")
     parts = [
         HEAD.format(runs=max(row.runs for row in rows)),
@@ -231,6 +253,8 @@ def write(folder: Path, rows: Sequence["Row"]) -> None:
         *_ours(rows),
         "\n## Trimtab, every cell of several steps\n",
         *_paths(rows),
+        BURSTS,
+        *_bursts(bursts),
         NOTES,
     ]
     (folder / "rollouts.md").write_text("\n".join(parts) + "\n")

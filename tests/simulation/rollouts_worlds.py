@@ -29,6 +29,7 @@ BASES = (
     *((1e-4, "x1.05"), (1e-4, "x1.5"), (1e-3, "x1.5"), (0.01, "x1.5"), (0.1, "x1.5"), (0.5, "x1.1")),
 )
 STEPS = (5, 25, 50)
+BURSTS = (2, 5, 20)
 
 
 class Cell(Struct, frozen=True):
@@ -37,7 +38,8 @@ class Cell(Struct, frozen=True):
     `horizon` is in units of n* (of the sum of the steps' n*), and is seen in `looks` looks. `change` multiplies both rates from that share
     of the horizon on: a common cause. `late`: the candidate is as good as the champion until that share of the horizon. `guards` is
     how many guards look, all at the same rates: two for a candidate that is as good (each may roll it back, both have to pass it); one
-    for a worse one, for the other guards could only help.
+    for a worse one, for the other guards could only help. `burst`: so many bad answers come at once and to one version, of which
+    nothing is promised.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Cell(Struct, frozen=True):
     looks: int = LOOKS
     change: tuple[float, float] | None = None
     late: float = 0.0
+    burst: int = 1
 
     @property
     def asked(self) -> Margin:
@@ -112,12 +115,19 @@ def draw(cell: Cell, at: float, step: Ints, random: np.random.Generator) -> Look
     arms = (champion_n, candidate_n)
     single = len(cell.steps) == 1
     sizes = [int(arm[0]) if single else arm[step] for arm in arms]
-    bad = [tuple(random.binomial(size, rate, len(step)) for size, rate in zip(sizes, rates, strict=True)) for _ in range(cell.guards)]
+    bad = [tuple(_bad(cell, size, rate, len(step), random) for size, rate in zip(sizes, rates, strict=True)) for _ in range(cell.guards)]
     return Look(step, champion_n, candidate_n, [(champion, candidate) for champion, candidate in bad])
 
 
+def _bad(cell: Cell, size: int | Ints, rate: float, runs: int, random: np.random.Generator) -> Ints:
+    """How many of a version's answers are bad."""
+    if cell.burst == 1:
+        return random.binomial(size, rate, runs)
+    return np.minimum(size, cell.burst * random.poisson(np.asarray(size) * rate / cell.burst, runs))
+
+
 def cells() -> Iterator[Cell]:
-    """The cells of the table: every rate, margin, split and effect; common causes; a candidate that goes bad late."""
+    """The cells of the table: every rate, margin, split and effect; common causes; a candidate that goes bad late; bursts."""
     for base, text in BASES:
         for split in SPLITS:
             for effect in EFFECTS:
@@ -130,3 +140,6 @@ def cells() -> Iterator[Cell]:
         yield Cell("1,000 looks", 0.01, "+0.01", effect, STEPS, looks=1000)
     for base, text in ((0.01, "+0.01"), (0.1, "+0.02"), (0.01, "x1.5"), (0.1, "x1.5")):
         yield Cell("bad late", base, text, 2.0, STEPS, late=0.25)
+    for burst in BURSTS:
+        for effect in EFFECTS:
+            yield Cell("bursts", 0.01, "+0.01", effect, (25,), burst=burst)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy.stats import binom
 
 from tests.simulation.rollouts import FLAGGER, OURS, TOLERATED, Row, Z, play
@@ -12,7 +13,7 @@ from tests.simulation.rollouts_page import write
 from tests.simulation.rollouts_worlds import STEPS, Cell, draw
 from trimtab.release import ArmCounts, Block, Evidence
 from trimtab.rollout.judge import judge, look, new_step
-from trimtab.rollout.power import detectable, n_star
+from trimtab.rollout.power import detectable, n_star, plan
 from trimtab.spec import ErrorGuard, Guard, Rollout, SlowGuard
 from trimtab.units import margin
 
@@ -90,7 +91,10 @@ def test_twice_the_margin_is_rolled_back(cell: Cell) -> None:
     assert row.rolled_back_bad >= at_least(0.8)
 
 
-@pytest.mark.parametrize(("base", "split"), [(0.01, 5), (0.1, 50), (0.001, 25)])
+PLANNED = [(0.01, 5), (0.1, 50), (0.001, 25), (0.001, 5), (1e-4, 1)]
+
+
+@pytest.mark.parametrize(("base", "split"), PLANNED)
 def test_what_a_plan_calls_detectable_is_found_in_about_four_of_five(base: float, split: int) -> None:
     needed = n_star(base, margin("+0.01"), split / 100)
     assert needed is not None
@@ -98,6 +102,15 @@ def test_what_a_plan_calls_detectable_is_found_in_about_four_of_five(base: float
     row = ours(one(base, "+0.01", effect, split), 14)
     assert row.rolled_back_bad is not None
     assert 0.65 <= row.rolled_back_bad <= 0.97
+
+
+@pytest.mark.parametrize(("base", "split"), PLANNED)
+def test_a_step_takes_what_the_plan_says_in_the_median(base: float, split: int) -> None:
+    alike = Guard(ErrorGuard(margin="+0.01"), SlowGuard(margin="+0.01"))
+    step = plan(Rollout(steps=(split,), guard=alike), 100.0, base, base).steps[0]
+    row = ours(one(base, "+0.01", 0.0, split, looks=180), 20)
+    assert row.median_samples is not None
+    assert row.median_samples == pytest.approx(step.requests, rel=0.2)
 
 
 @pytest.mark.parametrize("cell", [one(0.02, "+0.02", 0.0, *STEPS), one(0.02, "+0.02", 2.0, 5, 50), one(0.05, "x1.5", 0.0, 25)])
@@ -133,6 +146,15 @@ def test_looking_on_breaks_a_z_test_and_a_common_cause_a_fixed_threshold() -> No
     assert (rows[Z].false_rollback or 0.0) > 0.1 > (rows[OURS].false_rollback or 0.0)
     rows = {row.method: row for row in play(one(0.01, "+0.02", 0.0, *STEPS, change=(0.05, 5.0)), RUNS, 17)}
     assert (rows[FLAGGER].false_rollback or 0.0) > 0.1 > (rows[OURS].false_rollback or 0.0)
+
+
+def test_bursts_break_what_is_promised_of_independent_answers_and_the_page_says_so(tmp_path) -> None:
+    cell = one(0.01, "+0.01", 1.0, 25)
+    row, alone = ours(replace(cell, burst=20), 19, TOLERATED), ours(cell, 19, TOLERATED)
+    assert (row.promoted_bad or 0.0) > 0.3 > at_most(0.05) >= (alone.promoted_bad or 0.0)
+    write(tmp_path, [row, *(row for effect in (0.0, 1.0, 2.0) for row in play(one(0.01, "+0.01", effect, 5, looks=40), 50, 18))])
+    page = (tmp_path / "rollouts.md").read_text()
+    assert f"| 20 | {TOLERATED} |  | {row.promoted_bad:.4f} |  |" in page
 
 
 def test_the_page_says_where_a_promise_is_broken(tmp_path) -> None:

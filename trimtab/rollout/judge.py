@@ -106,12 +106,13 @@ def look(evidence: Evidence, blocks: Sequence[Block], rollout: Rollout) -> Evide
         asked = margin(getattr(rollout.guard, name).margin)
         before = getattr(evidence, name)
         after[name] = _advance(before, counts, asked, rollout.harm_tolerance) if counts else before
-    return replace(evidence, errors=after["errors"], slow=after["slow"])
+    more = sum(block.champion.requests + block.candidate.requests for block in seen)
+    return replace(evidence, errors=after["errors"], slow=after["slow"], at_step=evidence.at_step + more)
 
 
 def new_step(evidence: Evidence) -> Evidence:
     """The evidence at the start of a step: "not worse" has to be shown anew, what speaks for harm is kept."""
-    return replace(evidence, errors=replace(evidence.errors, step=()), slow=replace(evidence.slow, step=()))
+    return replace(evidence, errors=replace(evidence.errors, step=()), slow=replace(evidence.slow, step=()), at_step=0)
 
 
 def judge(evidence: Evidence, rollout: Rollout) -> Verdict:

@@ -4,10 +4,11 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from trimtab.release import Evidence, GuardState
 from trimtab.rollout.power import detectable, n_star, plan, planned
-from trimtab.spec import ErrorGuard, Guard, Rollout
+from trimtab.spec import ErrorGuard, Guard, Rollout, SlowGuard
 from trimtab.units import margin
 
 
@@ -44,7 +45,7 @@ def test_a_margin_without_room_can_never_be_shown(text: str) -> None:
 def test_more_requests_catch_less_harm() -> None:
     found = [detectable(0.01, requests, 0.25) for requests in (1_000, 10_000, 100_000)]
     assert found == sorted(found, reverse=True)
-    assert found[0] < 0.06
+    assert found[0] < 0.065
     assert found[2] < 0.004
 
 
@@ -87,6 +88,41 @@ def test_a_plan_under_way_is_of_the_steps_and_the_time_that_are_left() -> None:
     assert last.fits
     late = plan(Rollout(), 100.0, step=2, left=(last.steps[0].seconds or 0.0) - 1.0)
     assert not late.fits
+
+
+def test_what_was_seen_at_a_step_is_not_asked_for_again() -> None:
+    whole = plan(Rollout(), 100.0, step=1).steps
+    left = [plan(Rollout(), 100.0, step=1, seen=round(share * (whole[0].requests or 0))).steps for share in (0.5, 0.9, 3.0)]
+    requests = [steps[0].requests or 0 for steps in left]
+    assert 0.5 < requests[0] / (whole[0].requests or 0) < 0.75
+    assert requests[1] < requests[0]
+    assert all(steps[1] == whole[1] for steps in left), "only the step that it stands at has seen any"
+    assert all((steps[0].at_most or 0) >= (steps[0].requests or 0) for steps in left)
+    assert left[0][0].detectable == whole[0].detectable
+
+
+def test_a_step_that_is_half_done_fits_in_the_time_that_is_left() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    state = GuardState(champion_n=9_500, champion_x=95, candidate_n=500)
+    evidence = Evidence(errors=state, slow=state, since=start, at_step=10_000)
+    now, rollout = start + timedelta(seconds=100), Rollout(steps=(5,))
+    need = plan(rollout, 100.0).steps[0].seconds or 0.0
+    under_way, anew = (planned(replace(evidence, at_step=seen), rollout, 0, now, need - 1.0) for seen in (10_000, 0))
+    assert under_way is not None
+    assert anew is not None
+    assert (under_way.fits, anew.fits) == (True, False)
+
+
+def test_two_guards_that_are_as_slow_take_longer_than_one() -> None:
+    one = plan(Rollout(steps=(25,)), 100.0, errors=0.01, slow=1e-4).steps[0].requests
+    alike = Guard(errors=ErrorGuard(margin="+0.01"), slow=SlowGuard(margin="+0.01"))
+    two = plan(Rollout(steps=(25,), guard=alike), 100.0, errors=0.01, slow=0.01).steps[0].requests
+    needed = n_star(0.01, margin("+0.01"), 0.25)
+    assert one is not None
+    assert two is not None
+    assert needed is not None
+    assert one / needed == pytest.approx(1.1, abs=0.03)
+    assert two / needed == pytest.approx(1.5, abs=0.05)
 
 
 def test_traffic_and_rates_are_those_that_were_counted() -> None:
