@@ -24,6 +24,10 @@ def _no_mean(spec: ModelSpec) -> bool:
     return spec.rollout.strategy == "ab" and spec.task == "multiclass"
 
 
+def _no_delay(spec: ModelSpec) -> bool:
+    return spec.rollout.strategy == "ab" and not duration(spec.data.label_delay)
+
+
 def _never_mature(spec: ModelSpec) -> bool:
     return spec.rollout.strategy == "ab" and duration(spec.data.label_delay) >= duration(spec.rollout.max_duration)
 
@@ -51,6 +55,14 @@ AB_RULES = (
         cel=f"!({_IS_AB}) || self.task != 'multiclass'",
         message="strategy ab compares means of labels; allowed with it are regression and binary",
         broken=_no_mean,
+    ),
+    Rule(
+        name="ab-delay",
+        on="spec",
+        at="data.labelDelay",
+        cel=f"!({_IS_AB}) || (has(self.data.labelDelay) && !self.data.labelDelay.matches('^0+[a-z]+$'))",
+        message="strategy ab compares labels that had time to come; allowed with it is how long they take, above zero",
+        broken=_no_delay,
     ),
     Rule(
         name="ab-mature",

@@ -19,8 +19,8 @@ import typer.main
 import yaml
 
 from trimtab.actions import Word
-from trimtab.cli.app import app
 from trimtab.audit.record import AuditRecord, Stand
+from trimtab.cli.app import app
 from trimtab.control.notices import of_record
 from trimtab.documents import parse_model
 from trimtab.errors import Unavailable

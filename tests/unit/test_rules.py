@@ -145,7 +145,16 @@ def test_how_a_yes_is_given(spec: dict[str, object], sentence: str) -> None:
 
 KEYED = Data(uri="rows.csv", label="y", key="id", label_delay="24h")
 AB: list[tuple[str, dict[str, object], str]] = [
-    ("labels cannot be joined", {"data": DATA}, "spec.data.key: found null, strategy ab compares labels, which are joined by the key"),
+    (
+        "labels have no time to come",
+        {"data": Data(uri="rows.csv", label="y", key="id")},
+        'spec.data.labelDelay: found "0s", strategy ab compares labels that had time to come',
+    ),
+    (
+        "labels cannot be joined",
+        {"data": Data(uri="rows.csv", label="y", label_delay="1h")},
+        "spec.data.key: found null, strategy ab compares labels, which are joined by the key",
+    ),
     ("classes have no mean", {"task": "multiclass"}, 'spec.task: found "multiclass", strategy ab compares means of labels'),
     ("no label in time", {"rollout": Rollout("ab", max_duration="1d")}, 'spec.rollout.maxDuration: found "1d", no label would be known'),
     ("no effect", {"rollout": Rollout("ab", max_duration="2d", ab=Ab(effect="-0.0"))}, 'spec.rollout.ab.effect: found "-0.0", allowed'),

@@ -123,9 +123,9 @@ class Experiments:
             began, stop = time.monotonic(), min(until, found.done + found.slice)
             with self._store.transaction(reading=True) as connection:
                 asked = {"model": model, "champion": champion, "candidate": candidate, "after": found.done, "until": stop}
-                parts = connection.execute(_question(), asked).partitions(_READ)
-                for version, assigned, ids, values in _read(parts, reference.schema):
-                    (found.assigned if assigned else found.others)[version].add(ids, np.clip(values, *bounds))
+                read = list(_read(connection.execute(_question(), asked).partitions(_READ), reference.schema))
+            for version, assigned, ids, values in read:
+                (found.assigned if assigned else found.others)[version].add(ids, np.clip(values, *bounds))
             found.done = stop
             took = time.monotonic() - began
             found.slice = max(1.0, found.slice * (2.0 if took < self._seconds / 10 else 0.5 if took > self._seconds / 2 else 1.0))
@@ -168,17 +168,21 @@ def _question() -> sa.CompoundSelect[Any]:
 
     The index of rows is by window before it is by time: a champion's rows are in those windows that touch the span, in none yet, or late.
     """
-    model, after, until = (sa.bindparam(name) for name in ("model", "after", "until"))
+    model, after, until, *versions = (_asked(name) for name in ("model", "after", "until", "champion", "candidate"))
     ours = (rows.c.model == model) & (rows.c.time > after) & (rows.c.time <= until)
     known = (labels.c.model == rows.c.model) & (labels.c.key == rows.c.key) & (labels.c.value != b"null")
     question = sa.select(rows.c.version, rows.c.unit, rows.c.key, labels.c.value).select_from(rows.join(labels, known))
     parts = []
-    for version in (sa.bindparam("champion"), sa.bindparam("candidate")):
+    for version in versions:
         touched = (windows.c.model == model) & (windows.c.version == version) & (windows.c.end > after) & (windows.c.start <= until)
         inside = rows.c.window.in_(sa.select(windows.c.window).where(touched))
         for place in (rows.c.window.is_(None), rows.c.window == LATE, inside):
             parts.append(question.where(ours, rows.c.version == version, place))
     return sa.union_all(*parts)
+
+
+def _asked(name: str) -> sa.BindParameter[Any]:
+    return sa.bindparam(name)
 
 
 def _read(parts: Any, schema: Schema) -> Iterator[tuple[str, bool, NDArray[np.uint64], Floats]]:

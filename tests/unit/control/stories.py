@@ -224,7 +224,7 @@ def waiting_one_collapses(world: World) -> None:
 def split_callers(world: World, outcome: float, **asked: Any) -> None:
     """A candidate whose callers bring so much on average, where the champion's bring a half, and 0.05 is worth a new version."""
     world.version("m", "2").outcome = outcome
-    asked_for(world, rollout=Rollout(strategy="ab", ab=Ab(effect="+0.05", **asked), max_duration="1h", bake=Bake(duration="2h")))
+    asked_for(world, rollout=Rollout(strategy="ab", ab=Ab(effect="+0.05", **asked), max_duration="10m", bake=Bake(duration="2h")))
 
 
 def better_labels(world: World) -> None:
