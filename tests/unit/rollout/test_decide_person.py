@@ -60,7 +60,7 @@ OBEYED = {
         {"reason": "Resumed", "paused": None, "paused_seconds": 3660.0, "phase": Phase.ROLLOUT},
     ),
     "a resume of what is compared anew, where no rollout's time passes": (
-        see(Phase.COMPARING, PAUSED, run="active", actions=person("resume")),
+        see(Phase.COMPARING, PAUSED | {"phase_since": ago(minutes=30)}, run="active", actions=person("resume")),
         {"reason": "Resumed", "paused": None, "paused_seconds": 0.0},
     ),
     "a promote: the next step": (
