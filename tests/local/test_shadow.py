@@ -6,8 +6,10 @@ What the champion says is asked of its own predictor, off the route, for every r
 import contextlib
 import http.client
 import json
+import re
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -142,12 +144,22 @@ def test_whatever_a_candidate_does_in_shadow_callers_get_the_champions_answers(
     assert told["shadow"]["copies"] > 0
     assert laptop.ask("status")[0]["champion"] == ("2" if case.phase == "Promoted" else "1")
     laptop.chain_is_whole()
+    if case.phase == "RolledBack":
+        assert set(captured(laptop)) == {"1"}, "a copy is not captured"
     mirrored = [answer.seconds for answer in in_shadow]
     record_property(
         "table",
         f"{name:26}{ended['phase']:12}{len(mirrored):5} answers in shadow, 0 of the candidate, 0 failed, slowest {max(mirrored):.3f} s; "
         f"{told['shadow']['copies']} copies counted; {told['sentence']}",
     )
+
+
+def captured(laptop: Laptop) -> dict[str, float]:
+    """The rows that the monitor was told of, by the version that answered them."""
+    with urllib.request.urlopen(laptop.status()["endpoints"]["metrics"]) as answer:
+        lines = answer.read().decode().splitlines()
+    found = (re.fullmatch(r'trimtab_monitor_rows\{.*version="([^"]*)".*\} (\S+)', line) for line in lines)
+    return {match[1]: float(match[2]) for match in found if match and float(match[2])}
 
 
 def story(laptop: Laptop, release: dict[str, Any], reason: str) -> datetime | None:

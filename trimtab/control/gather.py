@@ -39,6 +39,7 @@ from trimtab.rollout import shadow
 from trimtab.rollout.ab import joined, judge_outcomes
 from trimtab.rollout.ab_power import planned_ab
 from trimtab.rollout.judge import is_warm, judge, look
+from trimtab.rollout.plan import in_shadow
 from trimtab.rollout.power import planned
 from trimtab.rollout.quality import judge_quality
 from trimtab.rollout.rules.common import leaving, rolling_for
@@ -195,7 +196,7 @@ def _traffic(ports: Ports, release: Release, model: Model, now: datetime) -> tup
 def _shadow(ports: Ports, release: Release, model: Model, blocks: Sequence[Block]) -> Shadowed | None:
     """What is known of a candidate that answers copies; while the monitor is silent, no more than before, and no verdict."""
     status, champion = release.status, model.status.champion
-    if not status.mirrored or not status.shadow or status.phase is not Phase.ROLLOUT or leaving(model):
+    if not in_shadow(status) or not status.shadow or leaving(model):
         return None
     if status.rollout is None or status.candidate is None or champion is None:
         return None

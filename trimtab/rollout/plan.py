@@ -9,6 +9,11 @@ from trimtab.release import Arm, Phase, Release, ReleaseStatus, ServingPlan
 from trimtab.spec import Model
 
 
+def in_shadow(status: ReleaseStatus) -> bool:
+    """Whether the candidate is asked copies now: only while it has nothing else, whatever was written before."""
+    return status.mirrored and status.phase is Phase.ROLLOUT and status.step < 0 and status.promotion is None
+
+
 def serving_plan(model: Model, active: Release | None) -> ServingPlan:
     """The arms for the champion and, while `active` has one deployed, for its candidate.
 
@@ -28,8 +33,7 @@ def serving_plan(model: Model, active: Release | None) -> ServingPlan:
     if champion is None:
         return ServingPlan(model, (Arm(candidate, status.weight if status.promotion else 0),))
     if (champion.version, champion.digest) != (candidate.version, candidate.digest):
-        mirrored = status.mirrored and status.phase is Phase.ROLLOUT
-        arms = [Arm(champion, 100 - status.weight), Arm(candidate, status.weight, mirrored)]
+        arms = [Arm(champion, 100 - status.weight), Arm(candidate, status.weight, in_shadow(status))]
         return ServingPlan(model, tuple(arms), _sticky(status))
     old = status.compared_with
     warm = old is not None and status.promotion is not None and not status.promotion.old_dropped

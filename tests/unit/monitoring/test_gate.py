@@ -107,11 +107,23 @@ def test_events(
 
 
 PAIRED, OUTCOMES = (f"{what}?champion=1&candidate=2&since=2026-01-01" for what in ("paired", "outcomes"))
+AGREEMENT = f"{PAIRED.replace('paired', 'agreement')}&difference=0.2"
+VIEWS = [
+    "state",
+    "windows",
+    "findings",
+    "performance",
+    "windows/0",
+    "windows/0/report",
+    "report",
+    "report.png",
+    PAIRED,
+    OUTCOMES,
+    AGREEMENT,
+]
 
 
-@pytest.mark.parametrize(
-    "view", ["state", "windows", "findings", "performance", "windows/0", "windows/0/report", "report", "report.png", PAIRED, OUTCOMES]
-)
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_views_need_a_right_of_their_own(monitor: Monitor, view: str) -> None:
     async def refused(client: Client) -> None:
         for path in (

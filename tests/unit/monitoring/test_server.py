@@ -121,6 +121,7 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
             "findings",
             "performance",
             *(f"{what}?champion=1&candidate=2&since=2026-01-01" for what in ("paired", "outcomes")),
+            "agreement?champion=1&candidate=2&since=2026-01-01&difference=0.2",
             *REPORTS,
         )
         for path in (*(f"/models/default/demand/{what}" for what in views), "/fleet", "/fleet/report", "/fleet/report.png"):
@@ -130,6 +131,9 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
         assert (await client.get("/metrics")).status == 200
 
     run(monitor, steps)
+
+
+AGREEMENT = "/models/default/demand/agreement?champion=1&candidate=2&since=2026-01-01&difference"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +162,10 @@ def test_without_the_secret_there_is_no_answer(monitor: Monitor, given: dict[str
         ),
         pytest.param("/models/default/demand/outcomes?champion=1&candidate=1&since=2026-01-01", 400, "between two", id="of one version"),
         pytest.param("/models/default/demand/outcomes?champion=1&candidate=2&since=2026-01-01", 200, "{}", id="outcomes of nobody yet"),
+        pytest.param(f"{AGREEMENT}=0.2", 200, "", id="whether both agree"),
+        pytest.param(f"{AGREEMENT}=-1", 400, "'-1' is not a number such as 0.2", id="a difference below nothing"),
+        pytest.param(f"{AGREEMENT}=nan", 400, "'nan' is not a number", id="a difference that is no number"),
+        pytest.param(AGREEMENT.removesuffix("&difference"), 400, "the question lacks", id="no difference"),
     ],
 )
 def test_questions(monitor: Monitor, path: str, status: int, words: str) -> None:

@@ -90,11 +90,12 @@ def test_the_rule(observed: Observed, expected: dict[str, Any]) -> None:
     check(observed, expected)
 
 
-def test_only_a_rollout_is_served_copies() -> None:
+def test_copies_end_with_the_first_share_whatever_else_was_written() -> None:
     release = shadow().release
     assert [arm.mirrored for arm in serving_plan(model(), release).arms] == [False, True]
-    ending = replace(release, status=replace(release.status, phase=Phase.WITHDRAWING))
-    assert [arm.mirrored for arm in serving_plan(model(), ending).arms] == [False, False]
+    for change in ({"phase": Phase.WITHDRAWING}, {"step": 0, "weight": 5}, {"promotion": Promotion(started_at=NOW), "weight": 100}):
+        later = replace(release, status=replace(release.status, **change))
+        assert [arm.mirrored for arm in serving_plan(model(), later).arms] == [False, False]
 
 
 def test_a_withdrawal_waits_until_no_copies_are_made() -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from trimtab.fetching import DIGEST_MISMATCH, SIGNATURE_MISMATCH
 from trimtab.release import Act, Decision, Evidence, Observed, Phase, Promotion
 from trimtab.rollout.judge import new_step
+from trimtab.rollout.plan import in_shadow
 from trimtab.rollout.rules.common import champion_of, elapsed, hold, move, rollout_of, same, served_of, status_of, steps_of, withdraw
 from trimtab.rollout.rules.shadow import passed
 from trimtab.units import duration
@@ -126,9 +127,9 @@ def unstable(observed: Observed) -> Decision | None:
         again: dict[str, Any] = {"ready_since": observed.now, "unready_since": None, "unready_seconds": unready}
         return move(observed, Act.NOTHING, "ReadyAgain", "the candidate is ready again", **again)
     weight, mirrored = (served.weight, served.mirrored) if served else (0, False)
-    if (weight, mirrored) != (status.weight, status.mirrored) and status.compared_with:
+    if (weight, mirrored) != (status.weight, in_shadow(status)) and status.compared_with:
         off = elapsed(status.weight_off_since, observed.now).total_seconds()
-        asked = routed(status.weight, status.mirrored)
+        asked = routed(status.weight, in_shadow(status))
         if off >= UNSTABLE_SECONDS:
             sentence = f"the route gives the candidate {routed(weight, mirrored)} instead of {asked} for {off:.0f} s"
             return withdraw(observed, Phase.ROLLED_BACK, "Unstable", sentence)
@@ -164,7 +165,7 @@ def harm(observed: Observed) -> Decision | None:
     status, sentence = status_of(observed), observed.verdict.sentence
     if status.promotion or observed.verdict.says != "harm":
         return None
-    if status.mirrored:
+    if in_shadow(status):
         sentence += "; it answered copies only: no caller was harmed"
     return withdraw(observed, Phase.ROLLED_BACK, "Harm", sentence, verdict=observed.verdict)
 

@@ -1,6 +1,7 @@
 """Rule 16a, of strategy shadow: the candidate answers copies of the callers' requests, until nothing speaks against its first step."""
 
 from trimtab.release import Act, Decision, Observed, Phase, Shadowed
+from trimtab.rollout.plan import in_shadow
 from trimtab.rollout.rules.common import hold, move, rollout_of, served_of, status_of, withdraw
 from trimtab.rollout.shadow import latencies
 
@@ -38,6 +39,6 @@ def shadowing(observed: Observed) -> Decision | None:
 
 def passed(observed: Observed) -> str:
     """What the shadow has shown, as the beginning of the next step's sentence; nothing where there was none."""
-    if not status_of(observed).mirrored or observed.shadow is None:
+    if not in_shadow(status_of(observed)) or observed.shadow is None:
         return ""
     return f"{observed.verdict.sentence}; {observed.shadow.sentence}; {latencies(observed.shadow)}"
