@@ -19,7 +19,7 @@ from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.resources import ACTIONS, MODELS, RELEASES
-from trimtab.release import Phase, Release
+from trimtab.release import Latency, Phase, Release, Shadowed
 from trimtab.spec import Model
 
 NOWHERE = Path("no-state-folder")
@@ -181,6 +181,19 @@ def test_lists_and_stories_are_of_the_namespace(server: ApiServer, capsys: pytes
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["bike-1"]
     releases.explain("bike", NOWHERE, "crm", as_json=True)
     assert [one["reason"] for one in json.loads(capsys.readouterr().out)["decisions"]] == ["Baked"]
+
+
+def test_a_story_tells_what_a_shadow_showed(server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    put_model(server, champion=OLD)
+    times = Latency((0, 40, 60, *[0] * 10), 10.0, 10.0)
+    shadow = Shadowed(since=NOW, copies=100, rows=512, sentence="alike on 97% of 512 rows", champion=times, candidate=times)
+    put_release(server, "bike-1", Phase.ROLLOUT, mirrored=True, shadow=msgspec.to_builtins(shadow))
+    releases.explain("bike", NOWHERE, "crm", as_json=False)
+    told = capsys.readouterr().out
+    assert "shadow: alike on 97% of 512 rows" in told
+    assert "shadow: 100 copies answered within 10 ms (half) and 10 ms (99%), the champion's answers within 10 ms" in told
+    releases.explain("bike", NOWHERE, "crm", as_json=True)
+    assert json.loads(capsys.readouterr().out)["shadow"]["copies"] == 100
 
 
 DOCUMENT = """apiVersion: trimtab.dev/v1alpha1
