@@ -1,5 +1,7 @@
 """A candidate that is asked copies, on a real API server, gateway and KServe: no caller gets an answer of it, whatever it does."""
 
+import urllib.request
+
 import pytest
 from msgspec.structs import replace
 
@@ -65,6 +67,35 @@ def test_copies_are_counted_and_judged_and_callers_get_the_champions_answers_alo
         site.reach(model, v3=0, v4=100)
         site.reach(model, v4=100)
         assert load.failed == {}
+
+
+def test_every_path_is_copied_but_grpc(site):
+    model = site.model("paths")
+    site.reach(model, v3=100)
+    site.reach(model, v3=100, v4=0)
+    shadow(site, model)
+    address, host = site.gateway(model)
+    traffic, cursor, copies = GatewayTraffic(site.api), {}, {}
+    paths = ("/v1/models/paths:predict", "/", "/inference.GRPCInferenceService/ModelInfer")
+
+    def read() -> int:
+        nonlocal cursor
+        blocks, cursor = traffic.arms(model, "3", "4", 250, cursor)
+        return sum(block.candidate.requests for block in blocks)
+
+    def ask(path: str) -> None:
+        request = urllib.request.Request(f"http://{address}{path}", b"{}", {"host": host, "content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.headers["x-trimtab-version"] == "3"
+
+    until(lambda: ask("/") or read())
+    for path in paths:
+        for _ in range(10):
+            ask(path)
+        seen: list[int] = []
+        until(lambda seen=seen: seen.append(read()) or len(seen) >= 5)
+        copies[path] = sum(seen)
+    assert copies == {paths[0]: 10, paths[1]: 10, paths[2]: 0}
 
 
 def test_a_candidate_that_fails_stalls_or_crashes_in_shadow_touches_no_caller_and_is_withdrawn(site):

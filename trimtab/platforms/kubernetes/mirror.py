@@ -1,9 +1,11 @@
 """A route of ours beside KServe's that copies callers' requests to a candidate without traffic. Pure: documents in, documents out.
 
 It stands on the same hosts and says what KServe's rule says, but for the weights: the champion answers all. Where two routes match, Envoy
-Gateway takes the longer regular expression, so ours is longer than KServe's `^/.*$` and names the inference paths alone. While it stands,
-KServe's weights do nothing, so it is taken away before a candidate gets any. Envoy appends `-shadow` to a copy's host, by which predictors
-know it, and counts copies in a cluster of their own, `httproute/NAMESPACE/ROUTE/rule/0-mirror-0`, with `mergeBackends` as without.
+Gateway takes the longer regular expression, so ours is longer than KServe's `^/.*$`. It copies every path, as a canary is asked any: else
+what nobody serves would count against the champion alone. Only gRPC calls, which tell no predictor their host, are not copied. While it
+stands, KServe's weights do nothing, so it is taken away before a candidate gets any. Envoy appends `-shadow` to a copy's host, by which
+predictors know it, and counts copies in a cluster of their own, `httproute/NAMESPACE/ROUTE/rule/0-mirror-0`, with and without
+`mergeBackends`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,8 @@ from trimtab.platforms.kubernetes.isvc import component, version_of
 from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
 from trimtab.platforms.kubernetes.route import accepted, mark, predictors_rule
 
-PATHS = "^/(v1|v2)/models/.*$"
+PATHS = "^(/.*)$"
+GRPC = r"^/inference\.GRPCInferenceService/.*$"
 
 
 class Mirror(Struct, frozen=True):
@@ -42,12 +45,9 @@ def mirror_route(isvc: Mapping[str, Any], live: Mapping[str, Any], champion: str
     metadata, theirs = isvc["metadata"], predictors_rule(live["spec"], isvc["metadata"]["name"])
     name = metadata["name"]
     copies = {"type": "RequestMirror", "requestMirror": {"backendRef": _service(name, candidate)}}
-    rule = {
-        **{key: value for key, value in theirs.items() if key == "timeouts"},
-        "matches": [{"path": {"type": "RegularExpression", "value": PATHS}}],
-        "filters": [copies, *(theirs.get("filters") or [])],
-        "backendRefs": [_service(name, champion)],
-    }
+    answered = {**{key: value for key, value in theirs.items() if key == "timeouts"}, "backendRefs": [_service(name, champion)]}
+    filters = theirs.get("filters") or []
+    rules = [{**answered, "matches": _on(PATHS), "filters": [copies, *filters]}, {**answered, "matches": _on(GRPC), "filters": filters}]
     return {
         "metadata": {
             "name": mirror_name(name),
@@ -55,7 +55,7 @@ def mirror_route(isvc: Mapping[str, Any], live: Mapping[str, Any], champion: str
             "labels": {**MANAGED_BY, MODEL_LABEL: name},
             "ownerReferences": [owner(INFERENCE_SERVICES, name, metadata["uid"], controller=False)],
         },
-        "spec": {**{key: live["spec"][key] for key in ("parentRefs", "hostnames")}, "rules": [rule]},
+        "spec": {**{key: live["spec"][key] for key in ("parentRefs", "hostnames")}, "rules": rules},
     }
 
 
@@ -75,6 +75,10 @@ def _copied(document: Mapping[str, Any]) -> str:
     """The Service that gets the copies."""
     filters = [one for rule in document["spec"]["rules"] for one in rule.get("filters") or []]
     return next((str(one["requestMirror"]["backendRef"]["name"]) for one in filters if one["type"] == "RequestMirror"), "")
+
+
+def _on(paths: str) -> list[dict[str, Any]]:
+    return [{"path": {"type": "RegularExpression", "value": paths}}]
 
 
 def _service(model: str, version: str) -> dict[str, Any]:

@@ -29,6 +29,10 @@ def route(world):
     return world.get(HTTP_ROUTES, "crm", mirror_name("bike"))
 
 
+def on(paths):
+    return {"path": {"type": "RegularExpression", "value": paths}}
+
+
 def mirrored(serving):
     return {one.version: one.mirrored for one in serving.observe(MODEL)}
 
@@ -45,16 +49,12 @@ def test_it_says_what_kserves_rule_says_but_that_the_champion_answers_and_the_ca
         ["bike-crm.example.com"],
     )
     service = {"kind": "Service", "port": 80}
+    copies = {"type": "RequestMirror", "requestMirror": {"backendRef": {**service, "name": "bike-v4-predictor"}}}
+    answered = {"timeouts": {"request": "60s"}, "backendRefs": [{**service, "name": "bike-v3-predictor"}]}
+    theirs = {"type": "RequestHeaderModifier"}
     assert spec["rules"] == [
-        {
-            "timeouts": {"request": "60s"},
-            "matches": [{"path": {"type": "RegularExpression", "value": "^/(v1|v2)/models/.*$"}}],
-            "filters": [
-                {"type": "RequestMirror", "requestMirror": {"backendRef": {**service, "name": "bike-v4-predictor"}}},
-                {"type": "RequestHeaderModifier"},
-            ],
-            "backendRefs": [{**service, "name": "bike-v3-predictor"}],
-        }
+        {**answered, "matches": [on("^(/.*)$")], "filters": [copies, theirs]},
+        {**answered, "matches": [on(r"^/inference\.GRPCInferenceService/.*$")], "filters": [theirs]},
     ]
     writes = len(world.requests)
     for _ in range(5):
