@@ -127,7 +127,9 @@ def test_whatever_a_candidate_does_in_shadow_callers_get_the_champions_answers(
     document.write_text(SHADOW.format(approval="automatic", steps=case.steps))
     laptop.up(document.name)
     laptop.run("retrain")
-    laptop.wait("the shadow", lambda: (found := laptop.release("person", "Rollout", *TERMINAL)) and story(laptop, found, "ShadowStarted"))
+    laptop.wait(
+        "the shadow", lambda: (found := laptop.release("person", "Rollout", *TERMINAL)) and story(laptop, found, "ShadowStarted"), 240
+    )
     with calling(laptop) as callers:
         trigger.touch()
         ended = laptop.wait("the verdict", lambda: laptop.release("person", *TERMINAL), 240)
