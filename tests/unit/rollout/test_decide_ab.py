@@ -47,6 +47,14 @@ CASES = {
         see(Phase.ROLLOUT, ASKED, verdict=WINS),
         {"reason": "WinnerAwaitsPerson", "promotion": None, "weight": 20, "verdict": WINS, "soon": False},
     ),
+    "and waits on while its estimate swings about the effect": (
+        see(Phase.ROLLOUT, {**ASKED, "reason": "WinnerAwaitsPerson"}, verdict=UNSURE),
+        {"reason": "WinnerAwaitsPerson", "promotion": None},
+    ),
+    "but not where nothing is worth it any more": (
+        see(Phase.ROLLOUT, {**ASKED, "reason": "WinnerAwaitsPerson"}, verdict=EQUAL),
+        {"reason": "NoWorthwhileDifference"},
+    ),
     "until the person says so": (
         see(Phase.ROLLOUT, ASKED, verdict=WINS, actions=person("promote")),
         {"reason": "PromotionStarted", "weight": 100},

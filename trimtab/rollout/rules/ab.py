@@ -3,6 +3,9 @@
 from trimtab.release import Decision, Observed, Phase
 from trimtab.rollout.rules.common import hold, rollout_of, status_of, withdraw
 
+AWAITS = "WinnerAwaitsPerson"
+"""Who has won waits on while its estimate swings about the effect, so that no swing is a decision."""
+
 
 def decided(observed: Observed) -> Decision | None:
     """16b. A loser is rolled back, no difference that is worth a new version ends it, and a winner waits where a person is asked.
@@ -19,6 +22,7 @@ def decided(observed: Observed) -> Decision | None:
         return None
     if verdict.says == "equal":
         return withdraw(observed, Phase.INCONCLUSIVE, "NoWorthwhileDifference", verdict.sentence, verdict=verdict)
-    if verdict.says == "wins" and rollout.ab.winner == "ask":
-        return hold(observed, "WinnerAwaitsPerson", f"the candidate wins, and a person is asked to promote it: {verdict.sentence}")
+    won = verdict.says == "wins" or (verdict.says == "hold" and status.reason == AWAITS)
+    if won and rollout.ab.winner == "ask":
+        return hold(observed, AWAITS, f"the candidate wins, and a person is asked to promote it: {verdict.sentence}")
     return None
