@@ -11,10 +11,10 @@ BUDGET ?= 60s
 CASES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local test-cluster images kind-up kind-down lint generate check-diff \
+.PHONY: help demo demo-control test test-unit test-local test-interleavings test-cluster images kind-up kind-down lint generate check-diff \
 	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts simulate-ab backtest-bike fuzz-events fuzz-serving \
 	bench-capture bench-defects bench-drift bench-events \
-	bench-ingest bench-reports bench-run bench-search bench-serving bench-shadow bench-validation clean
+	bench-ingest bench-reports bench-rollback bench-run bench-search bench-serving bench-shadow bench-validation clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -48,6 +48,9 @@ test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and p
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop with real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/local
+
+test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 200 random orders, on the real local adapters
+	OMP_NUM_THREADS=1 INTERLEAVINGS=$(or $(INTERLEAVINGS),200) $(BIN)/pytest -p no:xdist tests/local/test_interleavings.py
 
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
 	$(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
@@ -107,6 +110,9 @@ bench-ingest: $(STAMPS)/local ## ten million rows through a run's first step: se
 
 bench-reports: $(STAMPS)/local ## what reports cost, for a fleet of 1,000 models too, and the pictures of docs/reports.md
 	$(BIN)/python -m tests.bench.reports
+
+bench-rollback: $(STAMPS)/local ## seconds until the last answer of a version that is rolled back, written to docs/evidence
+	$(BIN)/python -m tests.bench.rollback
 
 bench-validation: $(STAMPS)/local ## planted defects and clean worlds over 20 seeds: what validation stops
 	$(BIN)/python -m tests.bench.validation

@@ -2,7 +2,7 @@
 
 However it goes: exactly one champion, whose generations grow by one; a whole chain that tells the same; no caller answered by a version
 that was not registered, verified and smoke-tested; nothing promoted on a comparison with another champion than the one it followed.
-`INTERLEAVINGS=200` says how many are tried; `make test-interleavings` does that.
+`INTERLEAVINGS=200` says how many are tried, which `make test-interleavings` does; `--hypothesis-seed=1` tries others.
 """
 
 import os
@@ -199,12 +199,12 @@ def session() -> Iterator[Session]:
 
 @pytest.mark.timeout(3600)
 def test_whatever_happens_there_is_one_champion_a_whole_chain_and_no_unverified_answer(
-    session: Session, record_property: Callable[[str, object], None]
+    session: Session, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
 ) -> None:
     thorough = settings(
         max_examples=EXAMPLES,
         stateful_step_count=MOST_STEPS,
-        derandomize=True,
+        derandomize=request.config.getoption("--hypothesis-seed") is None,
         database=None,
         deadline=None,
         verbosity=Verbosity.quiet,

@@ -63,9 +63,9 @@ class Chronicle:
         self._ended: dict[str, tuple[float, str]] = {}
 
     def check(self, answers: list[Answer]) -> None:
-        """All that must hold at every moment, of what is new."""
-        self._read_chain()
+        """All that must hold at every moment, of what is new; the chain is read last, for it is ahead of what is written."""
         rows = self._database.execute("SELECT number, at, kind, body FROM seen WHERE number > ? ORDER BY number", (self._read,)).fetchall()
+        self._read_chain()
         for number, at, kind, body in rows:
             self._read = number
             if kind == "Model":
