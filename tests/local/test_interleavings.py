@@ -57,6 +57,7 @@ MEDDLING: dict[str, Callable[[World, int], object]] = {
 WITHIN = ["crash", "crash", "crash", "fail", *sorted(MEDDLING.keys() - {"crash", "time"})]
 
 ENDINGS: tuple[Ending, ...] = ("good", "good", "good", "good", "unlike", "broken", "rejected", "fault")
+RACES = ["crown", "crown", "crown anew", "edit", "crash", "fail", "alias", "rollback"]
 SWAP = "objects.write_status Model"
 STEPS = {"look": 3, "wish": 3, "meddle": 4, "within": 6}
 """How often each is the next step, of sixteen."""
@@ -158,12 +159,12 @@ class Interleaving(RuleBasedStateMachine):
 
     def within(self) -> None:
         """It happens when the loop calls that port next, or a call or two later."""
-        what, number = self.chance.choice(WITHIN), self.chance.randrange(8)
-        place = SWAP if self.chance.random() < 1 / 4 else self.chance.choice(PLACES)
+        place = SWAP if self.chance.random() < 1 / 3 else self.chance.choice(PLACES)
+        what, number = self.chance.choice(RACES if place == SWAP else WITHIN), self.chance.randrange(8)
         ways: dict[str, Callable[[], object]] = {"crash": crash, "fail": fail}
         do = ways.get(what, lambda: self._hand(what, number))
         left = 1 if place == SWAP else self.chance.randint(1, 3)
-        self.world.watch.plan(place, left, what, do, late=self.chance.random() < 1 / 2)
+        self.world.watch.plan(place, left, what, do, late=self.chance.random() < 1 / 3)
         self.look()
 
     def _hand(self, what: str, number: int) -> None:

@@ -30,7 +30,7 @@ STRAIGHT_ON = 12
 """How many decisions of one Release may follow each other within one pass."""
 
 ALIAS_CHECKED = timedelta(minutes=5)
-"""How often the registry's alias is compared with the champion: between two promotions only a hand moves it."""
+"""How often the registry's alias is compared with the champion, after all else: between two promotions only a hand moves it."""
 
 EVERYTHING = "all objects"
 IDLE_SECONDS = 1.0
@@ -52,6 +52,7 @@ class Loop:
         self.waits: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self._projected: dict[str, tuple[Champion, datetime]] = {}
+        """By Model uid, the champion that the alias was made to point at, and when that was last seen to."""
         self._renewed: set[str] = set()
 
     def step(self) -> float:
@@ -117,7 +118,8 @@ class Loop:
         active = next((release for release in releases if not release.terminal and release.status.deployed), None)
         self._converge(model, active)
         champion = model.status.champion
-        if champion and not self._pointed(model, champion):
+        pointed, seen = self._projected.get(model.metadata.uid, (None, self._began))
+        if champion and pointed != champion:
             self._project(model, champion)
         if champion and model.metadata.uid not in self._renewed:
             for arm in serving_plan(model, active).arms:
@@ -126,6 +128,8 @@ class Loop:
         asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
         if asked:
             self._ports.objects.create(asked)
+        if champion and pointed == champion and self._clock() - seen >= ALIAS_CHECKED:
+            self._project(model, champion)
         return IDLE_SECONDS
 
     def _converge(self, model: Model, active: Release | None) -> None:
@@ -145,11 +149,6 @@ class Loop:
                 raise
             log.error("%s: %s", active.name, error)  # noqa: TRY400 - the sentence is the message
             self._faults[active.metadata.uid] = str(error)
-
-    def _pointed(self, model: Model, champion: Champion) -> bool:
-        """Whether the alias was made to point at the champion, and not so long ago that it has to be looked at again."""
-        known, since = self._projected.get(model.metadata.uid, (None, self._began))
-        return known == champion and self._clock() - since < ALIAS_CHECKED
 
     def _project(self, model: Model, champion: Champion) -> None:
         self._ports.registry.project(model.registered, champion)
