@@ -11,8 +11,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from trimtab.audit.record import Asked, AuditRecord
-from trimtab.release import TERMINAL
+from trimtab.release import TERMINAL, Phase
 from trimtab.spec import Version
+
+_IDLE = TERMINAL | {Phase.PENDING}
+"""Where a Release is not the one under way, of which a Model has one at a time."""
 
 
 class Approval(Struct, frozen=True):
@@ -55,21 +58,22 @@ class Served(Struct, frozen=True, rename="camel"):
 
 def served(records: Sequence[AuditRecord], model: str, at: datetime) -> Served | None:
     """What served the Model at that time, by the records of one namespace in their order; None where none of it is that old."""
-    past = [record for record in records if record.model == model and record.at <= at]
+    past = _until([record for record in records if record.model == model], at)
     if not past:
         return None
     newest = list(dict.fromkeys(record.model_uid for record in past))[-1]
     mine = [record for record in past if record.model_uid == newest]
     last = mine[-1]
     weights: dict[tuple[str, str], tuple[Version, int]] = {}
+    begun = max((record.sequence for record in mine if record.phase not in _IDLE), default=0)
     for now in {record.release_uid: record for record in mine}.values():
-        if now.candidate and now.weight and now.phase not in TERMINAL and not _same(now.candidate, last.champion):
+        if now.candidate and now.weight and now.sequence >= begun and now.phase not in _IDLE and not _same(now.candidate, last.champion):
             weights[(now.candidate.version, now.candidate.digest)] = (now.candidate, now.weight)
     taken = sum(weight for _, weight in weights.values())
     if last.champion and taken < 100:
         weights = {(last.champion.version, last.champion.digest): (last.champion, 100 - taken), **weights}
     shares = tuple(_share(past, mine, version, weight) for version, weight in weights.values())
-    return Served(last.namespace, model, at, last.sequence, shares, _note(mine))
+    return Served(last.namespace, model, at, last.sequence, shares, _note(mine, at))
 
 
 def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Version, weight: int) -> Share:
@@ -98,12 +102,19 @@ def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Ve
     )
 
 
+def _until(records: Sequence[AuditRecord], at: datetime) -> Sequence[AuditRecord]:
+    """The records up to the last one that is as old; their order is the truth also where a clock was set back."""
+    return records[: max((number for number, record in enumerate(records, 1) if record.at <= at), default=0)]
+
+
 def _last(records: Iterable[AuditRecord]) -> AuditRecord | None:
     return next(reversed([*records]), None)
 
 
-def _note(mine: Sequence[AuditRecord]) -> str:
-    """Where the champion was changed by something that left no record."""
+def _note(mine: Sequence[AuditRecord], at: datetime) -> str:
+    """Where the clock was set back, or the champion was changed by something that left no record."""
+    if late := next((record for record in mine if record.at > at), None):
+        return f"the clock was set back: record {late.sequence} is of {late.at:%Y-%m-%d %H:%M:%S}, and others that follow it are older"
     for before, after in pairwise(mine):
         if not _same(before.champion, after.before.champion):
             was, now = (one.version if one else "none" for one in (before.champion, after.before.champion))

@@ -10,7 +10,8 @@ Clipping bounds what a single row can say; where losses are beyond the clip, it 
 Rows that follow each other in time are alike (a rainy day is hard for hours), and a gambler who takes them as independent is
 too sure. So consecutive rows are averaged until neighbours no longer correlate: in batches of 1, 4 or 24, the smallest whose
 lag-1 correlation is within twice its standard error, or 0.1. That choice looks at the data: with dependent rows the bounds
-are good approximations, not theorems; with independent rows they hold as stated.
+are approximations, not theorems (losses that follow each other with a correlation of 0.8 stay within them, with 0.95 an equal
+candidate is called harm in one of fifteen simulated bakes); with independent rows they hold as stated.
 """
 
 import math

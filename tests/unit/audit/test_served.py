@@ -129,6 +129,25 @@ def test_a_champion_changed_by_hand_is_noted() -> None:
     assert said.note == f"the champion went from 1 to 9 between records {place} and {place + 1}, by no decision"
 
 
+def test_a_clock_that_was_an_hour_ahead_for_a_while_hides_no_decision_and_is_noted() -> None:
+    swap = next(number for number, record in enumerate(records()) if record.reason == "ChampionSwapped" and record.sequence > 20)
+    ahead = [replace(one, at=one.at + timedelta(hours=100)) if abs(one.sequence - swap) < 3 else one for one in records()]
+    true, said = (served(kept, "m", records()[swap + 10].at) for kept in (records(), ahead))
+    assert true is not None
+    assert said is not None
+    assert [(share.version, share.weight, share.release) for share in said.shares] == [
+        (share.version, share.weight, share.release) for share in true.shares
+    ]
+    assert said.note.startswith(f"the clock was set back: record {swap - 2} is of ")
+
+
+def test_a_release_that_vanished_in_its_canary_has_no_share_once_another_is_under_way() -> None:
+    step = next(record for record in records() if record.reason == "NextStep" and record.weight == 50)
+    left = [one for one in records() if one.release_uid != step.release_uid or one.sequence <= step.sequence]
+    assert shares(served(left, "m", step.at)) == {"1": 50, "2": 50}
+    assert shares(served(left, "m", at("Promoted", 2).at)) == {"3": 100}
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from([Behaviour(), Behaviour(errors=0.6), Behaviour(loss=3.0), Behaviour(starts=False)]), min_size=1, max_size=4)
