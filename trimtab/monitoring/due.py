@@ -13,6 +13,7 @@ from trimtab.monitoring.windows import pane
 
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS, ATTEMPTS = 20.0, 3
+"""Of who is asked over the network."""
 NEWS_SECONDS = 5.0
 NEWS_SHARE = 0.01
 """News that make a look worth it at once, of the rows of a window."""
@@ -60,9 +61,10 @@ def _news(watched: Watched, before: Look, look: Look) -> bool:
 
 
 class Patience:
-    """Remembers who did not answer: asked again after 20 s, and of the same thing at most three times."""
+    """Remembers who did not answer: asked again after a pause in seconds, and of the same thing a few times at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempts: int = ATTEMPTS, pause: float = PAUSE_SECONDS) -> None:
+        self._attempts, self._pause = attempts, pause
         self._failed: dict[str, tuple[Any, int, float]] = {}
 
     def waits(self, model: str, now: float) -> bool:
@@ -73,5 +75,5 @@ class Patience:
         """Note that `what` was not answered; says whether to ask again."""
         before = self._failed.get(model)
         times = before[1] + 1 if before is not None and before[0] == what else 1
-        self._failed[model] = (what, times, now + PAUSE_SECONDS)
-        return times < ATTEMPTS
+        self._failed[model] = (what, times, now + self._pause)
+        return times < self._attempts

@@ -35,6 +35,7 @@ from trimtab.monitoring.detectors import Detector
 from trimtab.monitoring.due import Due, Patience
 from trimtab.monitoring.ingest import Arrival, arrival, model_of, overheard
 from trimtab.monitoring.maturity import come, progress
+from trimtab.monitoring.outbox import Outbox
 from trimtab.monitoring.pairing import Scores, pair
 from trimtab.monitoring.ports import Emit, Fleet, Page, Watched, WatchedVersion
 from trimtab.monitoring.prometheus import Counters
@@ -51,6 +52,7 @@ from trimtab.units import duration
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 2
+"""How often a window's drift is asked of the detectors, who are beside the monitor: without a pause."""
 NAMED = 10
 RETENTION_SECONDS = 300.0
 RETENTION_PAUSE = 0.02
@@ -76,17 +78,16 @@ class Monitor:
         self.counters = Counters()
         self._fleet = fleet
         self._detector = detector
-        self._emit, self._page = emit, page
+        self._outbox = Outbox(self.records, self.counters, emit, page)
         self._replaying = replaying
         self._watched: dict[str, Watched] = {}
         self._seen = False
         self._troubles: dict[str, str] = {}
         self._references = References()
-        self._failures: dict[tuple[str, str, int], int] = {}
         self._due = Due()
         self._unchecked: dict[str, Watched] = {}
         self._unexplained: dict[str, Watched] = {}
-        self._patience = Patience()
+        self._detectors, self._predictors = Patience(ATTEMPTS, 0.0), Patience()
         self._retired = 0.0
         self._pool = ThreadPoolExecutor(5, "monitor")
         self._rounds: dict[str, Future[None]] = {}
@@ -165,9 +166,9 @@ class Monitor:
         if started >= self._retired + RETENTION_SECONDS:
             self._retired = started
             self._begin("retention", self._retire)
-        self._guarded("findings", self._send, now)
-        if self._page is not None:
-            self._begin("pages", self._tell, self._page, now)
+        self._guarded("findings", self._outbox.send, now)
+        if self._outbox.pages:
+            self._begin("pages", self._outbox.tell, now, lambda: not self._stopping.is_set())
         self.counters.add("trimtab_monitor_tick_seconds_total", time.monotonic() - started)
         self.counters.add("trimtab_monitor_ticks_total")
 
@@ -272,14 +273,12 @@ class Monitor:
         for record in self.records.unsaid(subject.id, subject.version, "drift", UNJUDGED):
             if record.breaks is None or record.estimate is None or self._stopping.is_set():
                 return
-            key = (subject.id, subject.version, record.window)
             self.counters.add("trimtab_monitor_detector_runs_total")
             try:
                 self._report(check_drift(self.records, subject, record, self._detector))
             except Unavailable as error:
                 self.counters.add("trimtab_monitor_detector_failures_total")
-                self._failures[key] = self._failures.get(key, 0) + 1
-                if self._failures[key] < ATTEMPTS or self._stopping.is_set():
+                if self._stopping.is_set() or self._detectors.failed(subject.id, (subject.version, record.window), time.monotonic()):
                     raise
                 log.warning("%s: window %d is left untested: %s", subject.id, record.window, error)
                 give_up(self.records, subject, record, str(error))
@@ -287,7 +286,7 @@ class Monitor:
 
     def _explain(self, watched: Watched) -> None:
         subject = self.subject(watched, watched.champion) if watched.champion else None
-        if subject is None or watched.champion is None or self._patience.waits(subject.id, time.monotonic()):
+        if subject is None or watched.champion is None or self._predictors.waits(subject.id, time.monotonic()):
             return
         for record in self.records.unsaid(subject.id, subject.version, "explanation", UNJUDGED):
             if record.breaks is None or self._stopping.is_set():
@@ -296,7 +295,7 @@ class Monitor:
                 self._report(check_explanation(self.records, subject, record, watched.champion))
             except Unavailable as error:
                 self.counters.add("trimtab_monitor_explanation_failures_total")
-                if self._stopping.is_set() or self._patience.failed(subject.id, (subject.version, record.window), time.monotonic()):
+                if self._stopping.is_set() or self._predictors.failed(subject.id, (subject.version, record.window), time.monotonic()):
                     raise
                 leave_unexplained(self.records, subject, record, str(error))
                 return
@@ -304,26 +303,6 @@ class Monitor:
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:
             log.info("finding %s of %s/%s: %s", finding.kind, finding.namespace, finding.model, finding.sentence)
-
-    def _send(self, now: datetime) -> None:
-        for event in self.records.pending():
-            if self._page is not None and event.data["kind"] == "quality":
-                continue
-            try:
-                self._emit(event)
-            except InvalidInput as error:
-                log.warning("finding %s was refused and is not sent again: %s", event.id, error)
-            self.records.emitted(event.id, now)
-
-    def _tell(self, page: Page, now: datetime) -> None:
-        """Tell a person what leads to no Release, beside the tick: whoever is told may be slow, or not answer at all."""
-        for event in self.records.pending():
-            if event.data["kind"] != "quality" or self._stopping.is_set():
-                continue
-            if not page(event):
-                return
-            self.counters.add("trimtab_monitor_pages_total")
-            self.records.emitted(event.id, now)
 
     def _retire(self) -> None:
         for what, count in self._retention.round(list(self._watched.values()), datetime.now(UTC)).items():

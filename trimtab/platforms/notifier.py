@@ -14,14 +14,15 @@ from typing import Protocol
 
 from trimtab.audit.record import AuditRecord
 from trimtab.control.notices import of_record
-from trimtab.errors import TrimtabError
+from trimtab.errors import TrimtabError, Unavailable
+from trimtab.events import CloudEvent
 from trimtab.platforms.queue import WorkQueue
 from trimtab.platforms.webhook import Delivery, Pause, Refused
 
 log = logging.getLogger("trimtab.notifications")
 
 BATCH = 50
-"""How many records of one chain are passed before another chain gets its turn."""
+"""How many records of one chain are passed before another chain gets its turn, and without an event before the cursor is kept."""
 
 
 class Trail(Protocol):
@@ -63,6 +64,7 @@ class Notifier:
         self._born = datetime.now(UTC)
         self._queue: WorkQueue[str] = WorkQueue()
         self._told: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
         self._heads: dict[str, int] = {}
         self._partly: dict[str, set[str]] = {}
         self._since: datetime | None = None
@@ -114,7 +116,8 @@ class Notifier:
     def open(self) -> None:
         """Read the cursors; what the chains of these hold is followed too. Raises Unavailable where they do not answer."""
         self._since = self._cursors.began(self._born)
-        self._told = self._cursors.all()
+        self._kept = self._cursors.all()
+        self._told = dict(self._kept)
         for namespace in self._told:
             self._queue.add(namespace)
 
@@ -126,16 +129,16 @@ class Notifier:
             return left
         try:
             return self._follow(namespace)
-        except Refused:
-            return self._pauses.setdefault(namespace, Pause(self._clock)).failed()
         except TrimtabError as error:
-            log.debug("%s: %s", namespace, error)
-            return self._pause.failed()
+            if not isinstance(error, Refused) and not self._pause.left:
+                log.warning("%s: its decisions cannot be followed: %s", namespace, error)
+            return self._pause.left or self._pauses.setdefault(namespace, Pause(self._clock)).failed()
 
     def _follow(self, namespace: str) -> float | None:
         if namespace not in self._told:
             self._told[namespace] = self._trail.older(namespace, self._since or self._born)
         at, passed = self._told[namespace], 0
+        self._kept.setdefault(namespace, at)
         for record in islice(self._trail.after(namespace, at), BATCH):
             if self._stopping.is_set():
                 break
@@ -145,16 +148,25 @@ class Notifier:
                 done = self._partly.setdefault(namespace, set())
                 for event in events:
                     if event.id not in done:
-                        self.delivery.offer(event)
+                        self._offer(event)
                         done.add(event.id)
                 self._move(namespace, at)
-        if at > self._told[namespace]:
+        if at - self._kept[namespace] >= BATCH:
             self._move(namespace, at)
-        self._pause.over()
+        self._told[namespace] = at
         self._pauses.pop(namespace, None)
         return 0.0 if passed == BATCH else None
 
+    def _offer(self, event: CloudEvent) -> None:
+        """Deliver it; a receiver that does not answer is left in peace by all chains, one that refuses an event by that event's."""
+        try:
+            self.delivery.offer(event)
+        except Unavailable:
+            self._pause.failed()
+            raise
+        self._pause.over()
+
     def _move(self, namespace: str, sequence: int) -> None:
         self._cursors.move(namespace, sequence)
-        self._told[namespace] = sequence
+        self._told[namespace] = self._kept[namespace] = sequence
         self._partly.pop(namespace, None)

@@ -21,7 +21,7 @@ from tests.unit.audit.drafts import NOW, draft
 from tests.unit.listener import Listener, listening
 from tests.unit.platforms.test_webhook import Clock
 from trimtab.audit.record import AuditRecord
-from trimtab.errors import Unavailable
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.platforms.local.cursors import SqliteCursors
 from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.notifier import BATCH, Notifier
@@ -227,6 +227,46 @@ def test_a_cursor_that_cannot_be_kept_is_tried_again_and_costs_no_second_event(t
         assert ids(receiver) == [made.hash]
         assert Desk(tmp_path, receiver.url).notifier.follow("default") is None
     assert ids(receiver) == [made.hash] * 2, "the next process tells it once more, by the same id"
+
+
+class Barred(SqliteLedger):
+    """One namespace may not be read any more."""
+
+    def after(self, namespace: str, sequence: int) -> Iterator[AuditRecord]:
+        if namespace == "crm":
+            msg = f"auditentries is forbidden in {namespace}"
+            raise InvalidInput(msg)
+        return super().after(namespace, sequence)
+
+
+def test_a_chain_that_cannot_be_read_holds_up_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    with listening(200) as receiver:
+        desk = Desk(tmp_path, receiver.url, clock)
+        notifier = Notifier(Barred(desk.path), desk.cursors, desk.notifier.delivery, clock=clock)
+        notifier.open()
+        for number in range(3):
+            desk.decide(f"crm {number}", namespace="crm")
+            desk.decide(f"ads {number}", namespace="ads")
+            assert notifier.follow("crm")
+            assert notifier.follow("ads") is None
+            clock.now += 1000.0
+    assert heard(receiver, "ads") == ["ads 0", "ads 1", "ads 2"]
+    assert "crm: its decisions cannot be followed: auditentries is forbidden in crm" in caplog.text
+
+
+def test_a_cursor_is_kept_for_each_event_and_for_many_records_without_one(tmp_path: Path) -> None:
+    with listening(200) as receiver:
+        desk = Desk(tmp_path, receiver.url)
+        desk.decide(*["no news"] * (BATCH - 1), phase=Phase.TRAINING)
+        assert desk.notifier.follow("default") is None
+        assert (desk.cursors.all(), desk.notifier.behind) == ({}, 0), "nothing is written for a decision that is no news"
+        desk.decide("no news", phase=Phase.TRAINING)
+        assert desk.notifier.follow("default") is None
+        assert desk.cursors.all() == {"default": BATCH}
+        desk.decide("news")
+        assert desk.notifier.follow("default") is None
+        assert desk.cursors.all() == {"default": BATCH + 1}
 
 
 def test_who_may_not_tell_waits(tmp_path: Path) -> None:

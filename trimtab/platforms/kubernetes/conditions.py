@@ -10,6 +10,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from trimtab.release import Phase, Release, ReleaseStatus
+from trimtab.retraining.history import breaker_open
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Condition, ExplainerSummary, LastRelease, Model, ModelStatus, MonitoringSummary
 
@@ -69,13 +70,15 @@ def of_model(
     else:
         ready = ("True", "Serving", f"version {champion.version} serves")
     conditions = put(conditions, "Ready", *ready, generation, now)
+    watched = monitoring or model.status.monitoring
     newest = max(releases, key=lambda one: (one.metadata.creation_timestamp or now, one.name), default=None)
     return replace(
         model.status,
         conditions=conditions,
         observed_generation=generation,
         last_release=LastRelease(newest.name, newest.status.phase) if newest else model.status.last_release,
-        monitoring=monitoring or model.status.monitoring,
+        monitoring=watched,
+        breaker_since=breaker_open(model, releases, watched.watermark) if watched and watched.watermark else None,
     )
 
 

@@ -140,3 +140,20 @@ def test_a_message_is_cut_to_what_the_api_allows() -> None:
 )
 def test_a_reason_is_read_from_a_sentence(sentence: str, reason: str) -> None:
     assert reason_of(sentence, "Else") == reason
+
+
+def test_an_open_breaker_is_told_by_how_far_data_time_has_come() -> None:
+    def failed(number: int) -> Release:
+        status = ReleaseStatus(phase=Phase.REJECTED, admitted_data=NOW + timedelta(hours=number))
+        made = replace(RELEASE.metadata, name=f"churn-{number}", creation_timestamp=NOW + timedelta(hours=number))
+        return replace(RELEASE, metadata=made, status=status)
+
+    def since(days: float, *releases: Release) -> datetime | None:
+        summary = MonitoringSummary(watermark=NOW + timedelta(days=days))
+        return of_model(MODEL, releases, serving="", problem="", wait="", monitoring=summary, now=NOW).breaker_since
+
+    three = [failed(number) for number in range(3)]
+    assert since(1, *three) == NOW + timedelta(hours=2)
+    assert since(1, *three[:2]) is None
+    assert since(8, *three) is None, "a week later it is closed again"
+    assert of_model(MODEL, three, serving="", problem="", wait="", monitoring=None, now=NOW).breaker_since is None
