@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.local.laptop import DOCUMENT, FREE_PORTS, Laptop, interrupt, kill
 from tests.unit.listener import Listener, listening
 
@@ -15,6 +17,7 @@ def events(receiver: Listener, kind: str = "") -> list[dict[str, Any]]:
     return [event for event in found.values() if kind in ("", event["type"])]
 
 
+@pytest.mark.timeout(900)
 def test_a_promotion_and_its_rollback_by_a_person_reach_the_receiver_whoever_dies(laptop: Laptop) -> None:
     (laptop.folder / "long-bake.yaml").write_text(DOCUMENT.format(approval="automatic").replace("duration: 10d", "duration: 390d"))
     with listening(503) as receiver:
@@ -35,7 +38,6 @@ def test_a_promotion_and_its_rollback_by_a_person_reach_the_receiver_whoever_die
         laptop.run("rollback", release["name"], "--reason", "not good enough")
         laptop.wait("the rollback told", lambda: events(receiver, ROLLED_BACK))
         laptop.wait("the end of the trouble", lambda: not laptop.status()["problems"])
-        laptop.down()
     told = {event["type"]: event["data"] for event in events(receiver)}
     assert (told[PROMOTED]["version"]["version"], told[PROMOTED]["previousChampion"]["version"]) == ("2", "1")
     assert (told[PROMOTED]["release"], told[PROMOTED]["weights"]) == (release["name"], {"2": 100})
