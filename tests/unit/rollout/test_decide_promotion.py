@@ -59,6 +59,10 @@ PROMOTE = {
         see(Phase.ROLLOUT, PROMOTING, model=model(OTHER)),
         {"reason": "ChampionChanged", "ends": Phase.SUPERSEDED},
     ),
+    "somebody else made the candidate itself champion meanwhile": (
+        see(Phase.ROLLOUT, PROMOTING, model=model(replace(CROWNED, generation=3, release="by-hand")), serving=served(100)),
+        {"reason": "ChampionChanged", "ends": Phase.SUPERSEDED},
+    ),
     "the Model went away": (see(Phase.ROLLOUT, PROMOTING, model=None), {"reason": "ModelGone", "ends": Phase.SUPERSEDED}),
     "the first version becomes champion where there was none": (
         see(Phase.ROLLOUT, PROMOTING | {"compared_with": None, "step": -1}, model=model(None), serving=ALONE),

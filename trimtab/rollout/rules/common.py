@@ -71,6 +71,12 @@ def same(one: Version | None, other: Version | None) -> bool:
     return (one.version, one.digest) == (other.version, other.digest)
 
 
+def crowned(observed: Observed) -> bool:
+    """Whether the candidate is champion by this Release's own swap, and not because another hand made it so."""
+    champion = champion_of(observed)
+    return champion is not None and champion.release == observed.release.name and same(champion, status_of(observed).candidate)
+
+
 def served_of(observed: Observed, version: Version | None) -> ServedVersion | None:
     """The version as it is served, None where it is not."""
     return next((served for served in observed.serving if version and served.version == version.version), None)

@@ -3,7 +3,19 @@
 from datetime import timedelta
 
 from trimtab.release import Act, Decision, Observed, Phase, Wait
-from trimtab.rollout.rules.common import champion_of, elapsed, gone, move, rolling_for, rollout_of, same, served_of, status_of, withdraw
+from trimtab.rollout.rules.common import (
+    champion_of,
+    crowned,
+    elapsed,
+    gone,
+    move,
+    rolling_for,
+    rollout_of,
+    same,
+    served_of,
+    status_of,
+    withdraw,
+)
 from trimtab.rollout.rules.person import PAUSED_AT_MOST
 from trimtab.units import duration
 
@@ -34,7 +46,7 @@ def withdrawing(observed: Observed) -> Decision | None:
     if observed.run == "active":
         return move(observed, Act.CANCEL_RUN, verdict.reason, verdict.sentence, look_again=1.0)
     is_champion = status.candidate is not None and same(champion_of(observed), status.candidate)
-    if is_champion and status.promotion and status.compared_with and not same(status.compared_with, status.candidate):
+    if crowned(observed) and status.promotion and status.compared_with and not same(status.compared_with, status.candidate):
         return move(observed, Act.RESTORE_CHAMPION, verdict.reason, verdict.sentence)
     served = None if is_champion else served_of(observed, status.candidate)
     given = served is not None and (served.weight > 0 or served.mirrored)

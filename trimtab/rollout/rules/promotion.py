@@ -6,6 +6,7 @@ from trimtab.release import Act, Decision, Observed, Phase
 from trimtab.rollout.rules.common import (
     asked_for,
     champion_of,
+    crowned,
     elapsed,
     gone,
     hold,
@@ -30,9 +31,9 @@ def promote(observed: Observed) -> Decision | None:
         return withdraw(observed, Phase.SUPERSEDED, "ModelGone", f"the Model {observed.release.spec.model!r} is gone")
     champion = champion_of(observed)
     served = served_of(observed, status.candidate)
-    if not same(champion, status.candidate):
+    if not crowned(observed):
         if not same(champion, status.compared_with):
-            return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", "another version became champion during the promotion")
+            return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", "the champion was changed by another hand during the promotion")
         if served is None or served.weight != 100:
             return move(observed, Act.SERVE, "WaitingForRoute", "waiting for the route to give the candidate 100%", look_again=0.2)
         return move(observed, Act.SWAP_CHAMPION, "ChampionSwapped", f"version {status.candidate.version} becomes champion")
@@ -57,8 +58,8 @@ def baking(observed: Observed) -> Decision | None:
         return None
     if gone(observed):
         return withdraw(observed, Phase.SUPERSEDED, "ModelGone", f"the Model {observed.release.spec.model!r} is gone")
-    if not same(champion_of(observed), status.candidate):
-        return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", "another version became champion during the bake")
+    if not crowned(observed):
+        return withdraw(observed, Phase.SUPERSEDED, "ChampionChanged", "the champion was changed by another hand during the bake")
     old = status.compared_with
     if old and not promotion.old_dropped:
         if said := asked_for(observed, "rollback"):
