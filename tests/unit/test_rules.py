@@ -100,11 +100,11 @@ def test_a_sensitive_attribute_is_enough_for_a_fairness_gate() -> None:
 
 def test_everything_that_is_wrong_is_said_in_the_table_s_order() -> None:
     serving = Serving(explainer=Explainer(budget=ExplainerBudget(time="6m")), template={"minReplicas": 2})
-    said = impossible(model(serving=serving, rollout=Rollout(strategy="shadow", steps=())))
+    said = impossible(model(serving=serving, rollout=Rollout(steps=())))
     assert [sentence.split(":")[0] for sentence in said] == [
         "spec.serving.explainer.budget.time",
         "spec.serving.template.minReplicas",
-        "spec.rollout.strategy",
+        "spec.rollout.steps",
     ]
 
 

@@ -232,7 +232,7 @@ def test_what_stands_in_a_record_steers_no_terminal(run: Run, tmp_path: Path, wo
     code, out, _ = run("verify", str(tmp_path / "forged"), "--unsigned")
     assert (code, out.count("\n")) == (1, 1)
     assert f"record 4 ({shown}" in out
-    code, out, _ = run("served", str(tmp_path / "spoken"), "--model", "m", "--at", f"{records()[-1].at:%Y-%m-%dT%H:%M:%S}")
+    code, out, _ = run("served", str(tmp_path / "spoken"), "--unsigned", "--model", "m", "--at", f"{records()[-1].at:%Y-%m-%dT%H:%M:%S}")
     assert code == 0
     assert shown in next(line for line in out.splitlines() if line.lstrip().startswith("approved"))
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.rollout.cases import DARK, GOOD, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, person, see, served
-from trimtab.release import Act, Observed, Phase, Promotion, Verdict
+from tests.unit.rollout.cases import DARK, GOOD, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, see, served
+from trimtab.release import Act, Observed, Phase, PromoteTo, Promotion, Verdict
 from trimtab.spec import Ab
 
 SPLIT = {"rollout": replace(ROLLOUT, strategy="ab", ab=Ab(share=20)), "weight": 20}
@@ -14,6 +14,7 @@ ASKED = {"rollout": replace(ROLLOUT, strategy="ab", ab=Ab(share=20, winner="ask"
 WINS = Verdict("wins", "label: better")
 LOSES = Verdict("loses", "label: worse")
 EQUAL = Verdict("equal", "label: no difference")
+SAID = PromoteTo(1, "ada", "ada asked to promote")
 READY = {**DARK, **SPLIT, "smoked": True, "weight": 0}
 CASES = {
     "the share at once, without evidence": (
@@ -56,8 +57,16 @@ CASES = {
         {"reason": "NoWorthwhileDifference"},
     ),
     "until the person says so": (
-        see(Phase.ROLLOUT, ASKED, verdict=WINS, actions=person("promote")),
+        see(Phase.ROLLOUT, {**ASKED, "promote_to": SAID}, verdict=WINS),
+        {"reason": "PromotionStarted", "weight": 100, "said": "ada asked to promote"},
+    ),
+    "a person may also promote what makes no difference": (
+        see(Phase.ROLLOUT, {**ASKED, "promote_to": SAID}, verdict=EQUAL),
         {"reason": "PromotionStarted", "weight": 100},
+    ),
+    "but nobody one that loses": (
+        see(Phase.ROLLOUT, {**ASKED, "promote_to": SAID}, verdict=LOSES),
+        {"reason": "Loses", "ends": Phase.ROLLED_BACK},
     ),
     "or too much time has passed": (
         see(Phase.ROLLOUT, {**ASKED, "phase_since": ago(hours=3)}, verdict=WINS),
