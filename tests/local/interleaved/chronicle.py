@@ -153,6 +153,9 @@ class Chronicle:
         status = release.status
         known = {record.hash for record in self.records}
         assert all(record.hash in known for record in status.decisions), "a status tells what no record tells"
+        if before is not None and before.status.reason != status.reason:
+            told = {(record.phase, record.weight, record.reason) for record in self.records if record.release == release.name}
+            assert (status.phase, status.weight, status.reason) in told, f"{release.name} is {status.reason}, which no record tells"
         if status.candidate is None:
             return
         if status.smoked:
