@@ -92,7 +92,8 @@ def _split(model: Model, given: Given, folder: Path, namespace: str | None) -> P
 
 
 def _counted(name: str, folder: Path, namespace: str | None) -> Plan | None:
-    """What the newest Release of the Model that counted any traffic knows of it."""
+    """What the newest Release of the Model that counted any traffic knows of it; an A/B counts callers."""
     releases = place(folder, namespace).objects.all_of(Release)
-    plans = [release.status.plan for release in releases if release.spec.model == name and release.status.plan]
+    known = [one.status for one in releases if one.spec.model == name]
+    plans = [status.plan for status in known if status.plan and (status.rollout is None or status.rollout.strategy != "ab")]
     return next((one for one in reversed(plans) if one.requests_per_second > 0.0), None)

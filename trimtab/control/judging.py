@@ -102,6 +102,7 @@ def _callers(
             outcomes = monitor.outcomes(model, champion.version, status.candidate.version, since)
         except (Unavailable, InvalidInput) as error:
             log.warning("%s: %s", release.name, error)
+            since = evidence.outcomes_since
     evidence = replace(evidence, outcomes_since=since, outcomes=outcomes)
     return evidence, joined(verdict, judge_outcomes(outcomes or Outcomes(), rollout.ab))
 

@@ -76,8 +76,9 @@ def of_finding(event: CloudEvent) -> CloudEvent | None:
 
 
 def _escalates(record: AuditRecord) -> bool:
-    """Whether a person has something to do: a Release that failed, an approval, a champion that was changed under a promotion."""
+    """Whether a person has something to do: a Release that failed, an approval, a winner, a champion that was changed under a promotion."""
     asks = record.phase is Phase.AWAITING_APPROVAL and record.before.phase is not Phase.AWAITING_APPROVAL
+    asks = asks or record.reason == "WinnerAwaitsPerson"
     lost = record.reason == "ChampionChanged" and record.phase is Phase.WITHDRAWING and record.before.weight == 100
     return record.phase is Phase.FAILED or asks or lost
 

@@ -25,6 +25,8 @@ SPOTLESS = math.log(1.0 / STEP_ALPHA) + 1.6
 WITHIN = 4.0
 """The judge's promise: at least four of five equal candidates are found not worse within this many n*."""
 DETECTED = 0.8
+MOST = 10**12
+"""So many requests or callers are as good as never: more are said to be out of reach."""
 UNKNOWN = 0.01
 """What a rate of the champion is taken to be before any of its answers was counted."""
 
@@ -33,7 +35,8 @@ def n_star(p: float, asked: Margin, split: float, alpha: float = 0.05, power: fl
     """Requests of both versions together that a test of one fixed sample needs to show "not worse by the margin".
 
     Both rates are p, the candidate gets the share `split` of the requests (0 to 1); the normal approximation with the variance
-    under the null hypothesis at its nearest point (Farrington and Manning 1990). None where the margin allows nothing.
+    under the null hypothesis at its nearest point (Farrington and Manning 1990). None where the margin allows nothing, or so little
+    that it takes more than `MOST`.
     """
     a, b = (asked.value, 0.0) if asked.relative else (1.0, asked.value)
     slack = _slack(p, asked)
@@ -41,7 +44,8 @@ def n_star(p: float, asked: Margin, split: float, alpha: float = 0.05, power: fl
         return None
     null, real = _spread(p, p, split, a, b)
     z = NormalDist()
-    return math.ceil(((z.inv_cdf(1.0 - alpha) * null + z.inv_cdf(power) * real) / slack) ** 2)
+    root = (z.inv_cdf(1.0 - alpha) * null + z.inv_cdf(power) * real) / slack
+    return math.ceil(root**2) if root**2 <= MOST else None
 
 
 def detectable(p: float, requests: int, split: float) -> float:

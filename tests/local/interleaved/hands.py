@@ -53,10 +53,10 @@ def bring_back(world: World, _: int = 0) -> None:
 
 
 def say(world: World, word: str, which: int) -> None:
-    """A person says a word on one of the Releases under way."""
+    """A person says a word on one of the Releases under way: the command's own words."""
     live = world.live()
     if live:
-        command(world, word, live[which % len(live)].name)
+        command(world, *word.split(), live[which % len(live)].name)
 
 
 def finding(world: World, which: int) -> None:

@@ -165,6 +165,7 @@ class SimulatedMonitor(Part):
         alike = min(self.world.version(model.name, version).alike for version in (champion, candidate))
         return Agreement(tuple(row % 20 < alike for row in range(min(rows, 2000))), difference)
 
+    @port
     def outcomes(self, model: Model, champion: str, candidate: str, since: datetime) -> Outcomes:
         minutes = max(0.0, (self.world.data_now - since) / timedelta(minutes=1)) if self.knows else 0.0
         arms = [self._arm(model, version, minutes) for version in (champion, candidate)]

@@ -121,6 +121,25 @@ def test_an_ab_goes_on_with_what_was_known_while_the_monitor_is_silent() -> None
     assert newest(world).status.phase is Phase.PROMOTED
 
 
+def test_an_ab_begins_no_comparison_while_nobody_knows_the_data_time() -> None:
+    """The admission's time would do for what decides nothing; from then on the champion alone had callers."""
+    world = World()
+    split_callers(world, 0.6)
+    world.run(lambda: newest(world).status.step == 0)
+    assert newest(world).status.evidence.outcomes_since is None
+    world.down.add("SimulatedMonitor")
+    for _ in range(5):
+        world.step()
+        world.tick()
+    assert newest(world).status.evidence.outcomes_since is None
+    world.down.clear()
+    heard_again = world.data_now
+    world.run(lambda: newest(world).status.evidence.outcomes is not None)
+    began = newest(world).status.evidence.outcomes_since
+    assert began is not None
+    assert began >= heard_again
+
+
 def test_what_an_object_waited_for_is_not_said_once_it_is_gone() -> None:
     world = World()
     asked_for(world)

@@ -88,6 +88,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a Release that failed asks for a person", {"reason": "SignatureMismatch", "phase": Phase.FAILED}, [ESCALATION]),
     ("a gate that stops a candidate does its work", {"reason": "GateFailed", "phase": Phase.REJECTED}, []),
     ("an approval is awaited", {"reason": "ApprovalMissing", "phase": Phase.AWAITING_APPROVAL}, [ESCALATION]),
+    ("a winner waits for a person", {"reason": "WinnerAwaitsPerson", "phase": Phase.ROLLOUT}, [ESCALATION]),
     (
         "an approval is awaited still",
         {"reason": "Other", "phase": Phase.AWAITING_APPROVAL, "before": Stand(Phase.AWAITING_APPROVAL)},

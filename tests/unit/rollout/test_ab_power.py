@@ -49,3 +49,13 @@ def test_nothing_is_told_without_callers_or_differences() -> None:
     assert "never ends without callers" in plan_ab(Ab(), 0.0, 0.1, 0.3, 1e6).sentence
     assert "the labels do not differ" in plan_ab(Ab(), 1.0, 0.0, 0.0, 1e6).sentence
     assert not any(plan_ab(Ab(effect="x1.1"), rate, 0.0, 0.3, 1e6).fits for rate in np.array([0.0, 1.0]).tolist())
+
+
+def test_an_effect_that_such_labels_never_show_is_out_of_reach_and_no_number_is_too_large_to_be_kept() -> None:
+    """An API server takes no integer of more than 64 bits, and JSON none beyond 2^53."""
+    for effect, deviation in (("+0.01", 3e7), ("+0.0000000001", 1.0), ("x1.0000000001", 1e6)):
+        found = plan_ab(Ab(effect=effect), 1.0, 1.0, deviation, 1e6)
+        assert not found.fits
+        assert (found.steps[0].requests, found.steps[0].at_most) == (None, None)
+    assert "out of reach" in plan_ab(Ab(effect="+0.01"), 1.0, 1.0, 3e7, 1e6).sentence
+    assert plan_ab(Ab(effect="+0.01"), 1.0, 1.0, 30.0, 1e9).fits

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.rollout.cases import DARK, GOOD, HARM, NOW, ROLLOUT, UNSURE, ago, check, model, see, served
-from trimtab.release import Act, Observed, Phase, PromoteTo, Promotion, Verdict
+from trimtab.release import Act, DecisionRecord, Observed, Pause, Phase, PromoteTo, Promotion, Verdict
 from trimtab.spec import Ab
 
 SPLIT = {"rollout": replace(ROLLOUT, strategy="ab", ab=Ab(share=20)), "weight": 20}
@@ -16,6 +16,14 @@ LOSES = Verdict("loses", "label: worse")
 EQUAL = Verdict("equal", "label: no difference")
 SAID = PromoteTo(1, "ada", "ada asked to promote")
 READY = {**DARK, **SPLIT, "smoked": True, "weight": 0}
+PAUSE = Pause(NOW, "ada", "ada asked to pause")
+
+
+def told(*reasons: str) -> tuple[DecisionRecord, ...]:
+    """Decisions with these reasons."""
+    return tuple(DecisionRecord(n, NOW, Phase.ROLLOUT, reason, "", 20, "", "", "") for n, reason in enumerate(reasons, 1))
+
+
 CASES = {
     "the share at once, without evidence": (
         see(Phase.ROLLOUT, READY),
@@ -52,6 +60,23 @@ CASES = {
         see(Phase.ROLLOUT, {**ASKED, "reason": "WinnerAwaitsPerson"}, verdict=UNSURE),
         {"reason": "WinnerAwaitsPerson", "promotion": None},
     ),
+    "whatever held it since": (
+        see(
+            Phase.ROLLOUT,
+            {**ASKED, "reason": "NoTraffic", "decisions": told("NextStep", "WinnerAwaitsPerson", "NoTraffic")},
+            verdict=UNSURE,
+        ),
+        {"reason": "WinnerAwaitsPerson", "promotion": None},
+    ),
+    "a winner of an earlier comparison is none": (
+        see(Phase.ROLLOUT, {**ASKED, "decisions": told("WinnerAwaitsPerson", "ChampionChanged", "NextStep")}, verdict=UNSURE),
+        {"reason": "NotEnoughEvidence"},
+    ),
+    "a pause puts off what makes no difference": (
+        see(Phase.ROLLOUT, {**SPLIT, "paused": PAUSE}, verdict=EQUAL),
+        {"reason": "Paused", "outcome": None},
+    ),
+    "but no loser": (see(Phase.ROLLOUT, {**SPLIT, "paused": PAUSE}, verdict=LOSES), {"reason": "Loses", "ends": Phase.ROLLED_BACK}),
     "but not where nothing is worth it any more": (
         see(Phase.ROLLOUT, {**ASKED, "reason": "WinnerAwaitsPerson"}, verdict=EQUAL),
         {"reason": "NoWorthwhileDifference"},

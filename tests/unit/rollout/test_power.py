@@ -26,6 +26,7 @@ def test_it_is_the_textbook_number_where_the_normal_approximation_is_good() -> N
 
 
 def test_without_errors_it_is_the_rule_of_three() -> None:
+    assert n_star(0.1, margin("+0.0000001"), 0.5) is None, "out of reach of any traffic"
     found = n_star(1e-6, margin("+0.01"), 0.5)
     assert found is not None
     assert found / 2 == pytest.approx(3.0 / 0.01, rel=0.15)

@@ -8,8 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.unit.rollout.cases import DARK, DATA_NOW, DOWN, GOOD, HARM, NOW, ROLLOUT, UNSURE, check, model, see, served, withdrawal
-from trimtab.release import Act, Agreement, ArmCounts, Block, Latency, Observed, Phase, Promotion, ServedVersion, Shadowed, Verdict
+from tests.unit.rollout.cases import DARK, DATA_NOW, DOWN, GOOD, HARM, NOW, OTHER, ROLLOUT, UNSURE, check, model, see, served, withdrawal
+from trimtab.release import (
+    Act,
+    Agreement,
+    ArmCounts,
+    Block,
+    Latency,
+    Observed,
+    Pause,
+    Phase,
+    PromoteTo,
+    Promotion,
+    ServedVersion,
+    Shadowed,
+    Verdict,
+)
 from trimtab.rolling import Shadow
 from trimtab.rollout.judge import HARM_ALPHA, judge, look
 from trimtab.rollout.plan import serving_plan
@@ -30,6 +44,7 @@ def shadow(status: dict[str, Any] | None = None, **changes: Any) -> Observed:
     return see(Phase.ROLLOUT, COPIED | (status or {}), **{"serving": MIRRORED, **changes})
 
 
+PAUSE = Pause(NOW, "ada", "ada asked to pause")
 CASES = {
     "it begins with copies, and no weight": (
         see(Phase.ROLLOUT, PLAIN),
@@ -67,6 +82,20 @@ CASES = {
     "harm by its answers to copies": (
         shadow(verdict=HARM, shadow=AGREES),
         {"reason": "Harm", "ends": Phase.ROLLED_BACK, "said": "no caller was harmed"},
+    ),
+    "a pause puts its beginning off": (see(Phase.ROLLOUT, PLAIN | {"paused": PAUSE}), {"reason": "Paused", "mirrored": False}),
+    "and its end": (shadow({"paused": PAUSE}, verdict=GOOD, shadow=AGREES), {"reason": "Paused", "mirrored": True, "step": -1}),
+    "but not that both disagree": (
+        shadow({"paused": PAUSE}, verdict=GOOD, shadow=DISAGREES),
+        {"reason": "Disagrees", "ends": Phase.ROLLED_BACK},
+    ),
+    "a person who promotes it ends it": (
+        shadow({"promote_to": PromoteTo(0, "ada", "ada asked to promote")}, verdict=UNSURE, shadow=BEGAN),
+        {"reason": "NextStep", "step": 0, "weight": 5, "mirrored": False, "said": "ada asked to promote"},
+    ),
+    "another champion forgets what was shown": (
+        shadow(shadow=AGREES, model=model(OTHER)),
+        {"reason": "ChampionChanged", "phase": Phase.COMPARING, "mirrored": False, "shadow": None, "plan": None},
     ),
     "surely too few rows alike": (
         shadow(verdict=GOOD, shadow=DISAGREES),

@@ -54,7 +54,7 @@ def _back_to_dark(observed: Observed, reason: str, sentence: str, *, look_again:
     """
     fresh = replace(observed, evidence=Evidence())
     changes |= {"step": -1, "weight": 0, "mirrored": False, "verdict": None, "unready_since": None, "weight_off_since": None}
-    changes |= {"promote_to": None, "paused_seconds": 0.0}
+    changes |= {"promote_to": None, "paused_seconds": 0.0, "shadow": None, "plan": None}
     return move(fresh, Act.SERVE, reason, sentence, look_again=look_again, **changes)
 
 
