@@ -113,7 +113,7 @@ def measure(candidate: str, fault: str, pairs: int, rate: float, seconds: float)
         confirmed(envoy.publish_clusters(ports))
         for number in range(pairs):
             for copies in (number % 2 == 0, number % 2 == 1):
-                confirmed(envoy.publish_routes({"bike": {"1": 100, "2": 0}}, {"bike": "2"} if copies else {}))
+                confirmed(envoy.publish_routes({"bike": {"1": 100, "2": 0}}, mirrors={"bike": "2"} if copies else {}))
                 (found.copied if copies else found.without).append(asyncio.run(ask(envoy.port, rate, seconds)))
     return found
 

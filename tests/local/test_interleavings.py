@@ -186,7 +186,7 @@ class Interleaving(RuleBasedStateMachine):
             if self.whole:
                 hands.apply(self.world, "automatic")
                 self.whole = False
-                self.world.settle()
+                self.world.settle(hands.resume_all)
                 self.session.add(self.world)
         finally:
             self.world.close()

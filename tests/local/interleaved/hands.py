@@ -169,6 +169,13 @@ def approve_all(world: World, _: int = 0) -> None:
             command(world, "approve", release.name)
 
 
+def resume_all(world: World) -> None:
+    """Nothing stays paused."""
+    for release in world.live():
+        if release.status.paused:
+            command(world, "rollout", "resume", release.name)
+
+
 def at(world: World, goal: str) -> bool:
     """Whether a Release is where the goal says, or none is under way."""
     live = world.live()

@@ -202,8 +202,8 @@ class World:
         self.chronicle.check(self.callers.taken())
         assert not self.faults.found, self.faults.found[0]
 
-    def settle(self) -> None:
-        """Everybody stops meddling, what was broken is mended, time goes on: all must come to rest, and agree."""
+    def settle(self, tidy: Callable[["World"], object] = lambda _: None) -> None:
+        """Everybody stops meddling but who tidies, what was broken is mended, time goes on: all must come to rest, and agree."""
         self.watch.planned.clear()
         self.workshop.mend()
         self.monitor.worse.clear()
@@ -211,6 +211,7 @@ class World:
         while not self._at_rest():
             assert time.monotonic() < deadline, f"it does not come to rest: {self.told()}"
             self._want()
+            tidy(self)
             self.monitor.now += timedelta(minutes=20)
             self.moved += timedelta(seconds=5)
             self.look()

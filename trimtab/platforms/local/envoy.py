@@ -137,7 +137,7 @@ class Envoy:
         return _wait(lambda: self._seen(lambda admin: admin.clusters() == self._ports), CONFIRM_SECONDS)
 
     def publish_routes(
-        self, weights: Mapping[str, Mapping[str, int]], mirrors: Mapping[str, str] | None = None, sticky: Mapping[str, str] | None = None
+        self, weights: Mapping[str, Mapping[str, int]], *, mirrors: Mapping[str, str] | None = None, sticky: Mapping[str, str] | None = None
     ) -> bool:
         """Make each model's weights by version these, and copy the requests of those in `mirrors` to that version.
 

@@ -157,7 +157,9 @@ class LocalServing:
         planned = {cluster_name(model, arm.version.version) for model, plan in self._plans.items() for arm in plan.arms}
         ports = {name: predictor.port for name, predictor in self._predictors.items()}
         sticky = {model: plan.sticky for model, plan in self._plans.items()}
-        routed = self._envoy.publish_clusters(_clusters(ports)) and self._envoy.publish_routes(self._weights(), self._mirrors(), sticky)
+        routed = self._envoy.publish_clusters(_clusters(ports)) and self._envoy.publish_routes(
+            self._weights(), mirrors=self._mirrors(), sticky=sticky
+        )
         if not routed:
             log.warning("the gateway has not confirmed its new configuration yet")
             return

@@ -134,7 +134,7 @@ def test_a_second_envoy_never_shares_the_port(envoy, tmp_path):
 def test_copies_of_all_requests_go_to_a_version_that_answers_nobody(envoy, versions):
     versions["4"].status, versions["4"].delay = 500, 0.3
     assert envoy.publish_clusters(ports(versions, "3", "4"))
-    assert envoy.publish_routes({"bike": {"3": 100, "4": 0}}, {"bike": "4"})
+    assert envoy.publish_routes({"bike": {"3": 100, "4": 0}}, mirrors={"bike": "4"})
     with envoy.admin() as admin:
         assert admin.routes()["bike"].mirror == "4"
     began = time.monotonic()

@@ -40,7 +40,7 @@ def envoy(tmp_path):
 def assign(envoy, versions, candidate, share):
     weights = assigned_weights(MODEL, {"3": 100 - share, candidate: share})
     assert envoy.publish_clusters(_clusters({f"bike/{name}": upstream.port for name, upstream in versions.items()}))
-    assert envoy.publish_routes({"bike": weights}, {"bike": HEADER})
+    assert envoy.publish_routes({"bike": weights}, sticky={"bike": HEADER})
 
 
 def served(envoy, callers):
