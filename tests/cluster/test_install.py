@@ -26,10 +26,10 @@ RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 TABLE = {
     "trimtab-controller": {
         "models.trimtab.dev": "get list patch watch",
-        "models.trimtab.dev/status": "update",
+        "models.trimtab.dev/status": "patch update",
         "models.trimtab.dev/monitoring": "get",
         "releases.trimtab.dev": "attest create get list watch",
-        "releases.trimtab.dev/status": "update",
+        "releases.trimtab.dev/status": "patch update",
         "releaseactions.trimtab.dev": "get list watch",
         "auditentries.trimtab.dev": "create get list",
         "events.events.k8s.io": "create list",
@@ -37,6 +37,7 @@ TABLE = {
         "servingruntimes.serving.kserve.io": "get",
         "clusterservingruntimes.serving.kserve.io": "get",
         "httproutes.gateway.networking.k8s.io": "create delete get list patch watch",
+        "backendtrafficpolicies.gateway.envoyproxy.io": "create delete get patch",
         "gateways.gateway.networking.k8s.io": "get",
         "jobs.batch": "create delete get",
         "pods": "delete list",
