@@ -154,9 +154,13 @@ class Work:
     # --- telling ---
 
     def _tell(self, unit: Unit, model: Model, releases: Sequence[Release]) -> str:
-        """Write what is known into conditions, and let a Model go of which nothing is out; returns why a status was refused, or nothing."""
+        """Write what is known into conditions, and let a Model go of which nothing is out; returns why a status was refused, or nothing.
+
+        While the status that would begin a Release is refused, the finalizer that went before it stays: each look would put it back.
+        """
         out = any(active(release) and release.spec.model_uid == model.metadata.uid for release in releases)
-        if FINALIZER in model.metadata.finalizers and not out:
+        stuck = any(self._loop.problems.get(key_of(release)) for release in releases if not release.terminal) and not leaving(model)
+        if FINALIZER in model.metadata.finalizers and not out and not stuck:
             self._objects.free(model)
             return ""
         now, key = datetime.now(UTC), key_of(model)

@@ -362,6 +362,29 @@ def test_a_status_that_is_refused_is_told_where_people_look_until_it_is_taken(wo
         assert world.condition("Reconciled", resource, one)[:2] == ("True", "UpToDate")
 
 
+def finalizers(world: World) -> list[str]:
+    stored = world.server.get(MODELS, "crm", "bike")
+    assert stored
+    return list(stored["metadata"].get("finalizers", []))
+
+
+def test_a_release_whose_beginning_is_refused_keeps_the_finalizer_and_is_told(world: World) -> None:
+    """The finalizer is put on before the status that is refused: taken off and put on at each look, nothing would ever be told."""
+    world.model(finalizers=[FINALIZER])
+    world.release("bike-1", Phase.PENDING)
+    world.loop.problems["crm/bike-1"] = (
+        "StatusRefused: the API server refuses the status of Release bike-1, which stays as it is: not today"
+    )
+    for _ in range(2):
+        world.look()
+    for resource, name in ((MODELS, "bike"), (RELEASES, "bike-1")):
+        assert world.condition("Reconciled", resource, name)[:2] == ("False", "StatusRefused")
+    assert finalizers(world) == [FINALIZER]
+    world.loop.problems.clear()
+    world.look()
+    assert finalizers(world) == []
+
+
 def test_a_model_at_rest_is_looked_at_once_a_minute_and_nothing_is_written_twice(world: World) -> None:
     world.model()
     dues = [world.look() for _ in range(3)]
