@@ -24,6 +24,8 @@ from trimtab.release import Phase, Release
 from trimtab.spec import Model, ModelStatus
 
 READY_WITHIN_SECONDS = 600.0
+STARTING_SECONDS = 0.1
+"""How long before its wait for it a supervisor was started at most."""
 DOWN_WITHIN_SECONDS = 30.0
 
 
@@ -88,6 +90,7 @@ def _wait(state: State, model: Model, supervisor: "subprocess.Popen[bytes] | Non
     objects = SqliteObjects(state.database)
     told: set[str] = set()
     deadline = time.monotonic() + READY_WITHIN_SECONDS
+    since = time.time() - STARTING_SECONDS if supervisor else 0.0
     while time.monotonic() < deadline:
         if supervisor and supervisor.poll() is not None:
             last = (state.logs / "supervisor.log").read_text(errors="replace").strip().splitlines()[-1:]
@@ -103,7 +106,7 @@ def _wait(state: State, model: Model, supervisor: "subprocess.Popen[bytes] | Non
                     print(f"  {record.phase:<12} {record.sentence}", file=sys.stderr)
                 told.add(record.hash)
         now = objects.get(Model, model.metadata.namespace, model.name)
-        if now and now.status.champion and _serving(state, now):
+        if now and now.status.champion and _serving(state, now, since):
             return releases[-1] if releases else None
         first = releases[-1] if releases else None
         if first and first.terminal and first.status.phase is not Phase.PROMOTED and now and not now.status.champion:
@@ -114,13 +117,13 @@ def _wait(state: State, model: Model, supervisor: "subprocess.Popen[bytes] | Non
     raise Unavailable(msg)
 
 
-def _serving(state: State, model: Model) -> bool:
-    """Whether the gateway answers for the model."""
+def _serving(state: State, model: Model, since: float) -> bool:
+    """Whether the gateway answers for the model; at an address that was written before `since`, somebody else may."""
     import urllib.error
     import urllib.request
 
     url = state.endpoints.get("inference")
-    if not url:
+    if not url or state.endpoints_file.stat().st_mtime < since:
         return False
     try:
         with urllib.request.urlopen(f"{url}/v1/models/{model.name}", timeout=2) as answer:  # noqa: S310 - our own loopback URL

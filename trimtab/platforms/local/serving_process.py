@@ -67,16 +67,19 @@ class Predictor:
         return self._process.pid if processes.alive(self._process) else None
 
     def probe(self) -> bool:
-        """Whether the version answers its readiness probe now."""
-        return processes.alive(self._process) and processes.answers(self.port, f"/v2/models/{self.model}/ready", PROBE_SECONDS)
+        """Whether the version answers its readiness probe now; from then on it may get traffic, for who saw it ready gives it some."""
+        found = processes.alive(self._process) and processes.answers(self.port, f"/v2/models/{self.model}/ready", PROBE_SECONDS)
+        if found and not self._ready:
+            self._ready = self.was_ready = True
+            self._failures = 0
+            self.fault = ""
+        return found
 
     def tend(self) -> None:
         """Notice readiness, and start the process again if it has died: at once the first time, then after 1, 2, 4 ... 30 s."""
         if processes.alive(self._process):
-            if not self._ready and self.probe():
-                self._ready = self.was_ready = True
-                self._failures = 0
-                self.fault = ""
+            if not self._ready:
+                self.probe()
             return
         now = time.monotonic()
         if self._next_start == 0.0:
