@@ -23,6 +23,7 @@ time to come: what changes over time changes for both alike, and faster labels a
 
 import math
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def judge_outcomes(found: Outcomes, asked: Ab) -> GuardVerdict:
         return replace(verdict, sentence=f"{arms}: a relative effect needs a champion's mean above zero")
     variances = _variance(found.candidate, found.spread), _variance(found.champion, found.spread)
     word = says(found.candidate.mean, found.champion.mean, *variances, effect, sign)
-    lower, upper = _interval(found.candidate.mean, found.champion.mean, *variances, effect)
+    lower, upper = _interval(found.candidate.mean, found.champion.mean, *variances, effect, sign)
     verdict = replace(verdict, says=_WORDS[int(word)], lower=lower, upper=upper)
     return replace(verdict, sentence=f"{arms}: {_told(verdict, sign)}")
 
@@ -119,9 +120,13 @@ def _estimate(found: Outcomes, effect: Margin) -> float | None:
 
 
 def _interval(
-    candidate: float, champion: float, candidate_variance: float, champion_variance: float, effect: Margin
+    candidate: float, champion: float, candidate_variance: float, champion_variance: float, effect: Margin, sign: float
 ) -> tuple[float | None, float | None]:
-    """The interval of the difference; of a ratio by which lines candidate = ratio * champion are refuted (Fieller), None: not bounded."""
+    """The interval of the difference; of a ratio by which lines candidate = ratio * champion are refuted (Fieller), None: not bounded.
+
+    While the champion's mean is hardly known a line near by may be refuted and one further up not: a bound is beyond every line that
+    the verdict holds on to.
+    """
     if not effect.relative:
         far = float(reach(candidate_variance + champion_variance, effect.value))
         return candidate - champion - far, candidate - champion + far
@@ -132,15 +137,22 @@ def _interval(
 
     inside = candidate / champion
     places = sorted({1.0, effect.value, *_RATIOS})
+    lower, upper = ({1.0}, {1.0, effect.value}) if sign > 0 else ({1.0, effect.value}, {1.0})
     return (
-        _first([place for place in reversed(places) if place < inside], inside, refuted),
-        _first([place for place in places if place > inside], inside, refuted),
+        _first([place for place in reversed(places) if place < inside], lower, inside, refuted),
+        _first([place for place in places if place > inside], upper, inside, refuted),
     )
 
 
-def _first(places: list[float], inside: float, refuted: Callable[[float], bool]) -> float | None:
-    """Where the ratios begin that are refuted, walking away from `inside` over `places`, and then by halving; None where none is."""
-    for place in places if inside > 0.0 else ():
+def _first(places: list[float], lines: set[float], inside: float, refuted: Callable[[float], bool]) -> float | None:
+    """Where the ratios begin that are refuted, walking away from `inside` over `places`, and then by halving; None where none is.
+
+    The walk begins at the last of `lines` before the first one that is refuted.
+    """
+    held = [*takewhile(lambda line: not refuted(line), (place for place in places if place in lines))]
+    following = places[places.index(held[-1]) + 1 :] if held else places
+    inside = held[-1] if held and inside > 0.0 else inside
+    for place in following if inside > 0.0 else ():
         if refuted(place):
             for _ in range(_HALVINGS):
                 middle = math.sqrt(inside * place)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -64,6 +64,7 @@ asked = st.builds(
 
 
 @given(outcomes, asked)
+@example(Outcomes(ArmOutcomes(5000, 5000, 0.5, 0.0078125), ArmOutcomes(400, 1200, 0.015625, 1e-8), 0.5, 2.0), Ab(effect="x1.05"))
 def test_interval_and_verdict_agree(one: Outcomes, ab: Ab) -> None:
     verdict = judge_outcomes(one, ab)
     effect, sign = worth(ab), 1.0 if ab.goal == "larger" else -1.0
