@@ -1,18 +1,20 @@
 """The rules of strategy ab: what callers' labels need to be compared at all, and an effect that they can show."""
 
+from datetime import timedelta
+
 from trimtab.rule import Rule
 from trimtab.spec import Ab, ModelSpec
-from trimtab.units import duration, margin
+from trimtab.units import UNITS, duration, margin
 
 _IS_AB = "has(self.rollout) && has(self.rollout.strategy) && self.rollout.strategy == 'ab'"
 _DELAY = "(has(self.data.labelDelay) ? self.data.labelDelay : '0s')"
 _LENGTH = "(has(self.rollout.maxDuration) ? self.rollout.maxDuration : '2h')"
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
 def _milliseconds(field: str) -> str:
     """A duration as CEL can tell it, whose own reader knows no days."""
-    cases = [f"{field}.endsWith('{unit}') ? int({field}.replace('{unit}', '')) * {size}" for unit, size in _UNITS.items()]
+    sizes = {unit: size // timedelta(milliseconds=1) for unit, size in UNITS.items()}
+    cases = [f"{field}.endsWith('{unit}') ? int({field}.replace('{unit}', '')) * {size}" for unit, size in sizes.items()]
     return f"({' : '.join(cases)} : 0)"
 
 

@@ -25,7 +25,7 @@ MarginText = Annotated[
 ]
 PersistenceText = Annotated[str, Meta(pattern=PERSISTENCE_PATTERN, description='how often a finding must repeat, such as "2 of 5"')]
 
-_UNITS = {
+UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
@@ -33,6 +33,7 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+"""How long each unit of a `Duration` is."""
 
 
 class Margin(Struct, frozen=True):
@@ -59,7 +60,7 @@ def duration(text: str) -> timedelta:
         msg = f"{text!r} is not a duration such as 90s, 24h or 180d"
         raise ValueError(msg)
     number, unit = re.match(r"^([0-9]+)([a-z]+)$", text).groups()  # type: ignore[union-attr]
-    return int(number) * _UNITS[unit]
+    return int(number) * UNITS[unit]
 
 
 def margin(text: str) -> Margin:

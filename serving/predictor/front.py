@@ -123,11 +123,11 @@ class Front:
             answer = refusal(500, f"version {served.version!r} of {served.name!r}: {error}")
         if predictions is not None:
             served.answers.predicted(predictions)
-        off = headers.get(CAPTURE_HEADER) == b"off" or is_copy(headers.get(b"host", b""), served.namespace)
-        if served.capture is not None and not off:
+        capture = None if headers.get(CAPTURE_HEADER) == b"off" else served.capture
+        if capture is not None and not is_copy(headers.get(b"host", b""), served.namespace):
             answered = None if predictions is None else answer.content
             unit = headers.get(self._unit, b"") if self._unit and ASSIGNED_HEADER in headers else b""
-            served.capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""), unit)
+            capture.take(v2, body, answered, arrived, headers.get(ID_HEADER, b""), unit)
         return answer
 
     async def _predict(self, call: Call | Read, size: int, receive: Receive, until: float) -> Predictions:

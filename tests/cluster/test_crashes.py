@@ -37,9 +37,7 @@ def world(installation: None) -> Iterator[World]:
         trimtab(world, "approve", world.releases()[0]["metadata"]["name"])
         eventually("its promotion", lambda: world.phase("recipe") == "Promoted", 120)
     yield world
-    world.close()
-    kubectl("delete", "ttm", "--all", "-n", world.namespace, "--timeout=60s")
-    kubectl("delete", "namespace", world.namespace, "--wait=false")
+    world.delete()
 
 
 @pytest.fixture

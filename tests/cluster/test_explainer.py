@@ -34,9 +34,7 @@ def world(installation: None) -> Iterator[World]:
     with world.telling():
         eventually("its promotion", lambda: world.phase("recipe") == "Promoted", 240)
     yield world
-    world.close()
-    kubectl("delete", "ttm", "--all", "-n", world.namespace, "--timeout=60s")
-    kubectl("delete", "namespace", world.namespace, "--wait=false")
+    world.delete()
 
 
 def explained(world: World) -> dict[str, Any]:

@@ -33,9 +33,7 @@ def world(installation: None) -> Iterator[World]:
     del installation
     world = World(fresh("bikes")).prepare().connect()
     yield world
-    world.close()
-    kubectl("delete", "ttm", "--all", "-n", world.namespace, "--timeout=60s")
-    kubectl("delete", "namespace", world.namespace, "--wait=false")
+    world.delete()
 
 
 @pytest.fixture(scope="module")

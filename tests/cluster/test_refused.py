@@ -20,9 +20,7 @@ def world(installation: None) -> Iterator[World]:
     del installation
     world = World(fresh("refused"), rollout=ROLLOUT, approval="manual").prepare().connect()
     yield world
-    world.close()
-    kubectl("delete", "ttm", "--all", "-n", world.namespace, "--timeout=60s")
-    kubectl("delete", "namespace", world.namespace, "--wait=false")
+    world.delete()
 
 
 def refusal(world: World) -> str:

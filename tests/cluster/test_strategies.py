@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.test_crashes import ROLLOUT, ask, wait
-from tests.cluster.tools import eventually, kubectl, needs_cluster
+from tests.cluster.tools import eventually, needs_cluster
 from tests.cluster.world import Player, World, fresh, get
 
 pytestmark = [needs_cluster, pytest.mark.timeout(900)]
@@ -21,9 +21,7 @@ def world(installation: None) -> Iterator[World]:
     with world.telling():
         eventually("the first version's promotion", lambda: world.phase("recipe") == "Promoted", 240)
     yield world
-    world.close()
-    kubectl("delete", "ttm", "--all", "-n", world.namespace, "--timeout=60s")
-    kubectl("delete", "namespace", world.namespace, "--wait=false")
+    world.delete()
 
 
 @pytest.fixture

@@ -145,6 +145,12 @@ class World:
         for forward in self._open:
             forward.close()
 
+    def delete(self) -> None:
+        """Nothing is left of it but a namespace that ends by itself."""
+        self.close()
+        kubectl("delete", "ttm", "--all", "-n", self.namespace, "--timeout=60s")
+        kubectl("delete", "namespace", self.namespace, "--wait=false")
+
     def token(self, account: str, audience: str = "trimtab") -> str:
         return kubectl("create", "token", account, "-n", self.namespace, "--audience", audience, "--duration", "1h").strip()
 

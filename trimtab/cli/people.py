@@ -1,6 +1,7 @@
 """The commands by which a person says a word on a Release, declared; their work is in `saying.py`, which is imported when one runs."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,49 +13,25 @@ By = Annotated[str, typer.Option("--by", help="Who says it; else the user of thi
 Target = Annotated[str, typer.Argument(metavar="RELEASE", help="A Release, or a Model whose Release is under way.")]
 
 
-def approve(
-    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
-) -> None:
-    """Say yes to a Release that awaits approval."""
-    from trimtab.cli.saying import act
+def _saying(word: Literal["approve", "reject", "abort", "pause", "resume"], told: str) -> Callable[..., None]:
+    """The command that says a word which has nothing to it but its reason; `told` is its help."""
 
-    act("approve", target, reason, by, state, namespace, as_json=as_json)
+    def say(
+        target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
+    ) -> None:
+        from trimtab.cli.saying import act
 
+        act(word, target, reason, by, state, namespace, as_json=as_json)
 
-def reject(
-    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
-) -> None:
-    """Say no to a Release that has not been promoted."""
-    from trimtab.cli.saying import act
-
-    act("reject", target, reason, by, state, namespace, as_json=as_json)
+    say.__name__, say.__doc__ = word, told
+    return say
 
 
-def abort(
-    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
-) -> None:
-    """Take a Release back that has not been promoted, without saying that its candidate is bad."""
-    from trimtab.cli.saying import act
-
-    act("abort", target, reason, by, state, namespace, as_json=as_json)
-
-
-def pause(
-    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
-) -> None:
-    """Let a rollout stand at its weight; harm still takes it back, and after 7 days the pause does."""
-    from trimtab.cli.saying import act
-
-    act("pause", target, reason, by, state, namespace, as_json=as_json)
-
-
-def resume(
-    target: Target, reason: Reason = "", by: By = "", state: StateFolder = STATE, namespace: Namespace = None, as_json: AsJson = False
-) -> None:
-    """Let a paused rollout go on from where it stands."""
-    from trimtab.cli.saying import act
-
-    act("resume", target, reason, by, state, namespace, as_json=as_json)
+approve = _saying("approve", "Say yes to a Release that awaits approval.")
+reject = _saying("reject", "Say no to a Release that has not been promoted.")
+abort = _saying("abort", "Take a Release back that has not been promoted, without saying that its candidate is bad.")
+pause = _saying("pause", "Let a rollout stand at its weight; harm still takes it back, and after 7 days the pause does.")
+resume = _saying("resume", "Let a paused rollout go on from where it stands.")
 
 
 def promote(

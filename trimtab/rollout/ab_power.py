@@ -29,10 +29,11 @@ def plan_ab(asked: Ab, per_second: float, mean: float, deviation: float, left: f
     each = deviation**2 / (split * (1.0 - split))
     if not size > 0.0 or not deviation > 0.0:
         return _whole(asked, per_second, "nothing can be told: the labels do not differ, or the effect is none of this mean", None)
-    if not size**2 > 0.0 or not max(known, _within(2.0) * each / size**2, DECIDES * each / size**2) <= MOST:
+    unit = each / size**2 if size**2 > 0.0 else math.inf
+    median, most = max(known, DECIDES * unit), max(known, _within(2.0) * unit)
+    if not max(median, most) <= MOST:
         return _whole(asked, per_second, f"out of reach: labels that differ by {deviation:.3g} do not show an effect of {size:.3g}", None)
-    callers = math.ceil(max(known, DECIDES * each / size**2))
-    at_most = math.ceil(max(known, _within(2.0) * each / size**2))
+    callers, at_most = math.ceil(median), math.ceil(most)
     seconds = callers / per_second if per_second > 0.0 else None
     fits = seconds is not None and seconds <= left
     caught = _detectable(per_second * left, known, each, size)

@@ -50,20 +50,21 @@ class Assigning:
         """
         model = plan.model
         namespace, name = model.metadata.namespace, split_name(model.name)
-        if wanted_pair(plan) is None and reader.get(HTTP_ROUTES, namespace, name) is None:
+        pair = wanted_pair(plan)
+        if pair is None and reader.get(HTTP_ROUTES, namespace, name) is None:
             return False
         isvc = self._api.get(INFERENCE_SERVICES, namespace, model.name)
         kserve = self._api.get(HTTP_ROUTES, namespace, model.name)
         if isvc is None or kserve is None or isvc["metadata"].get("deletionTimestamp"):
             return False
-        if wanted_pair(plan) and (who := foreign(kserve)):
+        if pair and (who := foreign(kserve)):
             msg = f"spec.rollout.strategy ab: callers are assigned by Envoy Gateway, 1.9 or later, and KServe routes through {who}; "
             msg += "use strategy canary here, or have KServe route through Envoy Gateway"
             raise InvalidInput(msg)
         document = self._api.get(HTTP_ROUTES, namespace, name)
         own = read_route(document, model.name)
         settled = own.accepted and self._for_a_moment(f"{namespace}/{name}", own.mark)
-        if wanted_pair(plan):
+        if pair:
             settled = self._policy_is_taken(isvc, plan.sticky) and settled
         present = read_split(document, model.name)
         following, waits = next_split(plan, read_route(kserve, model.name).weights, present, settled)
@@ -74,7 +75,7 @@ class Assigning:
             inner = self._api.get(HTTP_ROUTES, namespace, f"{model.name}-predictor")
             routes = [kserve, *([inner] if inner and _owned(inner, isvc) else [])]
             self._api.apply(HTTP_ROUTES, split_route(isvc, routes, model, following))
-        return waits or (wanted_pair(plan) is not None and not own.accepted)
+        return waits or (pair is not None and not own.accepted)
 
     def _for_a_moment(self, key: str, mark: str) -> bool:
         known = self._since.get(key)

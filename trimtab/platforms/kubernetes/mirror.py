@@ -13,9 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from trimtab.platforms.kubernetes.isvc import component, version_of
-from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
-from trimtab.platforms.kubernetes.route import accepted, mark, predictors_rule
+from trimtab.platforms.kubernetes.isvc import version_of
+from trimtab.platforms.kubernetes.route import accepted, mark, owned, predictors_rule, service
 
 PATHS = "^(/.*)$"
 GRPC = r"^/inference\.GRPCInferenceService/.*$"
@@ -42,19 +41,14 @@ def read_mirror(document: Mapping[str, Any] | None, model: str) -> Mirror:
 
 def mirror_route(isvc: Mapping[str, Any], live: Mapping[str, Any], champion: str, candidate: str) -> dict[str, Any]:
     """The route that lets `champion` answer and copies to `candidate`, out of KServe's own (`live`), which names predictors."""
-    metadata, theirs = isvc["metadata"], predictors_rule(live["spec"], isvc["metadata"]["name"])
-    name = metadata["name"]
-    copies = {"type": "RequestMirror", "requestMirror": {"backendRef": _service(name, candidate)}}
-    answered = {**{key: value for key, value in theirs.items() if key == "timeouts"}, "backendRefs": [_service(name, champion)]}
+    name = isvc["metadata"]["name"]
+    theirs = predictors_rule(live["spec"], name)
+    copies = {"type": "RequestMirror", "requestMirror": {"backendRef": service(name, candidate)}}
+    answered = {**{key: value for key, value in theirs.items() if key == "timeouts"}, "backendRefs": [service(name, champion)]}
     filters = theirs.get("filters") or []
     rules = [{**answered, "matches": _on(PATHS), "filters": [copies, *filters]}, {**answered, "matches": _on(GRPC), "filters": filters}]
     return {
-        "metadata": {
-            "name": mirror_name(name),
-            "namespace": metadata["namespace"],
-            "labels": {**MANAGED_BY, MODEL_LABEL: name},
-            "ownerReferences": [owner(INFERENCE_SERVICES, name, metadata["uid"], controller=False)],
-        },
+        "metadata": owned(isvc, mirror_name(name)),
         "spec": {**{key: live["spec"][key] for key in ("parentRefs", "hostnames")}, "rules": rules},
     }
 
@@ -79,7 +73,3 @@ def _copied(document: Mapping[str, Any]) -> str:
 
 def _on(paths: str) -> list[dict[str, Any]]:
     return [{"path": {"type": "RegularExpression", "value": paths}}]
-
-
-def _service(model: str, version: str) -> dict[str, Any]:
-    return {"kind": "Service", "name": component(model, version), "port": 80}

@@ -13,6 +13,9 @@ from msgspec import Struct
 from trimtab.platforms.kubernetes.isvc import component, version_of
 from trimtab.platforms.kubernetes.resources import INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
 
+UNCALLED = "x-trimtab-warm"
+"""The header that a route of ours asks for where nobody shall call it: only who knows the InferenceService's uid could."""
+
 
 class Route(Struct, frozen=True):
     """An HTTPRoute as it is now. `weights` are percents by version, and empty where no gateway takes the route.
@@ -60,24 +63,39 @@ def predictors_rule(spec: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     return {}
 
 
+def owned(isvc: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The metadata of an object of ours that stands beside what KServe made, and goes with the InferenceService."""
+    model, namespace, uid = (isvc["metadata"][key] for key in ("name", "namespace", "uid"))
+    return {
+        "name": name,
+        "namespace": namespace,
+        "labels": {**MANAGED_BY, MODEL_LABEL: model},
+        "ownerReferences": [owner(INFERENCE_SERVICES, model, uid, controller=False)],
+    }
+
+
+def service(model: str, version: str) -> dict[str, Any]:
+    """The version's Service, as a route names it."""
+    return {"kind": "Service", "name": component(model, version), "port": 80}
+
+
+def uncalled(isvc: Mapping[str, Any]) -> dict[str, str]:
+    """The match of a rule that is there for the gateway's clusters alone."""
+    return {"type": "Exact", "name": UNCALLED, "value": isvc["metadata"]["uid"]}
+
+
 def warm_name(model: str) -> str:
     """The name of the route that keeps a model's clusters."""
     return f"{model}-trimtab-warm"
 
 
 def warm_route(isvc: Mapping[str, Any], route: Route, versions: Iterable[str]) -> dict[str, Any]:
-    """The route that names the Services of all these versions. Only who knows the InferenceService's uid could call it."""
-    metadata = isvc["metadata"]
-    name, namespace, uid = metadata["name"], metadata["namespace"], metadata["uid"]
-    backends = [{"kind": "Service", "name": component(name, version), "port": 80, "weight": 1} for version in sorted(versions)]
-    match = {"headers": [{"type": "Exact", "name": "x-trimtab-warm", "value": uid}]}
+    """The route that names the Services of all these versions, and that nobody can call."""
+    name, namespace = isvc["metadata"]["name"], isvc["metadata"]["namespace"]
+    backends = [{**service(name, version), "weight": 1} for version in sorted(versions)]
+    match = {"headers": [uncalled(isvc)]}
     return {
-        "metadata": {
-            "name": warm_name(name),
-            "namespace": namespace,
-            "labels": {**MANAGED_BY, MODEL_LABEL: name},
-            "ownerReferences": [owner(INFERENCE_SERVICES, name, uid, controller=False)],
-        },
+        "metadata": owned(isvc, warm_name(name)),
         "spec": {
             "parentRefs": [{"kind": "Gateway", "namespace": place, "name": gateway} for place, gateway in route.gateways],
             "hostnames": [f"warm.{name}.{namespace}.trimtab.invalid"],

@@ -14,16 +14,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trimtab.platforms.assignment import ASSIGNED_HEADER, assigned_weights
-from trimtab.platforms.kubernetes.isvc import component, version_of
-from trimtab.platforms.kubernetes.resources import HTTP_ROUTES, INFERENCE_SERVICES, MANAGED_BY, MODEL_LABEL, owner
-from trimtab.platforms.kubernetes.route import Route, read_route
+from trimtab.platforms.kubernetes.isvc import version_of
+from trimtab.platforms.kubernetes.resources import HTTP_ROUTES
+from trimtab.platforms.kubernetes.route import Route, owned, predictors_rule, read_route, service, uncalled
 from trimtab.release import ServingPlan
 from trimtab.spec import Model
 
 CONTROLLER = "gateway.envoyproxy.io/"
 """How the names of Envoy Gateway's controllers begin."""
 
-_PARKED = "x-trimtab-warm"
 _RULE = "assigned"
 _PLACE = 1
 """The place of the rule in the route, which Envoy's clusters are named by. It is the last: `read_route` reads that one."""
@@ -124,7 +123,7 @@ def split_policy(isvc: Mapping[str, Any], header: str) -> dict[str, Any]:
     name = split_name(isvc["metadata"]["name"])
     target = {"group": HTTP_ROUTES.group, "kind": HTTP_ROUTES.kind, "name": name, "sectionName": _RULE}
     chosen = {"type": "ConsistentHash", "consistentHash": {"type": "Headers", "headers": [{"name": header}]}}
-    return {"metadata": _metadata(isvc), "spec": {"targetRefs": [target], "mergeType": "StrategicMerge", "loadBalancer": chosen}}
+    return {"metadata": owned(isvc, name), "spec": {"targetRefs": [target], "mergeType": "StrategicMerge", "loadBalancer": chosen}}
 
 
 def split_route(isvc: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], model: Model, split: Split) -> dict[str, Any]:
@@ -135,9 +134,9 @@ def split_route(isvc: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], mo
     champion, candidate = split.pair
     weights = assigned_weights(model, {champion: 100 - split.percent, candidate: split.percent})
     path = {"type": "RegularExpression", "value": "^/(.*)$"}
-    parked = [] if split.is_open else [{"type": "Exact", "name": _PARKED, "value": isvc["metadata"]["uid"]}]
+    parked = [] if split.is_open else [uncalled(isvc)]
     named = {"type": "RegularExpression", "name": split.header, "value": ".+"}
-    kept = {key: value for key, value in routes[0]["spec"]["rules"][-1].items() if key in ("filters", "timeouts")}
+    kept = {key: value for key, value in predictors_rule(routes[0]["spec"], model.name).items() if key in ("filters", "timeouts")}
     backends = [
         {**_backend(model, version, set=[{"name": ASSIGNED_HEADER, "value": version}]), "weight": max(weight, 1)}
         for version, weight in weights.items()
@@ -153,20 +152,10 @@ def split_route(isvc: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], mo
     ]
     hosts = [host for route in routes for host in route["spec"].get("hostnames") or []]
     spec = {"parentRefs": routes[0]["spec"]["parentRefs"], "hostnames": hosts, "rules": rules}
-    return {"metadata": _metadata(isvc), "spec": spec}
+    return {"metadata": owned(isvc, split_name(model.name)), "spec": spec}
 
 
 def _backend(model: Model, version: str, **headers: Any) -> dict[str, Any]:
     """A version's Service, and what is done to the headers of requests to it."""
     change = {"type": "RequestHeaderModifier", "requestHeaderModifier": headers}
-    return {"kind": "Service", "name": component(model.name, version), "port": 80, "filters": [change]}
-
-
-def _metadata(isvc: Mapping[str, Any]) -> dict[str, Any]:
-    name, namespace, uid = (isvc["metadata"][key] for key in ("name", "namespace", "uid"))
-    return {
-        "name": split_name(name),
-        "namespace": namespace,
-        "labels": {**MANAGED_BY, MODEL_LABEL: name},
-        "ownerReferences": [owner(INFERENCE_SERVICES, name, uid, controller=False)],
-    }
+    return {**service(model.name, version), "filters": [change]}

@@ -2,7 +2,6 @@
 
 import os
 
-from trimtab.errors import InvalidInput
 from trimtab.platforms.local.cursors import SqliteCursors
 from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.state import State
@@ -13,16 +12,8 @@ TOKEN_VARIABLE = "TRIMTAB_NOTIFY_TOKEN"  # noqa: S105 - its name
 
 
 def keep_token(state: State) -> None:
-    """Write the bearer token of the environment, if there is one, where the processes that need it read it; mode 600."""
-    state.notify_token.unlink(missing_ok=True)
-    token = os.environ.pop(TOKEN_VARIABLE, "")
-    try:
-        descriptor = os.open(state.notify_token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(token)
-    except OSError as error:
-        msg = f"the state folder {str(state.folder)!r} cannot be written: {error.strerror}; name another one with --state"
-        raise InvalidInput(msg) from error
+    """Write the bearer token of the environment, if there is one, where the processes that need it read it."""
+    state.keep_notify_token(os.environ.pop(TOKEN_VARIABLE, ""))
 
 
 def webhook(state: State, url: str) -> Webhook:

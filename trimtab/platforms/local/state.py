@@ -66,13 +66,21 @@ class State:
             probe.write_text("")
             probe.unlink()
             if not self.secret_file.exists():
-                descriptor = os.open(self.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as stream:
-                    stream.write(secrets.token_urlsafe(32))
+                _write_secret(self.secret_file, secrets.token_urlsafe(32))
             make_key(self.audit_key, self.audit_public)
         except OSError as error:
-            msg = f"the state folder {str(self.folder)!r} cannot be written: {error.strerror}; name another one with --state"
-            raise InvalidInput(msg) from error
+            raise self._unwritable(error) from error
+
+    def keep_notify_token(self, token: str) -> None:
+        """Keep the webhook's bearer token, or that there is none; raises InvalidInput where it cannot be written."""
+        try:
+            self.notify_token.unlink(missing_ok=True)
+            _write_secret(self.notify_token, token)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> InvalidInput:
+        return InvalidInput(f"the state folder {str(self.folder)!r} cannot be written: {error.strerror}; name another one with --state")
 
     def existing(self) -> "State":
         """This state, or InvalidInput where `local up` never ran on it."""
@@ -112,3 +120,10 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """The file's content, None where there is no such file."""
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """A new file that its owner alone can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)

@@ -190,8 +190,8 @@ def next_step(observed: Observed) -> Decision | None:
     if not served or not served.ready:
         return hold(observed, "Unready", "no further step while the candidate is not ready")
     step = sent.step if sent else status.step + 1
-    changes: dict[str, Any] = {"verdict": observed.verdict, "promote_to": None, "by": sent.user if sent else "", "look_again": 0.2}
-    changes |= {"mirrored": False}
+    changes: dict[str, Any] = {"verdict": observed.verdict, "promote_to": None, "mirrored": False}
+    changes |= {"by": sent.user if sent else "", "look_again": 0.2}
     if step >= len(steps):
         changes |= {"promotion": Promotion(started_at=observed.now), "weight": 100, "paused": None}
         return move(observed, Act.SERVE, "PromotionStarted", _all_of_it(observed), **changes)
