@@ -62,12 +62,14 @@ class Data(Closed, frozen=True):
 
 
 class PipelineRef(Closed, frozen=True):
-    """Which pipeline makes a version."""
+    """Which pipeline makes a version: one version of it, or whatever is newest on a channel."""
 
     name: Word = "tabular"
-    """The pipeline's name."""
-    version: Word = "1.0.0"
-    """The pipeline's version."""
+    """The pipeline's name; tabular comes with Trimtab."""
+    version: Word | None = None
+    """The pipeline's version, by Semantic Versioning; 1.0.0 where neither version nor channel is given."""
+    channel: Literal["stable", "latest"] | None = None
+    """The newest version without a prerelease part (stable), or the newest of all (latest): it is tried and rolled out by itself."""
 
 
 class Budget(Closed, frozen=True):

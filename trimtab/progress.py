@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from trimtab.evidence import Evidence, Frozen, Plan, Shadowed, Verdict
-from trimtab.spec import Champion, Condition, Rollout, Version
+from trimtab.spec import Champion, Condition, PipelineVersion, Rollout, Version
 from trimtab.status import Phase, RunLink
 
 
@@ -110,6 +110,8 @@ class ReleaseStatus(Frozen, frozen=True):
     """When the governor let it begin."""
     admitted_data: datetime | None = None
     """How far data time had come then."""
+    pipeline: PipelineVersion | None = None
+    """The pipeline that its runs execute, as it was chosen at admission."""
     compared_with: Champion | None = None
     """The champion that the candidate was compared with."""
     comparisons: int = 0

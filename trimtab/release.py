@@ -35,7 +35,7 @@ from trimtab.progress import PromoteTo as PromoteTo
 from trimtab.progress import Promotion as Promotion
 from trimtab.progress import ReleaseStatus as ReleaseStatus
 from trimtab.progress import Verdicted as Verdicted
-from trimtab.spec import Metadata, Model, Version
+from trimtab.spec import Metadata, Model, PipelineVersion, Version
 from trimtab.status import TERMINAL as TERMINAL
 from trimtab.status import Phase as Phase
 from trimtab.status import RunLink as RunLink
@@ -48,6 +48,7 @@ class Request(Frozen, frozen=True):
 
     `run` names a finished training run that was started by hand: the Release then begins at that run's outcome.
     `version` names a version that served before: the Release brings it back without a run.
+    `pipeline` names a new version of the pipeline: the Release is its trial, on the rows that the champion was made of.
     """
 
     trigger: Trigger
@@ -66,6 +67,8 @@ class Request(Frozen, frozen=True):
     """A finished training run that was started by hand: the Release begins at its outcome."""
     version: Version | None = None
     """A version that served before and is brought back without a run."""
+    pipeline: PipelineVersion | None = None
+    """A new version of the pipeline, which is tried on the champion's own rows."""
     event: dict[str, Any] = {}
     """The asking event's data."""
 
@@ -199,6 +202,7 @@ class Observed(Frozen, frozen=True):
     """All that the rules of one Release look at; `now` is wall time, `data_now` the watermark (data time).
 
     `evidence` is the Release's evidence after this look, `plan` what it lets expect, `serving_fault` why what shall be served cannot be.
+    `pipeline` is what a run would execute, `pipeline_fault` why that must not be.
     `actions` are people's words on it in the order in which they were said, those that were heard before among them.
     `breaker_until` is until when (data time) its end holds retrains back, where the verdict that it withdraws for opens the breaker.
     """
@@ -221,6 +225,8 @@ class Observed(Frozen, frozen=True):
     bake_verdict: Verdict = Verdict()
     shadow: Shadowed | None = None
     quality_findings: tuple[str, ...] = ()
+    pipeline: PipelineVersion | None = None
+    pipeline_fault: str = ""
     actions: tuple[ReleaseAction, ...] = ()
     breaker_until: datetime | None = None
 

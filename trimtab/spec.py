@@ -40,6 +40,7 @@ from trimtab.status import ExplainerSummary as ExplainerSummary
 from trimtab.status import LastRelease as LastRelease
 from trimtab.status import Metadata as Metadata
 from trimtab.status import MonitoringSummary as MonitoringSummary
+from trimtab.status import PipelineVersion as PipelineVersion
 from trimtab.status import Version as Version
 from trimtab.units import Duration, MarginText, PersistenceText
 from trimtab.units import Name as Name
@@ -198,6 +199,25 @@ class ApprovalPolicy(Closed, frozen=True):
     """Whether who asked for a Release may not approve it."""
 
 
+class Trial(Closed, frozen=True):
+    """What a new version of the pipeline must show on the champion's own rows, before anything that it made is deployed."""
+
+    quality: MarginText = "x1.0"
+    """How much worse its model's primary metric may be than that of the old pipeline's model of the same rows, with 95% certainty."""
+    training_time: MarginText = "x3"
+    """How much longer its run may take than the one that made the champion."""
+    prediction_time: MarginText = "x2"
+    """How much longer its model may take for a prediction than the champion."""
+
+
+class PipelinePolicy(Closed, frozen=True):
+    """Which pipelines may make this Model's versions, and what a new version of one must show."""
+
+    keys: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=4096)], ...], Meta(max_length=8)] = ()
+    """The public keys (PEM, EC P-256) of those who may publish; a package that none of them signed is refused."""
+    trial: Trial = Trial()
+
+
 class ModelSpec(Closed, frozen=True):
     """Everything a user says of a model."""
 
@@ -214,6 +234,7 @@ class ModelSpec(Closed, frozen=True):
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
+    pipeline_policy: PipelinePolicy = PipelinePolicy()
     deletion_policy: Literal["Orphan", "Delete"] = "Orphan"
     """Whether the InferenceService outlives the Model (Orphan) or goes with it (Delete)."""
 

@@ -75,6 +75,20 @@ class Version(Struct, frozen=True, rename="camel"):
     """The SHA-256 of the version's manifest, in hexadecimal."""
 
 
+class PipelineVersion(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A published version of a pipeline: what it is called, and the SHA-256 of its package's manifest."""
+
+    name: str
+    """The pipeline's name."""
+    version: str
+    """Its version, by Semantic Versioning 2.0.0."""
+    digest: str = ""
+    """The SHA-256 of its package.json, in hexadecimal; empty for the pipeline that comes with Trimtab."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
 class Champion(Version, frozen=True, rename="camel", omit_defaults=True):
     """The version that serves; `generation` grows by one with each change and is what the champion lock compares."""
 
@@ -82,6 +96,8 @@ class Champion(Version, frozen=True, rename="camel", omit_defaults=True):
     """Grows by one with each change of champion, back to an earlier version included."""
     release: str = ""
     """The Release that promoted it."""
+    pipeline: PipelineVersion | None = None
+    """The pipeline that made it; what retrains the Model until another version of it has proved itself."""
 
 
 class Condition(Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -17,6 +17,7 @@ from trimtab.backtest.workshop import Ended, Made, Workshop
 from trimtab.control.ports import Kind, RunRequest
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.monitoring.ports import Watched, WatchedVersion
+from trimtab.package import Package
 from trimtab.platforms.pipeline import evaluation
 from trimtab.release import (
     Agreement,
@@ -30,7 +31,7 @@ from trimtab.release import (
     ServedVersion,
     ServingPlan,
 )
-from trimtab.spec import Champion, Model, Version
+from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 Clock = Callable[[], datetime]
 Item = TypeVar("Item")
@@ -226,3 +227,16 @@ class MemoryMonitor:
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""
         return self._quality()
+
+
+class MemoryPackages:
+    """No pipeline is published: a life over old rows is made by the one that comes with Trimtab."""
+
+    def published(self, name: str) -> list[PipelineVersion]:
+        """None."""
+        return []
+
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
+        """Raises InvalidInput."""
+        msg = f"a backtest runs no pipeline {version}"
+        raise InvalidInput(msg)

@@ -12,7 +12,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from trimtab.control import judging
-from trimtab.control.ports import Ledger, Monitor, Objects, Registry, Runner, Serving, Traffic
+from trimtab.control.ports import Ledger, Monitor, Objects, Packages, Registry, Runner, Serving, Traffic
 from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
@@ -50,6 +50,7 @@ class Ports(Struct, frozen=True):
     traffic: Traffic
     registry: Registry
     monitor: Monitor
+    packages: Packages
 
 
 def data_now(ports: Ports, model: Model, now: datetime) -> datetime:

@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from trimtab.audit.record import AuditRecord
+from trimtab.package import Package
 from trimtab.release import Agreement, Block, Outcome, Outcomes, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import Arm as Arm
 from trimtab.release import ServingPlan as ServingPlan
-from trimtab.spec import Champion, Model, Version
+from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 Kind = TypeVar("Kind", Model, Release, ReleaseAction)
 
@@ -53,6 +54,7 @@ class RunRequest(Struct, frozen=True):
 
     `champion` is what the candidate is compared with; `compare_only` names an existing version to evaluate anew
     against it instead of training. `trigger` is what asked for the Release.
+    `pipeline` is what is run, and `image` where on a cluster (None and empty: what comes with Trimtab); `trial`: on the champion's rows.
     """
 
     release: str
@@ -63,6 +65,9 @@ class RunRequest(Struct, frozen=True):
     champion: Champion | None = None
     compare_only: Version | None = None
     trigger: Trigger = "person"
+    pipeline: PipelineVersion | None = None
+    image: str = ""
+    trial: bool = False
 
 
 class Runner(Protocol):
@@ -144,3 +149,16 @@ class Monitor(Protocol):
 
     def open_quality(self, model: Model) -> list[str]:
         """A sentence for each open quality finding."""
+
+
+class Packages(Protocol):
+    """Published pipelines: immutable, signed packages."""
+
+    def published(self, name: str) -> list[PipelineVersion]:
+        """The pipeline's versions that were published, whoever signed them, oldest version first."""
+
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
+        """A folder with the package's files, and its manifest, verified against digest and signature.
+
+        Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, or none of the `keys` signed it.
+        """

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from trimtab.errors import InvalidInput
 from trimtab.events import aware
-from trimtab.making import Data, Gate, PipelineRef, Task, Training
-from trimtab.spec import Model, ModelSpec, recipe
+from trimtab.making import Data, Gate, Task, Training
+from trimtab.package import BUILT_IN
+from trimtab.spec import Model, ModelSpec, PipelineVersion, recipe
 from trimtab.training.fitted import Fitted
 from trimtab.training.remote import shown
 
@@ -80,7 +81,7 @@ class Lineage(Struct, frozen=True, rename="camel", omit_defaults=True):
     recipe: str
     made: Made
     data: Used
-    pipeline: PipelineRef
+    pipeline: PipelineVersion
     commit: str
     libraries: dict[str, str]
     trigger: str = ""
@@ -105,7 +106,7 @@ def trace(facts: Facts, model: Model, used: Used, fitted: Fitted | None, compare
         recipe=recipe(spec),
         made=Made(spec.task, msgspec.structs.replace(spec.data, uri=shown(spec.data.uri)), spec.training, spec.gates),
         data=used,
-        pipeline=spec.training.pipeline,
+        pipeline=BUILT_IN,
         commit=commit(),
         libraries=libraries(),
         compared_with=compared_with,

@@ -34,6 +34,7 @@ from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import State
 from trimtab.platforms.local.traffic import EnvoyTraffic
+from trimtab.platforms.packages import MlflowPackages
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.platforms.signer import Signer
 from trimtab.release import Block, PairedLosses, Release, Request
@@ -149,6 +150,7 @@ class World:
             "traffic": Traffic(self, self.envoy),
             "registry": registry,
             "monitor": self.monitor,
+            "packages": MlflowPackages(state.tracking_uri, state.packages),
         }
         self.loop = Loop(Ports(**{name: Watched(self.watch, name, part) for name, part in parts.items()}), self.now)
 

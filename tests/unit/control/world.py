@@ -16,6 +16,7 @@ from tests.unit.control.adapters import Ending, SimulatedMonitor, SimulatedRegis
 from tests.unit.control.serving import SimulatedServing, SimulatedTraffic
 from tests.unit.control.storage import Crash, MemoryObjects, Store, Trouble
 from trimtab.audit.chain import verify
+from trimtab.backtest.ports import MemoryPackages
 from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
 from trimtab.events import CloudEvent, Finding, finding_event
@@ -64,7 +65,9 @@ class World:
         self.runner, self.registry = SimulatedRunner(self), SimulatedRegistry(self)
         self.monitor = SimulatedMonitor(self)
         self.serving, self.traffic = SimulatedServing(self), SimulatedTraffic(self)
-        self.ports = Ports(self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor)
+        self.ports = Ports(
+            self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor, MemoryPackages()
+        )
         self.crashes = 0
         self.ended: set[str] = set()
         self.loop = self._new_loop()

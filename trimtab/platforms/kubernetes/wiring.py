@@ -26,6 +26,7 @@ from trimtab.platforms.kubernetes.runner import KubernetesRunner, TellingRunner
 from trimtab.platforms.kubernetes.runs import Runs
 from trimtab.platforms.kubernetes.serving import KubernetesServing
 from trimtab.platforms.kubernetes.traffic import GatewayTraffic
+from trimtab.platforms.packages import MlflowPackages
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.platforms.signer import Signer
 from trimtab.release import Release, ServingPlan
@@ -119,7 +120,9 @@ def make_ports(
     runner = KubernetesRunner(_runners(api, find, settings, fence), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
-    ports = Ports(objects, KubernetesLedger(api, settings.signing_key, recorded=recorded), runner, serving, traffic, registry, monitor)
+    packages = MlflowPackages(settings.tracking_uri, settings.cache / "packages")
+    ledger = KubernetesLedger(api, settings.signing_key, recorded=recorded)
+    ports = Ports(objects, ledger, runner, serving, traffic, registry, monitor, packages)
 
     def link(release: Release) -> RunLink | None:
         attempt = release.status.attempt

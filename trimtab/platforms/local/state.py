@@ -35,6 +35,7 @@ class State:
         self.endpoints_file = self.folder / "endpoints.json"
         self.logs = self.folder / "logs"
         self.runs = self.folder / "runs"
+        self.packages = self.folder / "packages"
 
     @property
     def tracking_uri(self) -> str:

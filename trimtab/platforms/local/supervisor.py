@@ -33,6 +33,7 @@ from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import PROBLEMS, PROCESSES, State, write_json
 from trimtab.platforms.local.traffic import EnvoyTraffic
 from trimtab.platforms.monitor_client import MonitorClient
+from trimtab.platforms.packages import MlflowPackages
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.spec import Model
 
@@ -101,7 +102,9 @@ class Supervisor:
         children = [Child("monitor", self._monitor(), state)]
         client = MonitorClient(urls["events"], lambda: state.secret)
         runner = LocalRunner(state.folder, state.tracking_uri)
-        loop = Loop(Ports(objects, ledger, runner, serving, EnvoyTraffic(envoy), registry, client), lambda: datetime.now(UTC))
+        packages = MlflowPackages(state.tracking_uri, state.packages)
+        ports = Ports(objects, ledger, runner, serving, EnvoyTraffic(envoy), registry, client, packages)
+        loop = Loop(ports, lambda: datetime.now(UTC))
         state.write_endpoints(
             {"inference": urls["gateway"], "events": events, "metrics": f"{urls['events']}/metrics", "mlflow": urls["mlflow"]}
         )
