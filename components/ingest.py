@@ -17,6 +17,7 @@ def ingest(
     labelled: bool = True,
     uri: str = "",
     history: str = "",
+    snapshot: str = "",
 ) -> str:
     """Snapshot the rows known at the cut into a file named by its SHA-256, and check that they can be trained on.
 
@@ -30,6 +31,7 @@ def ingest(
         labelled: whether the rows must have labels, as for training; without them they can be scored by the champion.
         uri: where the rows are, where that is another place than the Model's data.uri; or empty.
         history: how far back from the cut rows are read, such as 1d, where that is not the Model's data.history; or empty.
+        snapshot: "champion" where the rows are those that the champion was made from, as in the trial of a pipeline; or empty.
 
     Returns:
         "valid" or "invalid".
@@ -41,6 +43,7 @@ def ingest(
     from trimtab.training.checks import PAGE
 
     with announcement.telling():
-        answer = steps.ingest(document, cut, champion, tracking_uri, Path(dataset.path), labelled=labelled, uri=uri, history=history)
+        out = Path(dataset.path)
+        answer = steps.ingest(document, cut, champion, tracking_uri, out, labelled=labelled, uri=uri, history=history, snapshot=snapshot)
     shutil.copyfile(Path(dataset.path) / PAGE, checks.path)
     return answer

@@ -23,6 +23,7 @@ def register(
     model: Input[Model],
     evaluation: Input[Artifact],
     outcome: Output[Artifact],
+    pipeline: str = "",
 ) -> None:
     """Register the candidate in MLflow if its gates passed, and log the run's outcome whatever it is.
 
@@ -42,13 +43,14 @@ def register(
         model: the candidate.
         evaluation: the candidate's evaluation and gates.
         outcome: outcome.json.
+        pipeline: the published version of the pipeline that this is, as JSON; empty for the built-in one.
     """
     from pathlib import Path
 
     from trimtab.training import announcement, steps
     from trimtab.training.lineage import Facts
 
-    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger)
+    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger, pipeline)
     paths = Path(dataset.path), Path(model.path), Path(evaluation.path), Path(outcome.path)
     with announcement.telling():
         run = steps.register(document, facts, compare_only, tracking_uri, *paths)
@@ -69,6 +71,7 @@ def report(
     run_id: str,
     dataset: Input[Dataset],
     outcome: Output[Artifact],
+    pipeline: str = "",
 ) -> None:
     """Log to MLflow that the data cannot be trained on, and why.
 
@@ -85,13 +88,14 @@ def report(
         run_id: the pipeline run's id.
         dataset: the snapshot's checks.
         outcome: outcome.json.
+        pipeline: the published version of the pipeline that this is, as JSON; empty for the built-in one.
     """
     from pathlib import Path
 
     from trimtab.training import announcement, steps
     from trimtab.training.lineage import Facts
 
-    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger)
+    facts = Facts(name, release, release_uid or run_id, attempt, cut, trigger, pipeline)
     with announcement.telling():
         run = steps.report(document, facts, tracking_uri, Path(dataset.path), Path(outcome.path))
         announcement.announce(announce, document, run, cut)

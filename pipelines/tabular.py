@@ -37,6 +37,8 @@ def tabular(
     shards: list[int] = [0],  # noqa: B006 - KFP reads the default from the signature
     evaluation: str = "holdout",
     work: str = "",
+    pipeline: str = "",
+    snapshot: str = "",
 ) -> None:
     """Make one candidate version, or compare an existing one anew.
 
@@ -56,8 +58,10 @@ def tabular(
         shards: the shares of the search, from 0: one task each.
         evaluation: "holdout", or "rolling" for a twin from before each third of the holdout.
         work: a folder that outlives a task's process, from which a killed search goes on; or empty.
+        pipeline: the published version of the pipeline that this is (name, version, digest), as JSON; empty for the built-in one.
+        snapshot: "champion" where the rows are those that the champion was made from instead of what data.uri holds; or empty.
     """
-    taken = ready(ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri))
+    taken = ready(ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri, snapshot=snapshot))
     data = taken.outputs["dataset"]
     run = {
         "name": name,
@@ -69,6 +73,7 @@ def tabular(
         "tracking_uri": tracking_uri,
         "document": document,
         "announce": announce,
+        "pipeline": pipeline,
         "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     }
     with dsl.If(taken.outputs["Output"] == "valid", name="data-is-valid"):

@@ -1,10 +1,7 @@
 """`trimtab reproduce`: fetch a version and its rows, make it again, and say whether it is the same."""
 
 import tempfile
-from datetime import datetime
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from trimtab.cli.output import print_json
 from trimtab.cli.versions import Target, target
@@ -49,14 +46,12 @@ def _rows(wanted: Target, found: Origin, known: Lineage, scratch: Path) -> tuple
     snapshot = kept(wanted.tracking_uri, found.run, known.data.digest, scratch)
     if snapshot is not None:
         return snapshot, "those that the run kept"
-    from trimtab.training.ingest import snapshot as read_again
+    from trimtab.training.trial_rows import read_again
 
-    data = known.made.data
-    if wanted.model is not None and shown(wanted.model.spec.data.uri) == data.uri:
-        data = replace(data, uri=wanted.model.spec.data.uri)
+    uri = known.made.data.uri
     try:
-        again = read_again(data, datetime.fromisoformat(known.cut) if known.cut else None, scratch)
+        again = read_again(known, wanted.model.spec.data.uri if wanted.model is not None else uri, scratch)
     except InvalidInput as error:
         msg = f"{wanted.shown}: its run kept no rows, and they cannot be read again: {error}"
         raise InvalidInput(msg) from error
-    return again.path, f"read again from {shown(data.uri)!r}, for the run kept none"
+    return again.path, f"read again from {shown(uri)!r}, for the run kept none"

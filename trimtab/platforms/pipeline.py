@@ -67,6 +67,8 @@ def arguments(
         "shards": shards(request, at_once),
         "evaluation": evaluation(request),
         "work": str(work / SEARCHES) if work else "",
+        "pipeline": msgspec.json.encode(request.pipeline).decode() if request.pipeline else "",
+        "snapshot": "champion" if request.trial else "",
     }
 
 
@@ -79,8 +81,11 @@ def shards(request: RunRequest, at_once: int | None = None) -> list[int]:
 
 
 def evaluation(request: RunRequest) -> str:
-    """How the holdout is predicted: as the Model says, else in thirds where what is learned from old rows is in doubt."""
-    if request.compare_only is not None:
+    """How the holdout is predicted: as the Model says, else in thirds where what is learned from old rows is in doubt.
+
+    In a trial by one twin, as old as the champion's, which is the only one of its twins that is kept.
+    """
+    if request.compare_only is not None or request.trial:
         return "holdout"
     return request.model.spec.training.evaluation or ("rolling" if request.trigger in ("performance", "concept") else "holdout")
 

@@ -36,7 +36,7 @@ def candidate(model: Model, facts: Facts, tracking_uri: str, dataset: Path, made
     """Register the model in `made` if its gates passed, and log the run's outcome whatever it is."""
     found, results = _judged(evaluation)
     snapshot, fitted = _snapshot(dataset), read_fitted(made)
-    lineage = trace(facts, model, used(snapshot, model.spec.data.time), fitted, found.compared_with)
+    lineage = trace(facts, model, used(snapshot, model.spec.data.time), fitted, found.compared_with, found.seconds)
     explained = read_explanation(evaluation)
     warnings = sentences(read_checks(dataset), "warn")
     told = Card(lineage, read_schema(made), found, results, fitted, model.metadata.annotations, explained, warnings)
@@ -68,7 +68,7 @@ def compared(model: Model, facts: Facts, compare_only: str, tracking_uri: str, d
     findings = Findings(
         evaluation=found,
         pages=(dataset / CHECKS_PAGE, *(evaluation / name for name in EVALUATED)),
-        lineage=trace(facts, model, used(snapshot, model.spec.data.time), read_fitted(made), found.compared_with),
+        lineage=trace(facts, model, used(snapshot, model.spec.data.time), read_fitted(made), found.compared_with, found.seconds),
         snapshot=snapshot,
         note=f"Version {known.version} of `{facts.model}`, compared anew with version {found.compared_with}.",
     )

@@ -31,7 +31,10 @@ _LIBRARIES = {"numpy": ("numpy",), "scikit-learn": ("scikit-learn",), "xgboost":
 
 
 class Facts(Struct, frozen=True):
-    """What a run is told of itself: the registered model, the Release, its attempt, trigger and cut (ISO 8601)."""
+    """What a run is told of itself: the registered model, the Release, its attempt, trigger and cut (ISO 8601).
+
+    `pipeline` is the published version of the pipeline that runs, as JSON; empty for the one that comes with Trimtab.
+    """
 
     model: str
     release: str
@@ -39,6 +42,7 @@ class Facts(Struct, frozen=True):
     attempt: int
     cut: str = ""
     trigger: str = ""
+    pipeline: str = ""
 
 
 class Made(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -68,7 +72,8 @@ class Used(Struct, frozen=True, rename="camel", omit_defaults=True):
 class Lineage(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Everything that a version was made from and by. `compared_with` is the champion's version, empty where there was none.
 
-    A version that Trimtab did not fit (one from a notebook) has no estimator, parameters and seed.
+    A version that Trimtab did not fit (one from a notebook) has no estimator, parameters and seed. `seconds` is how long its run took
+    until it was judged.
     """
 
     model: str
@@ -89,9 +94,10 @@ class Lineage(Struct, frozen=True, rename="camel", omit_defaults=True):
     estimator: str = ""
     parameters: dict[str, Any] = {}
     seed: int | None = None
+    seconds: float | None = None
 
 
-def trace(facts: Facts, model: Model, used: Used, fitted: Fitted | None, compared_with: str) -> Lineage:
+def trace(facts: Facts, model: Model, used: Used, fitted: Fitted | None, compared_with: str, seconds: float | None = None) -> Lineage:
     """The lineage of a version that the run of `facts` made of the Model."""
     spec = model.spec
     return Lineage(
@@ -106,14 +112,24 @@ def trace(facts: Facts, model: Model, used: Used, fitted: Fitted | None, compare
         recipe=recipe(spec),
         made=Made(spec.task, msgspec.structs.replace(spec.data, uri=shown(spec.data.uri)), spec.training, spec.gates),
         data=used,
-        pipeline=BUILT_IN,
+        pipeline=pipeline_of(facts.pipeline),
         commit=commit(),
         libraries=libraries(),
         compared_with=compared_with,
         estimator=fitted.estimator if fitted else "",
         parameters=fitted.parameters if fitted else {},
         seed=fitted.seed if fitted else None,
+        seconds=seconds,
     )
+
+
+def pipeline_of(text: str) -> PipelineVersion:
+    """The pipeline that a run was told it is; raises InvalidInput where the text is none."""
+    try:
+        return msgspec.json.decode(text, type=PipelineVersion) if text else BUILT_IN
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        msg = f"the run's parameter pipeline: found {text!r}, allowed is a PipelineVersion as JSON, or nothing: {error}"
+        raise InvalidInput(msg) from error
 
 
 def used(snapshot: Path, time: str | None) -> Used:
@@ -146,6 +162,12 @@ def decode(body: bytes, where: str) -> Lineage:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         msg = f"{LINEAGE} of {where} cannot be read: {error}"
         raise InvalidInput(msg) from error
+
+
+def read_lineage(folder: Path) -> Lineage | None:
+    """The lineage of the version in `folder`; None for one that has none. Raises InvalidInput where it cannot be read."""
+    path = folder / LINEAGE
+    return decode(path.read_bytes(), f"the version in {folder.name!r}") if path.is_file() else None
 
 
 def libraries() -> dict[str, str]:

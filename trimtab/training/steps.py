@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from trimtab.training import tracking
 from trimtab.training.checks import Check, read_checks, sentences, write_checks
 from trimtab.training.evaluate import Evaluation
 from trimtab.training.fitted import Mode, read_fitted
-from trimtab.training.found import GATES, snapshot_digest
+from trimtab.training.found import GATES, Begun, Source, read_begun, snapshot_digest, write_begun
 from trimtab.training.found import REPORT as REPORT
 from trimtab.training.found import REPORT_PAGE as REPORT_PAGE
 from trimtab.training.lean import one_thread
@@ -31,34 +31,51 @@ log = logging.getLogger(__name__)
 
 
 def ingest(
-    document: str, cut: str, champion: str, tracking_uri: str, out: Path, *, labelled: bool = True, uri: str = "", history: str = ""
+    document: str,
+    cut: str,
+    champion: str,
+    tracking_uri: str,
+    out: Path,
+    *,
+    labelled: bool = True,
+    uri: str = "",
+    history: str = "",
+    snapshot: str = "",
 ) -> str:
     """Write the snapshot, `checks.json` and `checks.html` (what was found in it) to `out`; returns "valid" or "invalid".
 
-    Rows that are not `labelled` are to be scored by the champion; `uri` and `history` may say of other rows than the Model's own.
+    Rows that are not `labelled` are to be scored by the champion; `uri` and `history` may say of other rows than the Model's own. With
+    `snapshot` "champion" the rows are those that the champion was made from, up to its cut.
     """
     from trimtab.training.frame import columns_of, read_table
     from trimtab.training.gate import check_gates
-    from trimtab.training.ingest import snapshot, told_apart
+    from trimtab.training.ingest import snapshot as take
+    from trimtab.training.ingest import told_apart
     from trimtab.training.score import elsewhere, unfit, unlabelled
+    from trimtab.training.trial_rows import champions_rows
     from trimtab.training.validate import champion_of, validate
 
     spec, rows, at = _model(document).spec, 0, datetime.fromisoformat(cut)
+    begun, kind = datetime.now(UTC), _source(snapshot)
     out.mkdir(parents=True, exist_ok=True)
     try:
         spec = msgspec.structs.replace(spec, data=elsewhere(spec.data, uri, history))
-        taken = snapshot(spec.data, at, out, told_apart(spec)) if labelled else snapshot(unlabelled(spec.data), at, out)
+        with _version(champion, tracking_uri) as folder:
+            before = champion_of(folder) if folder is not None else None
+            if kind == "champion":
+                taken, at = champions_rows(folder, champion, spec.data.uri, tracking_uri, out)
+            else:
+                taken = take(spec.data, at, out, told_apart(spec)) if labelled else take(unlabelled(spec.data), at, out)
         rows = taken.rows
         if labelled:
             check_gates(spec, columns_of(taken.path))
-        with _version(champion, tracking_uri) as folder:
-            before = champion_of(folder) if folder is not None else None
         if labelled or before is None:
             checks = validate(taken.path, spec, taken.unlabelled, before, at)
         else:
             checks = [Check("data", "", "", "", rows, said) for said in unfit(read_table(taken.path), spec.data, before.schema)]
     except InvalidInput as error:
         checks = [Check("data", "", "", "", rows, str(error))]
+    write_begun(out, Begun(begun, at.isoformat(), kind))
     write_checks(out, checks, rows)
     for check in checks:
         what = "the data cannot be trained on" if labelled else "the data cannot be scored"
@@ -147,7 +164,7 @@ def register(
     """Register the version if its gates passed, log the run's outcome to MLflow, and write it to `out`; returns the MLflow run's id."""
     from trimtab.training import ending
 
-    given = _model(document)
+    given, facts = _model(document), _as_read(facts, dataset)
     if compare_only:
         written = ending.compared(given, facts, compare_only, tracking_uri, dataset, model, evaluation)
     else:
@@ -160,7 +177,7 @@ def report(document: str, facts: Facts, tracking_uri: str, dataset: Path, out: P
     """End a run whose data cannot be trained on: log `ingest`'s sentences to MLflow, write them to `out`; returns the MLflow run's id."""
     from trimtab.training import ending
 
-    written = ending.invalid(_model(document), facts, tracking_uri, dataset)
+    written = ending.invalid(_model(document), _as_read(facts, dataset), tracking_uri, dataset)
     out.write_bytes(msgspec.json.encode(written.outcome))
     return written.run
 
@@ -210,6 +227,21 @@ def _mode(text: str) -> Mode:
     except msgspec.ValidationError as error:
         msg = f"the run's evaluation: found {text!r}; allowed are 'holdout' and 'rolling'"
         raise InvalidInput(msg) from error
+
+
+def _source(text: str) -> Source:
+    try:
+        source: Source = msgspec.convert(text, Source)
+        return source
+    except msgspec.ValidationError as error:
+        msg = f"the run's snapshot: found {text!r}; allowed are 'champion' and nothing"
+        raise InvalidInput(msg) from error
+
+
+def _as_read(facts: Facts, dataset: Path) -> Facts:
+    """The facts with the cut up to which the rows really are, which in a trial is the champion's."""
+    begun = read_begun(dataset)
+    return msgspec.structs.replace(facts, cut=begun.cut) if begun and begun.snapshot else facts
 
 
 @contextmanager

@@ -49,6 +49,13 @@ def download(tracking_uri: str, name: str, version: str, folder: Path) -> Path:
     return folder
 
 
+def run_of(tracking_uri: str, name: str, version: str) -> str:
+    """The id of the run that a registered version came of; raises InvalidInput where there is no such version."""
+    connected = client(tracking_uri)
+    with speaking(f"version {version} of {name!r}"):
+        return str(connected.get_model_version(name, version).run_id)
+
+
 def client(tracking_uri: str) -> Any:
     """MLflow's client for a server (http://…) or a database (sqlite:///…)."""
     for name, value in _QUIET.items():

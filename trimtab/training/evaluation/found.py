@@ -39,7 +39,7 @@ class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
     `interval` is each metric's 95% interval. `champion` and `difference` (candidate less champion) are over `compared_rows` of the rows,
     which the champion did not see either: version `compared_with`, as it serves or as its twin (`compared_on`). `skill` is what the
     primary metric is more than that of the model without features. `unasked` says why the champion was not compared.
-    `threshold` is the probability from which on a row is called positive.
+    `threshold` is the probability from which on a row is called positive. `seconds` is how long the run had taken by then.
     """
 
     task: Task
@@ -71,6 +71,7 @@ class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
     explanation: Explanation | None = None
     agreement: Agreement | None = None
     suspicions: tuple[Suspicion, ...] = ()
+    seconds: float | None = None
 
     @property
     def whole(self) -> Measured:
