@@ -1,0 +1,135 @@
+"""A compiled pipeline as a graph: its parameters, its tasks, what each of them runs, and where each of its inputs comes from."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from trimtab.errors import InvalidInput
+from trimtab.package import Parameter
+
+Origin = tuple[str, ...]
+"""("parameter", NAME), ("constant", TEXT) or ("output", TASK, KEY); ("item", LOOP) is one value of a loop."""
+
+_FUNCTION = "--function_to_execute"
+_VALUE = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
+
+
+class Condition(Struct, frozen=True):
+    """What must hold for a task to run: the values of `origins` stand where `text` has {}. Of a loop the text is "each"."""
+
+    text: str
+    origins: tuple[Origin, ...]
+
+
+class Task(Struct, frozen=True):
+    """A task that runs an executor. `name` is its path through conditions and loops, `under` the conditions and loops above it."""
+
+    name: str
+    executor: str
+    cached: bool
+    inputs: dict[str, Origin]
+    under: tuple[Condition, ...]
+
+
+class Graph(Struct, frozen=True):
+    """A pipeline's IR, as far as it is asked about."""
+
+    name: str
+    parameters: dict[str, Parameter]
+    tasks: dict[str, Task]
+    executors: dict[str, dict[str, Any]]
+
+    def image(self, task: Task) -> str:
+        """The image that a task runs in; empty where it has none."""
+        return str(self.executors[task.executor].get("container", {}).get("image", ""))
+
+    def command(self, task: Task) -> list[str]:
+        """What a task's container is started with; the source of a Python component is its last word."""
+        return [str(word) for word in self.executors[task.executor].get("container", {}).get("command", ())]
+
+    def function(self, task: Task) -> str:
+        """The function that a Python component runs; empty where the task is none."""
+        words = [str(word) for word in self.executors[task.executor].get("container", {}).get("args", ())]
+        return words[words.index(_FUNCTION) + 1] if _FUNCTION in words[:-1] else ""
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The YAML documents of a compiled pipeline: the IR, and what is meant for a platform. Raises InvalidInput where it is none."""
+    try:
+        found = list(yaml.safe_load_all(path.read_text()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        msg = f"{str(path)!r} is no compiled pipeline: {str(error).splitlines()[0]}"
+        raise InvalidInput(msg) from error
+    if not found or not all(isinstance(one, dict) for one in found) or "root" not in found[0]:
+        msg = f"{str(path)!r} is no compiled pipeline: KFP's IR has a root"
+        raise InvalidInput(msg)
+    return found
+
+
+def read(path: Path) -> Graph:
+    """The graph of a compiled pipeline; raises InvalidInput where the file is none."""
+    ir = documents(path)[0]
+    try:
+        given = ir["root"].get("inputDefinitions", {}).get("parameters", {})
+        parameters = {name: Parameter(one["parameterType"], bool(one.get("isOptional", False))) for name, one in given.items()}
+        start = {name: ("parameter", name) for name in given}
+        tasks = {task.name: task for task in _tasks(ir, ir["root"], start, "", ())}
+        return Graph(ir["pipelineInfo"]["name"], parameters, tasks, ir.get("deploymentSpec", {}).get("executors", {}))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        msg = f"{str(path)!r} is no compiled pipeline: {type(error).__name__}: {error}"
+        raise InvalidInput(msg) from error
+
+
+def _tasks(
+    ir: Mapping[str, Any], component: Mapping[str, Any], given: Mapping[str, Origin], where: str, under: tuple[Condition, ...]
+) -> Iterator[Task]:
+    dag = component.get("dag", {})
+    for name, task in sorted(dag.get("tasks", {}).items()):
+        called, inner = where + name, ir["components"][task["componentRef"]["name"]]
+        inputs = {key: _origin(one, given, where, ir, dag) for key, one in _inputs(task)}
+        if "dag" not in inner:
+            yield Task(called, inner["executorLabel"], bool(task.get("cachingOptions", {}).get("enableCache")), inputs, under)
+            continue
+        above = under
+        if condition := task.get("triggerPolicy", {}).get("condition"):
+            origins = tuple(inputs.get(one, ("unknown",)) for one in _VALUE.findall(condition))
+            above += (Condition(_VALUE.sub("{}", condition), origins),)
+        for iterator in ("parameterIterator", "artifactIterator"):
+            if iterator in task:
+                above += (Condition("each", (("item", called),)),)
+                inputs[task[iterator]["itemInput"]] = ("item", called)
+        yield from _tasks(ir, inner, inputs, f"{called}/", above)
+
+
+def _inputs(task: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    given = task.get("inputs", {})
+    yield from given.get("parameters", {}).items()
+    yield from given.get("artifacts", {}).items()
+
+
+def _origin(one: Mapping[str, Any], given: Mapping[str, Origin], where: str, ir: Mapping[str, Any], dag: Mapping[str, Any]) -> Origin:
+    if found := one.get("componentInputParameter") or one.get("componentInputArtifact"):
+        return given.get(found, ("parameter", found))
+    if "runtimeValue" in one:
+        return ("constant", str(one["runtimeValue"].get("constant")))
+    output = one.get("taskOutputParameter") or one.get("taskOutputArtifact")
+    if output is None:
+        return ("unknown",)
+    key = output.get("outputParameterKey") or output.get("outputArtifactKey")
+    return _produced(ir, dag, output["producerTask"], key, where)
+
+
+def _produced(ir: Mapping[str, Any], dag: Mapping[str, Any], producer: str, key: str, where: str) -> Origin:
+    """Where an output was made: through the outputs of conditions and loops to the task itself, where they name one."""
+    inner = ir["components"][dag["tasks"][producer]["componentRef"]["name"]]
+    if "dag" not in inner:
+        return ("output", where + producer, key)
+    outputs = inner["dag"].get("outputs", {})
+    made = outputs.get("artifacts", {}).get(key, {}).get("artifactSelectors")
+    if made and len(made) == 1:
+        return _produced(ir, inner["dag"], made[0]["producerSubtask"], made[0]["outputArtifactKey"], f"{where}{producer}/")
+    return ("output", where + producer, key)
