@@ -10,6 +10,7 @@ from trimtab.cli.audit import app as audit
 from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
 from trimtab.cli.people import abort, approve, pause, promote, reject, resume, retrain, rollback
+from trimtab.cli.pipeline import app as pipeline
 
 app = typer.Typer(
     name="trimtab",
@@ -24,6 +25,7 @@ app.add_typer(local, name="local")
 policy = typer.Typer(help="What another policy would have done.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy, name="policy")
 app.add_typer(audit, name="audit")
+app.add_typer(pipeline, name="pipeline")
 
 rollout = typer.Typer(help="What a rollout will take, and what people say to one under way.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(rollout, name="rollout")

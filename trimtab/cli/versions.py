@@ -49,10 +49,11 @@ def target(words: list[str], folder: Path, namespace: str | None, tracking_uri: 
     model = find_model(here.objects, None) if len(words) == 1 else next((one for one in models if one.name == words[0]), None)
     name = model.name if model else words[0]
     registered = model.registered if model else registered_name(name, namespace or "default")
-    return Target(here, model, name, registered, version, _tracking_uri(folder, namespace, tracking_uri))
+    return Target(here, model, name, registered, version, tracking_at(folder, namespace, tracking_uri))
 
 
-def _tracking_uri(folder: Path, namespace: str | None, given: str) -> str:
+def tracking_at(folder: Path, namespace: str | None, given: str) -> str:
+    """The MLflow that holds what a command asks about; raises InvalidInput where it is not known of a namespace."""
     if namespace is None:
         from trimtab.platforms.local.state import State
 

@@ -92,7 +92,7 @@ def assemble(project: Project, ir: Path, image: str, sbom: bytes, out: Path) -> 
 
     Raises InvalidInput where `out` holds something else, or git would count it as part of the pipeline's source.
     """
-    _free(project, out)
+    free(project, out)
     written = compiled.documents(ir)
     for executor in written[0].get("deploymentSpec", {}).get("executors", {}).values():
         if "container" in executor:
@@ -123,13 +123,13 @@ def commit(project: Project) -> str:
     return head.strip() + (DIRTY if changed.strip() else "")
 
 
-def _free(project: Project, out: Path) -> None:
+def free(project: Project, out: Path) -> None:
+    """Raises InvalidInput where no package may be written to `out`: it holds something else, or git would count it as source."""
     where = out.resolve()
     odd = sorted(one.name for one in where.iterdir() if one.name not in (MANIFEST, COMPILED, SBOM)) if where.is_dir() else []
-    if odd or where == project.folder or (where.exists() and not where.is_dir()):
-        msg = f"{str(out)!r} is no folder for a package: allowed is an empty one, or one of an earlier package" + (
-            f"; it holds {odd[0]!r}" if odd else ""
-        )
+    if odd or (where.exists() and not where.is_dir()):
+        held = f"it holds {odd[0]!r}" if odd else "it is a file"
+        msg = f"{str(out)!r} is no folder for a package: {held}; allowed is an empty folder, or that of an earlier package"
         raise InvalidInput(msg)
     if (
         where.is_relative_to(project.folder)

@@ -9,7 +9,7 @@ register another model than the one that was judged, or end without an outcome.
 from functools import cache
 from pathlib import Path
 
-from trimtab.packaging.ir import Condition, Graph, Origin, Task, read
+from trimtab.packaging.ir import Graph, Origin, Task, conditions, read, renamed
 
 INGEST, EVALUATE, REGISTER, REPORT = "ingest", "evaluate", "register", "report"
 GUARDED = (INGEST, EVALUATE, REGISTER, REPORT)
@@ -96,15 +96,15 @@ def _wires(own: dict[str, Task]) -> list[str]:
     said = []
     for component in GUARDED:
         task, wanted = own[component], reference[component]
-        should = {key: _renamed(one, usual) for key, one in wanted.inputs.items() if key != FREE}
-        found = {key: _renamed(one, called) for key, one in task.inputs.items() if key != FREE}
+        should = {key: renamed(one, usual) for key, one in wanted.inputs.items() if key != FREE}
+        found = {key: renamed(one, called) for key, one in task.inputs.items() if key != FREE}
         said += [
             f"task {task.name!r}: its input {key!r} is {_words(found.get(key))}; allowed is {_words(should.get(key))}, as in Trimtab's own "
             "pipeline"
             for key in sorted(should.keys() | found.keys())
             if should.get(key) != found.get(key)
         ]
-        if _conditions(task, called) != _conditions(wanted, usual):
+        if conditions(task, called) != conditions(wanted, usual):
             said.append(
                 f"task {task.name!r} runs under other conditions than in Trimtab's own pipeline: 'ingest' under none, 'report' where "
                 'ingest says other than "valid" (dsl.Else), the others where it says "valid" (dsl.If), and none in a loop'
@@ -121,15 +121,6 @@ def _running(graph: Graph, component: str) -> list[Task]:
     """The tasks that run Trimtab's own component as it is."""
     (wanted,) = (task for task in ours().tasks.values() if ours().function(task) == component)
     return [task for task in graph.tasks.values() if graph.function(task) == component and graph.command(task) == ours().command(wanted)]
-
-
-def _renamed(origin: Origin, names: dict[str, str]) -> Origin:
-    """The origin, with the guarded tasks by their component's name."""
-    return (origin[0], names.get(origin[1], origin[1]), *origin[2:]) if origin[0] == "output" else origin
-
-
-def _conditions(task: Task, names: dict[str, str]) -> list[Condition]:
-    return [Condition(one.text, tuple(_renamed(origin, names) for origin in one.origins)) for one in task.under]
 
 
 def _words(origin: Origin | None) -> str:

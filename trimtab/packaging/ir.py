@@ -1,12 +1,14 @@
 """A compiled pipeline as a graph: its parameters, its tasks, what each of them runs, and where each of its inputs comes from."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput
 from trimtab.package import Parameter
@@ -26,7 +28,8 @@ class Condition(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """A task that runs an executor. `name` is its path through conditions and loops, `under` the conditions and loops above it."""
+    """A task that runs an executor, and the conditions and loops `under` which it does; `name` is its path through them where two tasks
+    would have one name without it."""
 
     name: str
     executor: str
@@ -36,12 +39,14 @@ class Task(Struct, frozen=True):
 
 
 class Graph(Struct, frozen=True):
-    """A pipeline's IR, as far as it is asked about."""
+    """A pipeline's IR, as far as it is asked about. `on_kubernetes` is what KFP sets on an executor's pod alone."""
 
     name: str
     parameters: dict[str, Parameter]
+    defaults: dict[str, Any]
     tasks: dict[str, Task]
     executors: dict[str, dict[str, Any]]
+    on_kubernetes: dict[str, dict[str, Any]]
 
     def image(self, task: Task) -> str:
         """The image that a task runs in; empty where it has none."""
@@ -72,16 +77,51 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 def read(path: Path) -> Graph:
     """The graph of a compiled pipeline; raises InvalidInput where the file is none."""
-    ir = documents(path)[0]
+    ir, *platforms = documents(path)
     try:
         given = ir["root"].get("inputDefinitions", {}).get("parameters", {})
         parameters = {name: Parameter(one["parameterType"], bool(one.get("isOptional", False))) for name, one in given.items()}
+        defaults = {name: one["defaultValue"] for name, one in given.items() if "defaultValue" in one}
         start = {name: ("parameter", name) for name in given}
-        tasks = {task.name: task for task in _tasks(ir, ir["root"], start, "", ())}
-        return Graph(ir["pipelineInfo"]["name"], parameters, tasks, ir.get("deploymentSpec", {}).get("executors", {}))
+        tasks = _shortened(list(_tasks(ir, ir["root"], start, "", ())))
+        return Graph(
+            ir["pipelineInfo"]["name"], parameters, defaults, tasks, ir.get("deploymentSpec", {}).get("executors", {}), _pods(platforms)
+        )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         msg = f"{str(path)!r} is no compiled pipeline: {type(error).__name__}: {error}"
         raise InvalidInput(msg) from error
+
+
+def renamed(origin: Origin, names: Mapping[str, str]) -> Origin:
+    """The origin, with a task that has another name in `names` by that one."""
+    return (origin[0], names.get(origin[1], origin[1]), *origin[2:]) if origin[0] == "output" else origin
+
+
+def conditions(task: Task, names: Mapping[str, str]) -> tuple[Condition, ...]:
+    """The conditions and loops above a task, with tasks by their names in `names`."""
+    return tuple(Condition(one.text, tuple(renamed(origin, names) for origin in one.origins)) for one in task.under)
+
+
+def _pods(platforms: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for one in platforms:
+        found |= one.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    return found
+
+
+def _shortened(tasks: list[Task]) -> dict[str, Task]:
+    last = Counter(task.name.rpartition("/")[2] for task in tasks)
+    names = {task.name: short if last[short := task.name.rpartition("/")[2]] == 1 else task.name for task in tasks}
+    made = (
+        replace(
+            task,
+            name=names[task.name],
+            inputs={key: renamed(one, names) for key, one in task.inputs.items()},
+            under=conditions(task, names),
+        )
+        for task in tasks
+    )
+    return {task.name: task for task in made}
 
 
 def _tasks(

@@ -66,6 +66,15 @@ class MlflowPackages:
 
         Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, or none of the `keys` signed it.
         """
+        folder, package = self.read(version)
+        check_signature(folder, folder.with_name(SIGNATURE).read_text(), keys, f"the package {version}")
+        return folder, package
+
+    def read(self, version: PipelineVersion) -> tuple[Path, Package]:
+        """A folder with the package's files, and its manifest, verified against the digest alone: to look at, not to run.
+
+        Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says.
+        """
         folder, where = self._kept / version.digest, f"the package {version}"
         if not folder.is_dir():
             self._download(version, folder)
@@ -73,7 +82,6 @@ class MlflowPackages:
         if (package.name, package.version) != (version.name, version.version):
             msg = f"{REFUSED}: {where} says of itself that it is {package.name} {package.version}"
             raise InvalidInput(msg)
-        check_signature(folder / FOLDER, (folder / SIGNATURE).read_text(), keys, where)
         return folder / FOLDER, package
 
     def _download(self, version: PipelineVersion, folder: Path) -> None:
