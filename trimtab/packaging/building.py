@@ -16,14 +16,13 @@ import yaml
 
 from trimtab import __version__
 from trimtab.errors import InvalidInput
-from trimtab.package import COMPILED, MANIFEST, SBOM, Package, encode
+from trimtab.manifest import sha256
+from trimtab.package import COMPILED, DIRTY, MANIFEST, SBOM, SIZES, UNKNOWN, Package, encode
 from trimtab.packaging import ir as compiled
 from trimtab.packaging.project import DOCKERFILE, Project
 
 Ended = subprocess.CompletedProcess[str]
 Run = Callable[[Sequence[str]], Ended]
-DIRTY = "-dirty"
-UNKNOWN = "unknown"
 PINNED = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 PATIENCE = 3600.0
 """Seconds that one command may take."""
@@ -108,7 +107,7 @@ def assemble(project: Project, ir: Path, image: str, sbom: bytes, out: Path) -> 
         image=image,
         tasks={task.name: graph.image(task) for task in graph.tasks.values()},
         parameters=graph.parameters,
-        files={name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in (COMPILED, SBOM)},
+        files={COMPILED: sha256(out / COMPILED), SBOM: sha256(out / SBOM)},
         trimtab=__version__,
     )
     (out / MANIFEST).write_bytes(encode(package))
@@ -126,7 +125,7 @@ def commit(project: Project) -> str:
 def free(project: Project, out: Path) -> None:
     """Raises InvalidInput where no package may be written to `out`: it holds something else, or git would count it as source."""
     where = out.resolve()
-    odd = sorted(one.name for one in where.iterdir() if one.name not in (MANIFEST, COMPILED, SBOM)) if where.is_dir() else []
+    odd = sorted(one.name for one in where.iterdir() if one.name not in SIZES) if where.is_dir() else []
     if odd or (where.exists() and not where.is_dir()):
         held = f"it holds {odd[0]!r}" if odd else "it is a file"
         msg = f"{str(out)!r} is no folder for a package: {held}; allowed is an empty folder, or that of an earlier package"

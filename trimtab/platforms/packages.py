@@ -1,73 +1,123 @@
-"""Published pipelines in MLflow, next to the models: one experiment a version, which is its claim, with one run that holds the files.
+"""Published pipelines in MLflow, next to the models: one experiment a version, which is its claim, with runs that hold the files.
 
 MLflow takes the name of an experiment once and writes its tags with it, so the first who publishes a version says for good what its digest
-is; whoever comes with other content meets a Conflict. A publication that was cut off is finished by publishing the same content again.
+is; whoever comes with other content meets a Conflict. A publication that was cut off is finished by publishing the same content again, and
+one with another key adds that key's signature.
+
+Whoever can write to MLflow can put runs of his own there. So what a run holds is believed by digest and signature alone, and of all
+finished runs of a version one that is as it should be is enough.
 """
 
+import logging
 import os
-import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trimtab.errors import Conflict, InvalidInput, Unavailable
-from trimtab.package import MANIFEST, Package, decode, digest, in_order, semver
+from trimtab.package import DIRTY, MANIFEST, UNKNOWN, Package, decode, digest, in_order, is_name, is_sound
 from trimtab.packaging.seal import REFUSED, check_files, check_signature, sign
+from trimtab.platforms.kept_packages import FOLDER as FOLDER
+from trimtab.platforms.kept_packages import KeptPackages
+from trimtab.platforms.package_runs import SIGNATURE as SIGNATURE
+from trimtab.platforms.package_runs import finished, gather, is_signed
+from trimtab.signing import public_key
 from trimtab.spec import PipelineVersion
 from trimtab.training import tracking
 
+log = logging.getLogger(__name__)
+
 PREFIX = "pipelines"
 NAME_TAG, VERSION_TAG, DIGEST_TAG = "trimtab.pipeline", "trimtab.pipeline-version", "trimtab.pipeline-digest"
-FOLDER, SIGNATURE = "package", "package.sig"
+RUNS = 8
+"""How many finished runs of a version are looked at, the oldest first: what strangers put there later hides no publication."""
+FRESH = 15.0
+"""For how many seconds an answer about a pipeline's versions is good."""
+NAMES = 256
+"""Of how many pipelines answers are remembered."""
 
 
 class MlflowPackages:
-    """The port `Packages`, and how a package gets there, over one MLflow tracking URI."""
+    """The port `Packages`, and how a package gets there, over one MLflow tracking URI. Several threads may ask at once."""
 
-    def __init__(self, tracking_uri: str, kept: Path) -> None:
-        """Verified packages are kept in the folder `kept`, by digest. Nothing is imported or opened yet."""
-        self._tracking_uri, self._kept = tracking_uri, kept
-        self._connected: Any = None
+    def __init__(self, tracking_uri: str, kept: Path, fresh: float = FRESH, connected: Any = None) -> None:
+        """Verified packages are kept in the folder `kept`, by digest; an answer is good for `fresh` seconds.
+
+        Nothing is imported or opened yet. `connected` is an MLflow client that is open already.
+        """
+        self._tracking_uri, self._kept, self._fresh = tracking_uri, KeptPackages(kept), fresh
+        self._lock = threading.Lock()
+        self._connected: Any = connected
+        self._answers: dict[str, tuple[float, list[PipelineVersion]]] = {}
+        self._complete: dict[str, set[str]] = {}
 
     def publish(self, folder: Path, key: Path) -> PipelineVersion:
         """Sign the package in `folder` with the private key in the file `key`, and publish it; what is published already is left.
 
-        Raises Conflict where the version was published with other content, InvalidInput where package or key cannot be used.
+        Raises Conflict where the version was published with other content, InvalidInput where package or key cannot be used, or the
+        package was built of what is in no commit.
         """
         body = (folder / MANIFEST).read_bytes() if (folder / MANIFEST).is_file() else b""
         package = decode(body, repr(str(folder)))
-        version = PipelineVersion(package.name, str(semver(package.version)), digest(body))
+        version = PipelineVersion(package.name, package.version, digest(body))
         check_files(folder, version.digest, str(version))
-        bundle = sign(folder, key)
+        if package.commit == UNKNOWN or package.commit.endswith(DIRTY):
+            msg = f"{version} was built of commit {package.commit!r}: commit everything first, so that it can be told what it was made of"
+            raise InvalidInput(msg)
+        bundle, public = sign(folder, key), public_key(key).decode()
         connected = self._client()
         with tracking.speaking(f"publishing {version}"):
             experiment = self._claim(connected, version)
-            if self._complete(connected, experiment.experiment_id) is None:
-                run = connected.create_run(experiment.experiment_id, run_name=str(version)).info.run_id
+            if not is_signed(connected, finished(connected, experiment, RUNS), version, public):
+                run = connected.create_run(experiment, run_name=str(version)).info.run_id
                 connected.log_artifacts(run, str(folder), FOLDER)
                 connected.log_text(run, bundle, SIGNATURE)
                 connected.set_terminated(run)
+        with self._lock:
+            self._answers.pop(version.name, None)
         return version
 
     def published(self, name: str) -> list[PipelineVersion]:
-        """The pipeline's versions that were published, whoever signed them, oldest version first."""
-        connected = self._client()
-        with tracking.speaking(f"the versions of pipeline {name!r}"):
-            found, token = [], None
-            while True:
-                page = connected.search_experiments(filter_string=f"tags.`{NAME_TAG}` = '{name}'", page_token=token)
-                found += [one for one in page if self._complete(connected, one.experiment_id) is not None]
-                token = page.token
-                if not token:
-                    break
-        return in_order(PipelineVersion(name, one.tags[VERSION_TAG], one.tags[DIGEST_TAG]) for one in found)
+        """The pipeline's versions that were published, whoever signed them, oldest version first.
+
+        A version that was used here has the digest that it had then.
+        """
+        if not is_name(name):
+            return []
+        with self._lock:
+            when, answer = self._answers.get(name, (0.0, []))
+        if when and time.monotonic() - when < self._fresh:
+            return list(answer)
+        asked = time.monotonic()
+        found = in_order(self._listed(name))
+        with self._lock:
+            self._answers.pop(name, None)
+            while len(self._answers) >= NAMES:
+                gone = next(iter(self._answers))
+                del self._answers[gone]
+                self._complete.pop(gone, None)
+            self._answers[name] = (asked, found)
+        return list(found)
 
     def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
         """A folder with the package's files, and its manifest, verified against digest and signature.
 
-        Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, or none of the `keys` signed it.
+        Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, none of the `keys` signed it, or the version
+        had other content when it was first used.
         """
         folder, package = self.read(version)
-        check_signature(folder, folder.with_name(SIGNATURE).read_text(), keys, f"the package {version}")
+        where = f"the package {version}"
+        try:
+            check_signature(folder, self._kept.signatures(version), keys, where)
+        except InvalidInput:
+            if not keys:
+                raise
+            self._download(version)  # it may have been signed by another key since
+            folder, package = self.read(version)
+            check_signature(folder, self._kept.signatures(version), keys, where)
+        self._kept.pin(version)
         return folder, package
 
     def read(self, version: PipelineVersion) -> tuple[Path, Package]:
@@ -75,33 +125,63 @@ class MlflowPackages:
 
         Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says.
         """
-        folder, where = self._kept / version.digest, f"the package {version}"
-        if not folder.is_dir():
-            self._download(version, folder)
-        package = check_files(folder / FOLDER, version.digest, where)
+        where = f"the package {version}"
+        if not is_sound(version):
+            raise _unknown(version)
+        found = self._kept.read(version)
+        if found is None:
+            self._download(version)
+            found = self._kept.read(version)
+        if found is None:
+            msg = f"{where} was removed from this machine's disk while it was read"
+            raise Unavailable(msg)
+        package = found[1]
         if (package.name, package.version) != (version.name, version.version):
             msg = f"{REFUSED}: {where} says of itself that it is {package.name} {package.version}"
             raise InvalidInput(msg)
-        return folder / FOLDER, package
+        return found
 
-    def _download(self, version: PipelineVersion, folder: Path) -> None:
+    def _listed(self, name: str) -> Iterator[PipelineVersion]:
         connected = self._client()
-        self._kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._kept, prefix=".download-") as draft, tracking.speaking(f"the package {version}"):
-            experiment = connected.get_experiment_by_name(self._place(version))
-            run = self._complete(connected, experiment.experiment_id) if experiment else None
-            if run is None:
-                msg = f"there is no pipeline {version}: it was never published, or not to the end"
-                raise InvalidInput(msg)
-            inner = Path(draft) / "whole"
-            inner.mkdir()
-            for name in (FOLDER, SIGNATURE):
-                connected.download_artifacts(run, name, str(inner))
-            inner.rename(folder)
+        with self._lock:
+            known = self._complete.get(name, set())
+        complete = set()
+        with tracking.speaking(f"the versions of pipeline {name!r}"):
+            token = None
+            while True:
+                page = connected.search_experiments(filter_string=f"tags.`{NAME_TAG}` = '{name}'", page_token=token)
+                for one in page:
+                    version = PipelineVersion(name, one.tags.get(VERSION_TAG, ""), one.tags.get(DIGEST_TAG, ""))
+                    if not is_sound(version) or one.name != _place(version):
+                        continue
+                    if one.experiment_id in known or finished(connected, one.experiment_id, 1):
+                        complete.add(one.experiment_id)
+                        yield self._as_used(version)
+                token = page.token
+                if not token:
+                    break
+        with self._lock:
+            self._complete[name] = complete
 
-    def _claim(self, connected: Any, version: PipelineVersion) -> Any:
+    def _as_used(self, version: PipelineVersion) -> PipelineVersion:
+        pinned = self._kept.pinned(version)
+        if pinned and pinned != version.digest:
+            log.error("MLflow says of %s that its digest is %r; it was %s when it was first used", version, version.digest, pinned)
+        return PipelineVersion(version.name, version.version, pinned or version.digest)
+
+    def _download(self, version: PipelineVersion) -> None:
+        """Keep the package's files and every signature that its finished runs hold."""
+        connected = self._client()
+        with tracking.speaking(f"the package {version}"):
+            experiment = connected.get_experiment_by_name(_place(version))
+            runs = finished(connected, experiment.experiment_id, RUNS) if experiment else []
+            if not runs:
+                raise _unknown(version)
+            self._kept.keep(version, lambda draft: gather(connected, runs, version, draft))
+
+    def _claim(self, connected: Any, version: PipelineVersion) -> str:
         """The experiment of the version, made where there is none; raises Conflict where it stands for another content."""
-        name = self._place(version)
+        name = _place(version)
         if connected.get_experiment_by_name(name) is None:
             tags = {NAME_TAG: version.name, VERSION_TAG: version.version, DIGEST_TAG: version.digest}
             try:
@@ -115,22 +195,26 @@ class MlflowPackages:
         if known != version.digest:
             msg = f"{version} was published with other content (digest {known[:12]}, this is {version.digest[:12]}): raise the version"
             raise Conflict(msg)
-        return found
+        if found.lifecycle_stage != "active":
+            msg = f"{version} was published and then deleted in MLflow (experiment {name!r}): restore it there, or raise the version"
+            raise Conflict(msg)
+        return str(found.experiment_id)
 
     def _location(self, version: PipelineVersion) -> str | None:
         root = tracking.artifact_root(self._tracking_uri)
-        return f"{root}/{self._place(version)}" if root else None
-
-    def _place(self, version: PipelineVersion) -> str:
-        return f"{PREFIX}/{version.name}/{version.version}"
-
-    def _complete(self, connected: Any, experiment: str) -> str | None:
-        """The run that holds the whole package, or None while there is none."""
-        found = connected.search_runs([experiment], filter_string="attributes.status = 'FINISHED'", max_results=1)
-        return found[0].info.run_id if found else None
+        return f"{root}/{_place(version)}" if root else None
 
     def _client(self) -> Any:
-        if self._connected is None:
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-            self._connected = tracking.client(self._tracking_uri)
-        return self._connected
+        with self._lock:
+            if self._connected is None:
+                os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+                self._connected = tracking.client(self._tracking_uri)
+            return self._connected
+
+
+def _place(version: PipelineVersion) -> str:
+    return f"{PREFIX}/{version.name}/{version.version}"
+
+
+def _unknown(version: PipelineVersion) -> InvalidInput:
+    return InvalidInput(f"there is no pipeline {version}: it was never published, or not to the end")
