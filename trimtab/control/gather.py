@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from trimtab.control import judging
 from trimtab.control.ports import Ledger, Monitor, Objects, Packages, Registry, Runner, Serving, Traffic
+from trimtab.control.running import pipeline_fault
 from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.release import (
@@ -92,6 +93,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         actions=said_to(ports.objects, release),
         quality_findings=_quality(ports, release, model),
         breaker_until=_breaker(release, releases, model, moment),
+        pipeline_fault="" if leaving(model) else pipeline_fault(ports.packages, release, model, run, outcome),
     )
 
 

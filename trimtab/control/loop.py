@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from trimtab.audit.chain import short
 from trimtab.control.gather import Ports, data_now, gather
 from trimtab.control.intake import recipe_release
-from trimtab.control.ports import RunRequest
 from trimtab.control.recording import crowned, record
+from trimtab.control.running import run_request
 from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
-from trimtab.release import Act, Decision, Observed, Phase, Release, ServingPlan
+from trimtab.release import Act, Decision, Observed, Release, ServingPlan
 from trimtab.rollout.decide import decide
 from trimtab.rollout.plan import serving_plan
 from trimtab.rollout.rules.common import leaving
@@ -197,18 +197,7 @@ class Loop:
                 self._ports.runner.cancel(release.metadata.uid, status.attempt)
             return
         if decision.act is Act.SUBMIT:
-            compare = status.candidate if status.phase is Phase.COMPARING else None
-            request = RunRequest(
-                release=release.name,
-                release_uid=release.metadata.uid,
-                attempt=status.attempt,
-                model=model,
-                cut=observed.data_now if compare else release.spec.request.cut,
-                champion=status.compared_with,
-                compare_only=compare,
-                trigger=release.spec.request.trigger,
-            )
-            self._ports.runner.submit(request)
+            self._ports.runner.submit(run_request(self._ports.packages, observed, decision, model))
         elif decision.act is Act.CANCEL_RUN:
             self._ports.runner.cancel(release.metadata.uid, status.attempt)
         elif decision.act is Act.SERVE:

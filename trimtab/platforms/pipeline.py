@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pipelines import IR
 from trimtab.control.ports import RunRequest
 from trimtab.spec import ModelStatus, Version
 from trimtab.version_uri import VersionUri
@@ -111,21 +112,21 @@ class Clock(logging.Filter):
         return f"{whole:.1f} s ({', '.join(f'{name} {last - first:.1f}' for name, (first, last) in self.spans.items())})"
 
 
-def execute(given: Mapping[str, Any], root: Path, outcome: Path) -> str:
-    """Run the pipeline with its files below `root` and copy what came out to `outcome`; returns the fault, empty where something did.
+def execute(given: Mapping[str, Any], root: Path, outcome: Path, compiled: Path = IR) -> str:
+    """Run the `compiled` pipeline with its files below `root` and copy what came out to `outcome`; returns the fault, empty where
+    something did.
 
-    Raises what kfp raises where a task fails; the reason is in the log, where `fault_of` finds it.
+    Its tasks run in this interpreter: what they import beside Trimtab must be importable in it, as by PYTHONPATH. Raises what kfp raises
+    where a task fails; the reason is in the log, where `fault_of` finds it.
     """
     os.environ.update(QUIET)
     from kfp import components, local
-
-    from pipelines import IR
 
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
     clock = Clock()
     logging.getLogger().addFilter(clock)
     try:
-        components.load_component_from_file(str(IR))(**given)
+        components.load_component_from_file(str(compiled))(**given)
     finally:
         logging.getLogger().removeFilter(clock)
         log.info("the run took %s", clock)

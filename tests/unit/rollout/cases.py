@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from trimtab.release import (
     TERMINAL,
+    Act,
     ActionSpec,
     Decision,
     Observed,
@@ -139,4 +140,5 @@ def _always(observed: Observed, decision: Decision) -> None:
         assert after.outcome.phase in TERMINAL
     if after.phase is not before.phase:
         assert after.phase_since == observed.now
+    assert not (decision.act is Act.SUBMIT and observed.pipeline_fault), "nothing is submitted that must not run"
     assert (after.reason, after.sentence) == (decision.reason, decision.sentence)

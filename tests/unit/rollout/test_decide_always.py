@@ -127,6 +127,7 @@ WORLD = st.fixed_dictionaries(
         "shadow": st.sampled_from([None, *(Shadowed(DATA_NOW, says=says) for says in SAYS)]),
         "quality_findings": st.sampled_from([(), (), ("nulls",)]),
         "actions": st.lists(st.sampled_from(WORDS), max_size=3, unique_by=lambda said: said.metadata.uid).map(tuple),
+        "pipeline_fault": st.sampled_from(["", "", "PackageRefused: a file was changed"]),
         "data_now": LATER.map(lambda passed: DATA_NOW + passed),
     }
 )

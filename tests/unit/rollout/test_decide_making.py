@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tests.unit.rollout.cases import CANDIDATE, DATA_NOW, FIRST, NOW, OTHER, ROLLOUT, ago, check, model, see
 from trimtab.release import Act, Admit, CandidateOutcome, InvalidDataOutcome, Observed, Phase, Refuse, RejectedOutcome, Wait
-from trimtab.spec import Version
+from trimtab.spec import PipelineVersion, Version
 
 MADE = CandidateOutcome("2", "b" * 64, compared_with="1")
 STOPPED = RejectedOutcome("rmse", 12.5, 11.0, (12.1, 12.9))
@@ -55,7 +55,16 @@ PENDING = {
     ),
 }
 
+TRIED = PipelineVersion("shop", "1.4.0", "d" * 64)
 NO_RUN = {
+    "a package that must not run ends the Release before anything is submitted": (
+        see(Phase.TRAINING, {"pipeline": TRIED}, pipeline_fault="PackageRefused: 'pipeline.yaml' was changed"),
+        {"act": Act.NOTHING, "reason": "PackageRefused", "ends": Phase.FAILED, "attempt": 0, "said": "'pipeline.yaml' was changed"},
+    ),
+    "nor is a comparison made by one": (
+        see(Phase.COMPARING, {"pipeline": TRIED}, pipeline_fault="PackageRefused: it was changed"),
+        {"act": Act.NOTHING, "reason": "PackageRefused", "ends": Phase.FAILED},
+    ),
     "the first attempt is written with the act that submits it": (
         see(Phase.TRAINING),
         {"act": Act.SUBMIT, "reason": "RunSubmitted", "attempt": 1, "phase": Phase.TRAINING, "soon": False},

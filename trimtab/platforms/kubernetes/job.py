@@ -42,7 +42,6 @@ USER = 65532
 _LONGEST_NAME = 63
 _LONGEST_REQUEST = 60_000
 _LONGEST_WORDS = 1000
-_WAITS = ("ContainerCreating", "PodInitializing", "")
 
 
 def job_name(release: str, attempt: int) -> str:
@@ -74,7 +73,10 @@ def label_value(text: str) -> str:
 
 
 def document(request: RunRequest, settings: TrainingSettings, tracking_uri: str, command: Sequence[str] = COMMAND) -> dict[str, Any]:
-    """The Job of one attempt, with MLflow at `tracking_uri`; raises InvalidInput where the request is too long for an environment."""
+    """The Job of one attempt, with MLflow at `tracking_uri`, in the image of the request or else the installation's.
+
+    Raises InvalidInput where the request is too long for an environment.
+    """
     asked = msgspec.json.encode(msgspec.structs.replace(request, model=msgspec.structs.replace(request.model, status=ModelStatus())))
     if len(asked) > _LONGEST_REQUEST:
         msg = f"the Model {request.model.name!r} is {len(asked)} bytes long as JSON; a training Job takes at most {_LONGEST_REQUEST}"
@@ -99,16 +101,19 @@ def document(request: RunRequest, settings: TrainingSettings, tracking_uri: str,
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             ]
         },
-        "template": {"metadata": {"labels": labels(request)}, "spec": _pod(settings, environment, command)},
+        "template": {
+            "metadata": {"labels": labels(request)},
+            "spec": _pod(settings, request.image or settings.image, environment, command),
+        },
     }
     return {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": metadata, "spec": spec}
 
 
-def _pod(settings: TrainingSettings, ours: Mapping[str, str], command: Sequence[str]) -> dict[str, Any]:
+def _pod(settings: TrainingSettings, image: str, ours: Mapping[str, str], command: Sequence[str]) -> dict[str, Any]:
     scratch = {"emptyDir": {"sizeLimit": settings.scratch_size}}
     container: dict[str, Any] = {
         "name": CONTAINER,
-        "image": settings.image,
+        "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": list(command),
         "env": _environment(settings, ours),
@@ -193,20 +198,6 @@ def last_words(pod: Mapping[str, Any], container: str = CONTAINER) -> str:
         return f"the run's process ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'Error')}) and without a word"
     if status.get("phase") == "Failed" and status.get("reason"):
         return f"{status['reason']}: {status.get('message', 'the kubelet gives no message')}"
-    return ""
-
-
-def note(pods: Sequence[Mapping[str, Any]]) -> str:
-    """What keeps a Job's pod from running, as a sentence: no node, no image, no Secret; empty where nothing does."""
-    for pod in pods:
-        status = pod.get("status", {})
-        for found in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
-            waiting = found.get("state", {}).get("waiting") or {}
-            if waiting.get("reason", "") not in _WAITS:
-                return f"its pod waits: {waiting['reason']}: {waiting.get('message', found.get('image', ''))}"
-        for found in status.get("conditions", []):
-            if found.get("type") == "PodScheduled" and found.get("status") == "False":
-                return f"its pod cannot be scheduled: {found.get('message', found.get('reason', ''))}"
     return ""
 
 

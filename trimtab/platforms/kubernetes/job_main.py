@@ -17,10 +17,13 @@ from typing import TextIO
 
 import msgspec
 
+from pipelines import IR
 from trimtab.control.ports import RunRequest
 from trimtab.last_words import TERMINATION_LOG, leave
+from trimtab.package import COMPILED
 from trimtab.platforms import pipeline
 from trimtab.platforms.kubernetes.job import INVALID_INPUT, REQUEST_VARIABLE, TRACKING_VARIABLE, WORK
+from trimtab.platforms.packages import MlflowPackages
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,16 @@ def asked() -> tuple[RunRequest, str]:
         raise ValueError(msg) from error
 
 
+def compiled(request: RunRequest, tracking_uri: str, work: Path) -> Path:
+    """The pipeline that is run: Trimtab's own, or the published one, brought from MLflow and held against the digest that was asked for.
+
+    Raises InvalidInput where a file of it is another one.
+    """
+    if request.pipeline is None:
+        return IR
+    return MlflowPackages(tracking_uri, work / "packages").read(request.pipeline)[0] / COMPILED
+
+
 def run(work: Path) -> tuple[int, str]:
     """The exit code, and the fault as a sentence (empty where the run left an outcome)."""
     work.mkdir(parents=True, exist_ok=True)
@@ -65,7 +78,7 @@ def run(work: Path) -> tuple[int, str]:
     with written.open("w", buffering=1) as stream, redirect_stdout(Tee(sys.stdout, stream)):
         try:
             given = pipeline.arguments(request, tracking_uri, work=work, at_once=pipeline.AT_ONCE)
-            said = pipeline.execute(given, work / "pipeline", work / pipeline.OUTCOME)
+            said = pipeline.execute(given, work / "pipeline", work / pipeline.OUTCOME, compiled(request, tracking_uri, work))
         except Exception as error:
             log.exception("the run failed")
             said = pipeline.fault_of(written, error)

@@ -6,14 +6,16 @@ deleted counts as active until its pods have ended: else a withdrawn run could s
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from trimtab.control.ports import RunRequest
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.job import COMMAND, condition, document, fault, job_name, note, over, refused
+from trimtab.platforms.kubernetes.job import COMMAND, condition, document, fault, job_name, over, refused
 from trimtab.platforms.kubernetes.resources import ATTEMPT_LABEL, EVENTS, JOBS, MANAGED_BY, PODS, RELEASE_UID_LABEL
 from trimtab.platforms.kubernetes.runs import TrainingSettings
+from trimtab.platforms.kubernetes.waiting import note, stuck
 from trimtab.release import RunState
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,24 @@ Find = Callable[[str], tuple[str, str, str] | None]
 """A Release's namespace, name and its Model's runner ("" where the Model is gone) by its uid; None where the Release is gone."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class JobRunner:
     """The port `Runner` with one Job an attempt."""
 
-    def __init__(self, api: Api, find: Find, settings: TrainingSettings, tracking_uri: str, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        api: Api,
+        find: Find,
+        settings: TrainingSettings,
+        tracking_uri: str,
+        command: Sequence[str] = COMMAND,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
         """`api` must be the API server itself: a cache may not show yet what was created a moment ago."""
+        self._now = now
         self._api = api
         self._find = find
         self._settings, self._tracking_uri, self._command = settings, tracking_uri, command
@@ -52,7 +67,10 @@ class JobRunner:
             raise InvalidInput(msg) from error
 
     def state(self, release_uid: str, attempt: int) -> tuple[RunState, str]:
-        """Whether the run is absent, active or ended; with an active one what keeps it waiting, with an ended one why it failed."""
+        """Whether the run is absent, active or ended; with an active one what keeps it waiting, with an ended one why it failed.
+
+        One whose pod will not start is ended here.
+        """
         place = self._place(release_uid, attempt)
         if place is None:
             return "absent", ""
@@ -63,7 +81,11 @@ class JobRunner:
             return ("active", "its Job was deleted, its pod is ending") if any(not over(pod) for pod in pods) else ("absent", "")
         if condition(job, "Complete") or condition(job, "Failed"):
             return "ended", fault(job, pods, self._settings)
-        waits = note([pod for pod in pods if not over(pod)])
+        live = [pod for pod in pods if not over(pod)]
+        if never := stuck(live, self._settings.image, self._now()):
+            self.cancel(release_uid, attempt)
+            return "ended", never
+        waits = note(live)
         return "active", waits or ("" if pods else refused(job, self._api.list(EVENTS, namespace)))
 
     def cancel(self, release_uid: str, attempt: int) -> None:

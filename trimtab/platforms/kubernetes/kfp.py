@@ -19,13 +19,16 @@ from trimtab.control.ports import RunRequest
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.platforms.kubernetes import kfp_reading as reading
 from trimtab.platforms.kubernetes.api import Reader
+from trimtab.platforms.kubernetes.job import over
 from trimtab.platforms.kubernetes.job_runner import Find
 from trimtab.platforms.kubernetes.kfp_client import KfpClient
-from trimtab.platforms.kubernetes.kfp_package import Package, Pinned, ensure
+from trimtab.platforms.kubernetes.kfp_package import Pinned, Upload, ensure
 from trimtab.platforms.kubernetes.resources import PODS, WORKFLOWS
 from trimtab.platforms.kubernetes.runs import KfpSettings
+from trimtab.platforms.kubernetes.waiting import stuck
 from trimtab.platforms.pipeline import arguments
 from trimtab.release import RunState
+from trimtab.spec import PipelineVersion
 from trimtab.units import duration
 
 log = logging.getLogger(__name__)
@@ -61,20 +64,25 @@ class KfpRunner:
         reader: Reader,
         find: Find,
         settings: KfpSettings,
-        package: Package,
+        compiled: Callable[[RunRequest], Upload],
         tracking_uri: str,
+        image: str = "",
         now: Callable[[], datetime] = _now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reader` must be the API server itself, not a cache; `package` is the pipeline."""
+        """`reader` must be the API server itself, not a cache; `compiled` gives the pipeline of a request, or raises InvalidInput.
+
+        `image` is the installation's own.
+        """
         self._client, self._reader, self._find, self._settings = client, reader, find, settings
-        self._package, self._tracking_uri, self._deadline = package, tracking_uri, duration(settings.deadline)
+        self._compiled, self._tracking_uri, self._image = compiled, tracking_uri, image
+        self._deadline = duration(settings.deadline)
         self._now, self._monotonic = now, monotonic
         self._began = monotonic()
         self._posted: dict[str, float] = {}
         self._cancelled: set[str] = set()
-        self._pinned: dict[str, tuple[Pinned, str]] = {}
-        self._notes: dict[str, tuple[float, str]] = {}
+        self._pinned: dict[tuple[str, PipelineVersion | None], tuple[Pinned, str]] = {}
+        self._notes: dict[str, tuple[float, str, str]] = {}
 
     def submit(self, request: RunRequest) -> None:
         """Create the run unless it, or work of it, is there; raises Unavailable while that cannot be known."""
@@ -112,12 +120,13 @@ class KfpRunner:
             return "ended", ""
         if said in reading.BAD:
             return "ended", self._fault(run, run_id, namespace)
-        if reading.overdue(run, self._now(), self._deadline):
+        waits, never = self._note(run, run_id, namespace)
+        if reading.overdue(run, self._now(), self._deadline) or never:
             self._end_overdue(run_id)
-            return "ended", self._too_long(self._note(run, run_id, namespace))
+            return "ended", never or self._too_long(waits)
         if said == "CANCELING" and not self._workflows(run_id, namespace):
             return "ended", reading.CANCELLED
-        return "active", self._note(run, run_id, namespace)
+        return "active", waits
 
     def cancel(self, release_uid: str, attempt: int) -> None:
         """Ask for the run's end; nothing happens where there is none. It is active until its Workflow has ended."""
@@ -151,9 +160,10 @@ class KfpRunner:
     def _body(self, request: RunRequest, run_id: str) -> dict[str, Any]:
         metadata = request.model.metadata
         scope = metadata.namespace if self._settings.multi_user else ""
-        key = f"{metadata.namespace}/{metadata.name}"
+        name = f"{metadata.namespace}/{metadata.name}"
+        key = name, request.pipeline
         if key not in self._pinned:
-            self._pinned[key] = ensure(self._client, self._package, scope), self._experiment(key, scope)
+            self._pinned[key] = ensure(self._client, self._compiled(request), scope), self._experiment(name, scope)
         pinned, experiment = self._pinned[key]
         reference = {"pipeline_id": pinned.pipeline_id, "pipeline_version_id": pinned.pipeline_version_id}
         config: dict[str, Any] = {"parameters": arguments(request, self._tracking_uri)}
@@ -200,20 +210,21 @@ class KfpRunner:
         except InvalidInput as error:
             return f"Kubeflow Pipelines gives no reason, and its Workflow may not be read: {error}"
 
-    def _note(self, run: dict[str, Any], run_id: str, namespace: str) -> str:
-        """What keeps the run waiting; looked up seldom, and never a reason to stop."""
-        at, said = self._notes.get(run_id, (float("-inf"), ""))
+    def _note(self, run: dict[str, Any], run_id: str, namespace: str) -> tuple[str, str]:
+        """What keeps the run waiting, and why it will never begin (empty while it may); looked up seldom."""
+        at, said, never = self._notes.get(run_id, (float("-inf"), "", ""))
         if self._monotonic() - at < NOTE_SECONDS:
-            return said
+            return said, never
         try:
-            workflows = self._workflows(run_id, namespace)
-            said = reading.waiting(workflows, self._pods(run_id, namespace)) if workflows else ""
+            workflows, pods = self._workflows(run_id, namespace), self._pods(run_id, namespace)
+            said = reading.waiting(workflows, pods) if workflows else ""
+            never = stuck([pod for pod in pods if not over(pod)], self._image, self._now())
             if not workflows and reading.overdue(run, self._now(), GONE_AFTER):
                 said = "its Workflow is not to be seen; without one it reads RUNNING for ever"
         except (InvalidInput, Unavailable) as error:
             log.debug("run %s: what it waits for is not known: %s", run_id, error)
-        self._notes[run_id] = self._monotonic(), said
-        return said
+        self._notes[run_id] = self._monotonic(), said, never
+        return said, never
 
     def _too_long(self, why: str = "") -> str:
         return f"the run did not end within {self._deadline}" + (f": {why}" if why else "")
@@ -222,7 +233,7 @@ class KfpRunner:
         try:
             self._client.terminate(run_id)
         except (Unavailable, InvalidInput) as error:
-            log.warning("run %s is overdue and could not be ended: %s", run_id, error)
+            log.warning("run %s has to end and could not be ended: %s", run_id, error)
 
     def _workflows(self, run_id: str, namespace: str) -> Sequence[dict[str, Any]]:
         return self._reader.list(WORKFLOWS, namespace, f"{reading.RUN_LABEL}={run_id}")

@@ -94,9 +94,10 @@ class KfpClient:
         query = _given(sort_by="created_at desc", filter=_equals("name", name) if name else "")
         return self._pages(f"/pipelines/{quote(pipeline_id)}/versions", "pipeline_versions", query)
 
-    def upload_version(self, pipeline_id: str, name: str, content: bytes) -> dict[str, Any]:
+    def upload_version(self, pipeline_id: str, name: str, content: bytes, description: str = "") -> dict[str, Any]:
         """Upload a version; raises Conflict where the name is taken."""
-        return self._upload("/pipelines/upload_version", _given(name=name, pipelineid=pipeline_id), content)
+        query = _given(name=name, pipelineid=pipeline_id, description=description)
+        return self._upload("/pipelines/upload_version", query, content)
 
     def experiment(self, name: str, namespace: str = "") -> dict[str, Any]:
         """The experiment of that name, made where there is none."""

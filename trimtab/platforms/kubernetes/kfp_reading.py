@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from trimtab.platforms.kubernetes.job import last_words, note
+from trimtab.platforms.kubernetes.job import last_words
+from trimtab.platforms.kubernetes.waiting import note
 
 RUN_LABEL = "pipeline/runid"
 GOOD = ("SUCCEEDED", "SKIPPED")

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from pipelines import IR
 from trimtab.audit.record import AuditRecord
 from trimtab.control.gather import Ports
+from trimtab.control.ports import RunRequest
 from trimtab.errors import TrimtabError
+from trimtab.package import COMPILED
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.explainer import Explainers
@@ -18,7 +20,7 @@ from trimtab.platforms.kubernetes.job import job_name
 from trimtab.platforms.kubernetes.job_runner import Find, JobRunner
 from trimtab.platforms.kubernetes.kfp import KfpRunner, run_id_of
 from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE, Endpoint, KfpClient
-from trimtab.platforms.kubernetes.kfp_package import package
+from trimtab.platforms.kubernetes.kfp_package import Upload, upload
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.monitor import ClusterMonitor
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
@@ -87,13 +89,20 @@ def _named(plan: ServingPlan) -> ServingPlan:
     return replace(plan, model=replace(plan.model, spec=replace(spec, serving=serving)))
 
 
-def _runners(api: Api, find: Find, settings: Settings, fence: Callable[[], None]) -> dict[str, TellingRunner]:
+def _runners(api: Api, find: Find, settings: Settings, fence: Callable[[], None], packages: MlflowPackages) -> dict[str, TellingRunner]:
     """The runners that this installation has, by the name in a Model's `training.runner`."""
     training, kfp = settings.runs.training, settings.runs.kfp
     runners: dict[str, TellingRunner] = {"job": JobRunner(api, find, training, settings.tracking_uri)}
     if kfp.url:
-        client = KfpClient(Endpoint(kfp.url, token_file=settings.kfp_token_file), fence)
-        runners["kfp"] = KfpRunner(client, api, find, kfp, package(IR, training), settings.tracking_uri)
+        client, own = KfpClient(Endpoint(kfp.url, token_file=settings.kfp_token_file), fence), upload(IR, training)
+
+        def compiled(request: RunRequest) -> Upload:
+            if request.pipeline is None:
+                return own
+            folder, _ = packages.fetch(request.pipeline, request.model.spec.pipeline_policy.keys)
+            return upload(folder / COMPILED, training, request.pipeline)
+
+        runners["kfp"] = KfpRunner(client, api, find, kfp, compiled, settings.tracking_uri, training.image)
     return runners
 
 
@@ -117,10 +126,10 @@ def make_ports(
     signer = Signer(settings.signing_key, settings.signing_certificate) if settings.signing_key else None
     registry = MlflowRegistry(settings.tracking_uri, settings.cache, signer)
     serving = Serving(api, registry.fetch, cache)
-    runner = KubernetesRunner(_runners(api, find, settings, fence), find)
+    packages = MlflowPackages(settings.tracking_uri, settings.cache / "packages")
+    runner = KubernetesRunner(_runners(api, find, settings, fence, packages), find)
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
-    packages = MlflowPackages(settings.tracking_uri, settings.cache / "packages")
     ledger = KubernetesLedger(api, settings.signing_key, recorded=recorded)
     ports = Ports(objects, ledger, runner, serving, traffic, registry, monitor, packages)
 

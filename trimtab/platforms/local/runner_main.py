@@ -1,6 +1,7 @@
 """The process of one training run: `python -m trimtab.platforms.local.runner_main RUNDIR --tracking-uri URI`.
 
-Executes the compiled pipeline, the same file that goes to a cluster, with kfp.local: each task is a Python process of its own.
+Executes the compiled pipeline, the same file that goes to a cluster, with kfp.local: each task is a Python process of its own. A published
+pipeline is verified once more before anything of it runs; its own modules must be importable here, as by PYTHONPATH.
 """
 
 import argparse
@@ -14,9 +15,13 @@ from types import FrameType
 import msgspec
 import psutil
 
+from pipelines import IR
 from trimtab.control.ports import RunRequest
+from trimtab.package import COMPILED
 from trimtab.platforms import pipeline
 from trimtab.platforms.local.runner import CANCELLED, ENDED, LOG, REQUEST, Ended, claim, own_claim
+from trimtab.platforms.local.state import State
+from trimtab.platforms.packages import MlflowPackages
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +31,11 @@ def execute(folder: Path, tracking_uri: str) -> str:
     request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=RunRequest)
     state = folder.parent.parent
     given = pipeline.arguments(request, tracking_uri, state / "versions", work=state, at_once=pipeline.AT_ONCE)
-    return pipeline.execute(given, folder / "pipeline", folder / pipeline.OUTCOME)
+    compiled = IR
+    if request.pipeline is not None:
+        packages = MlflowPackages(tracking_uri, State(state).packages)
+        compiled = packages.fetch(request.pipeline, request.model.spec.pipeline_policy.keys)[0] / COMPILED
+    return pipeline.execute(given, folder / "pipeline", folder / pipeline.OUTCOME, compiled)
 
 
 def end(number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from trimtab.rollout.rules.common import champion_of, move, same, status_of, wit
 from trimtab.spec import Version
 
 MAX_ATTEMPTS = 3
+_REFUSED = "PackageRefused"
 
 
 def pending(observed: Observed) -> Decision | None:
@@ -31,11 +32,12 @@ def pending(observed: Observed) -> Decision | None:
         admitted_at=observed.now,
         admitted_data=observed.data_now,
         compared_with=champion_of(observed),
+        pipeline=observed.pipeline or observed.release.spec.request.pipeline,
     )
 
 
 def no_run(observed: Observed) -> Decision | None:
-    """7. No run yet: the attempt is written, then submitted."""
+    """7. No run yet: the attempt is written, then submitted; never with a pipeline that must not run."""
     status = status_of(observed)
     request = observed.release.spec.request
     if status.phase not in (Phase.TRAINING, Phase.COMPARING) or observed.run != "absent" or observed.outcome:
@@ -43,6 +45,8 @@ def no_run(observed: Observed) -> Decision | None:
     if status.phase is Phase.TRAINING and (request.run or request.version):
         fault = f": {observed.run_fault}" if observed.run_fault else ""
         return withdraw(observed, Phase.FAILED, "RunUnknown", f"the announced run {request.run!r} has left no outcome{fault}")
+    if observed.pipeline_fault:
+        return withdraw(observed, Phase.FAILED, _REFUSED, observed.pipeline_fault.removeprefix(f"{_REFUSED}: "))
     attempt = max(status.attempt, 1)
     sentence = f"attempt {attempt}: training on what was known at {request.cut:%Y-%m-%d %H:%M}"
     if status.phase is Phase.COMPARING:

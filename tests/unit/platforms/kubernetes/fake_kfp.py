@@ -182,10 +182,10 @@ class FakeKfp:
         self.uploads += 1
         if any((item["pipeline_id"], item["display_name"]) == (query["pipelineid"], query["name"]) for item in self.versions):
             raise UploadError(409, "Failed to create a pipeline version")
-        return self._add_version(query["pipelineid"], query["name"], body)
+        return self._add_version(query["pipelineid"], query["name"], body, query.get("description", ""))
 
-    def _add_version(self, pipeline_id: str, name: str, body: bytes) -> dict[str, Any]:
-        made = {"pipeline_id": pipeline_id, "pipeline_version_id": str(uuid.uuid4()), "display_name": name}
+    def _add_version(self, pipeline_id: str, name: str, body: bytes, description: str = "") -> dict[str, Any]:
+        made = {"pipeline_id": pipeline_id, "pipeline_version_id": str(uuid.uuid4()), "display_name": name, "description": description}
         self.versions.append(made)
         self.contents.append(body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0])
         return made

@@ -4,15 +4,19 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from pipelines import IR
+from tests.unit.platforms.test_packages import a_key, a_package
 from tests.unit.training.data import last, model, rows, spec, write
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
+from trimtab.package import COMPILED
 from trimtab.platforms.kubernetes.job import (
     REQUEST_VARIABLE,
     TRACKING_VARIABLE,
@@ -20,12 +24,13 @@ from trimtab.platforms.kubernetes.job import (
     fault,
     job_name,
     last_words,
-    note,
     refused,
 )
 from trimtab.platforms.kubernetes.runs import Named, Resources, SecretKey, Source, TrainingSettings, Variable
+from trimtab.platforms.kubernetes.waiting import note, stuck
+from trimtab.platforms.packages import MlflowPackages
 from trimtab.release import InvalidDataOutcome, Outcome
-from trimtab.spec import Metadata, Model, ModelStatus
+from trimtab.spec import Metadata, Model, ModelStatus, PipelineVersion
 
 GIVEN = spec(Path("a.csv"))
 SETTINGS = TrainingSettings("trimtab/training:0.1.0")
@@ -257,6 +262,48 @@ def test_note(status: dict[str, Any], expected: str) -> None:
     assert note([{"status": status}]) == expected
 
 
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def waiting_pod(image: str = "shop:1", reason: str = "ImagePullBackOff", name: str = "training") -> dict[str, Any]:
+    state = {"name": name, "state": {"waiting": {"reason": reason, "message": "back-off"}}}
+    status = {"phase": "Pending", "startTime": SINCE.isoformat(), "containerStatuses": [state]}
+    return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": name, "image": image}]}, "status": status}
+
+
+NEVER = "the pipeline's image did not start within 5 minutes"
+
+
+@pytest.mark.parametrize(
+    ("pod", "minutes", "expected"),
+    [
+        pytest.param(waiting_pod(), 6, f"its pod waits: ImagePullBackOff: back-off; {NEVER}", id="an image that nobody pushed"),
+        pytest.param(waiting_pod(), 4, "", id="it may come yet"),
+        pytest.param(waiting_pod(reason="ContainerCreating"), 60, "", id="a large image that is being pulled"),
+        pytest.param(waiting_pod(SETTINGS.image), 60, "", id="the installation's own image: its registry comes back"),
+        pytest.param(waiting_pod(name="main"), 6, f"its pod waits: ImagePullBackOff: back-off; {NEVER}", id="a task of Kubeflow Pipelines"),
+        pytest.param(
+            waiting_pod(reason="CreateContainerConfigError"), 6, f"its pod waits: CreateContainerConfigError: back-off; {NEVER}", id="root"
+        ),
+        pytest.param({"metadata": {"name": "p"}, "spec": {"containers": []}, "status": {}}, 60, "", id="no node has taken it"),
+    ],
+)
+def test_a_pod_waits_five_minutes_for_a_pipelines_image(pod: dict[str, Any], minutes: int, expected: str) -> None:
+    assert stuck([pod], SETTINGS.image, SINCE + timedelta(minutes=minutes)) == expected
+
+
+def test_a_published_pipeline_runs_in_its_own_image_as_the_installation_says() -> None:
+    settings = TrainingSettings("trimtab/training:0.1.0", image_pull_secrets=(Named("registry"),))
+    asked = msgspec.structs.replace(request(), pipeline=PipelineVersion("shop", "1.4.0", "d" * 64), image="shop:1")
+    job = document(asked, settings, MLFLOW)
+    pod = job["spec"]["template"]["spec"]
+    own = document(request(), settings, MLFLOW)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "shop:1"
+    assert {**pod, "containers": []} == {**own, "containers": []}
+    given = msgspec.json.decode(environment(job)[REQUEST_VARIABLE])
+    assert given["pipeline"] == {"name": "shop", "version": "1.4.0", "digest": "d" * 64}
+
+
 def test_a_pod_that_cannot_be_created_is_told_by_the_jobs_last_warning() -> None:
     def event(uid: str, at: str, text: str, kind: str = "Warning") -> dict[str, Any]:
         return {"regarding": {"uid": uid}, "type": kind, "note": text, "metadata": {"creationTimestamp": at}}
@@ -297,6 +344,27 @@ def test_a_verdict_is_a_run_that_ended_well(tmp_path: Path) -> None:
     assert execute(tmp_path, asked(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}", label="nowhere")) == (0, "")
     left: Outcome = msgspec.json.decode((tmp_path / "work" / "outcome.json").read_bytes(), type=Outcome)
     assert isinstance(left, InvalidDataOutcome)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_pod_runs_the_published_pipeline_as_it_was_published_or_not_at_all(tmp_path: Path, changed: bool) -> None:
+    tracking_uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    compiled = IR.read_text().replace("name: tabular", "name: shop", 1)
+    key, _ = a_key(tmp_path, "ci")
+    version = MlflowPackages(tracking_uri, tmp_path / "kept").publish(a_package(tmp_path / "made", compiled=compiled), key)
+    if changed:
+        stored = next((tmp_path / "mlartifacts").rglob(COMPILED))
+        stored.write_text(stored.read_text().replace("seed", "need"))
+    given = asked(tmp_path, tracking_uri, label="nowhere")
+    wanted = msgspec.json.decode(given[REQUEST_VARIABLE], type=RunRequest)
+    given[REQUEST_VARIABLE] = msgspec.json.encode(msgspec.structs.replace(wanted, pipeline=version, image="shop:1")).decode()
+    code, words = execute(tmp_path, given)
+    if changed:
+        assert code == 2
+        assert words.startswith("InvalidInput: PackageRefused: 'pipeline.yaml' of the package churn 1.4.0"), words
+        assert not (tmp_path / "work" / "outcome.json").exists(), "nothing of it ran"
+    else:
+        assert (code, words) == (0, "")
 
 
 def test_a_run_that_cannot_reach_mlflow_is_worth_a_retry_and_says_why(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from google.protobuf import json_format
 from kfp import dsl, kubernetes
 
+from components.image import TRAINING_IMAGE
 from pipelines import IR
 from tests.unit.platforms.kubernetes.fake_kfp import FakeKfp, serving
 from tests.unit.training.data import last, model, spec
@@ -18,9 +19,9 @@ from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.platforms.kubernetes.kfp import KfpRunner, run_id_of
 from trimtab.platforms.kubernetes.kfp_client import Endpoint, KfpClient
-from trimtab.platforms.kubernetes.kfp_package import ensure, package
+from trimtab.platforms.kubernetes.kfp_package import Upload, ensure, upload
 from trimtab.platforms.kubernetes.runs import KfpSettings, Named, SecretKey, Source, TrainingSettings, Variable
-from trimtab.spec import Metadata
+from trimtab.spec import Metadata, PipelineVersion
 
 ASKED = RunRequest("toy-1", "uid", 1, model(spec(Path("a.csv"))), last())
 RUN = run_id_of("uid", 1)
@@ -64,8 +65,12 @@ def controller(fake: FakeKfp, clock: Clock) -> Callable[..., KfpRunner]:
 
     def make(waited: bool = True, training: TrainingSettings = PLAIN, **settings: Any) -> KfpRunner:
         client = KfpClient(Endpoint(fake.url, token_file=None, timeout_seconds=5))
-        given, pipeline = KfpSettings(fake.url, **settings), package(IR, training)
-        made = KfpRunner(client, fake, found, given, pipeline, "http://mlflow:5000", clock.now, clock.monotonic)
+        given, pipeline = KfpSettings(fake.url, **settings), upload(IR, training)
+
+        def compiled(asked: RunRequest) -> Upload:
+            return upload(IR, training, asked.pipeline) if asked.pipeline else pipeline
+
+        made = KfpRunner(client, fake, found, given, compiled, "http://mlflow:5000", training.image, clock.now, clock.monotonic)
         clock.passed += SETTLED if waited else 0.0
         return made
 
@@ -221,8 +226,8 @@ def test_new_content_is_a_new_version_and_the_newest_is_never_taken_unseen(contr
 def test_tasks_get_the_installations_environment_and_pull_secrets_as_kfp_itself_would_write_them() -> None:
     key = Source(SecretKey("bucket", "id", optional=True))
     env = (Variable("AWS_REGION", "eu-1"), Variable("AWS_ACCESS_KEY_ID", value_from=key), Variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "60"))
-    made = package(IR, TrainingSettings(image_pull_policy="Always", image_pull_secrets=(Named("registry"), Named("mirror")), env=env))
-    assert made.version != package(IR, PLAIN).version
+    made = upload(IR, TrainingSettings(image_pull_policy="Always", image_pull_secrets=(Named("registry"), Named("mirror")), env=env))
+    assert made.version != upload(IR, PLAIN).version
     pipeline, platform = yaml.safe_load_all(made.content)
     for executor in pipeline["deploymentSpec"]["executors"].values():
         said = {one["name"]: one["value"] for one in executor["container"]["env"]}
@@ -244,18 +249,65 @@ def test_tasks_get_the_installations_environment_and_pull_secrets_as_kfp_itself_
     assert tasks == dict.fromkeys(pipeline["deploymentSpec"]["executors"], written)
 
 
+SHOP = PipelineVersion("shop", "1.4.0", "d" * 64)
+
+
+def names_of(fake: FakeKfp, name: str) -> list[str]:
+    return [item["display_name"] for item in fake.versions if item["pipeline_id"] == fake.pipelines[name]["pipeline_id"]]
+
+
+def test_a_published_pipeline_keeps_its_images_and_is_called_as_it_was_published(fake: FakeKfp) -> None:
+    client, settings = (
+        KfpClient(Endpoint(fake.url, None)),
+        TrainingSettings("registry.example/training:2", image_pull_secrets=(Named("r"),)),
+    )
+    asked = upload(IR, settings, SHOP)
+    pinned = ensure(client, asked)
+    assert ensure(client, asked) == pinned
+    assert pinned.pipeline_version_id == next(item for item in fake.versions if item["display_name"] == "1.4.0")["pipeline_version_id"]
+    assert names_of(fake, "trimtab-shop") == ["trimtab-shop", "1.4.0"]
+    pipeline, platform = yaml.safe_load_all(fake.contents[1])
+    images = {executor["container"]["image"] for executor in pipeline["deploymentSpec"]["executors"].values()}
+    assert images == {TRAINING_IMAGE}, "not the installation's"
+    assert all("imagePullSecret" in one for one in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values())
+
+
+def test_where_the_name_of_a_version_is_taken_its_content_is_its_name(fake: FakeKfp) -> None:
+    client = KfpClient(Endpoint(fake.url, None))
+    taken = client.upload_pipeline("trimtab-shop", "somebody's own", b"{}")
+    client.upload_version(taken["pipeline_id"], "1.4.0", b"{}")
+    asked = upload(IR, PLAIN, SHOP)
+    pinned = ensure(client, asked)
+    assert ensure(client, asked) == pinned
+    assert names_of(fake, "trimtab-shop") == ["trimtab-shop", "1.4.0", asked.version]
+    assert fake.contents[-1] == asked.content
+    later = upload(IR, TrainingSettings(image_pull_policy="Always"), SHOP)
+    assert ensure(client, later) != pinned, "the installation's settings are part of the content"
+
+
+def test_each_model_runs_the_pipeline_that_its_release_names(controller: Make, fake: FakeKfp) -> None:
+    kfp = controller()
+    kfp.submit(ASKED)
+    kfp.submit(msgspec.structs.replace(ASKED, attempt=2, pipeline=SHOP, trial=True))
+    kfp.submit(msgspec.structs.replace(ASKED, attempt=3))
+    used = [fake.runs[run_id_of("uid", attempt)]["pipeline_version_reference"]["pipeline_id"] for attempt in (1, 2, 3)]
+    assert used == [fake.pipelines[name]["pipeline_id"] for name in ("trimtab-tabular", "trimtab-shop", "trimtab-tabular")]
+    given = fake.runs[run_id_of("uid", 2)]["runtime_config"]["parameters"]
+    assert (msgspec.json.decode(given["pipeline"], type=PipelineVersion), given["snapshot"]) == (SHOP, "champion")
+
+
 def test_a_version_among_many_pages_is_found(fake: FakeKfp) -> None:
     client = KfpClient(Endpoint(fake.url, None))
-    pinned = ensure(client, package(IR, PLAIN))
+    pinned = ensure(client, upload(IR, PLAIN))
     for index in range(7):
         client.upload_version(pinned.pipeline_id, f"somebody's-{index}", b"{}")
-    assert ensure(client, package(IR, PLAIN)) == pinned
+    assert ensure(client, upload(IR, PLAIN)) == pinned
     assert len(list(client.versions(pinned.pipeline_id))) == 8
 
 
 def test_who_uploads_at_the_same_moment_takes_the_others_version(fake: FakeKfp, monkeypatch: pytest.MonkeyPatch) -> None:
     client = KfpClient(Endpoint(fake.url, None))
-    pinned = ensure(client, package(IR, PLAIN))
+    pinned = ensure(client, upload(IR, PLAIN))
     real, looks = KfpClient.pipeline, []
 
     def late(self: KfpClient, name: str, namespace: str = "") -> dict[str, Any] | None:
@@ -263,7 +315,7 @@ def test_who_uploads_at_the_same_moment_takes_the_others_version(fake: FakeKfp, 
         return real(self, name, namespace) if len(looks) > 1 else None
 
     monkeypatch.setattr(KfpClient, "pipeline", late)
-    assert ensure(client, package(IR, PLAIN)) == pinned
+    assert ensure(client, upload(IR, PLAIN)) == pinned
     assert len(fake.versions) == 1
 
 
@@ -305,6 +357,21 @@ def test_a_run_that_never_ends_ends_at_its_deadline(controller: Make, fake: Fake
     clock.passed += 2 * 3600 + 1
     assert kfp.state("uid", 1) == ("ended", "the run did not end within 2:00:00: its pod waits: ImagePullBackOff: no such image")
     assert fake.runs[RUN]["state"] == "CANCELING", "what may still run was told to end"
+
+
+def test_a_run_whose_image_does_not_come_ends_within_minutes(controller: Make, fake: FakeKfp, clock: Clock) -> None:
+    kfp = controller()
+    kfp.submit(msgspec.structs.replace(ASKED, pipeline=SHOP))
+    fake.begin(RUN)
+    waiting = {"image": "nobody/has:it", "name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    status = {"phase": "Pending", "startTime": clock.now().isoformat(), "containerStatuses": [waiting]}
+    containers = [{"name": "wait", "image": "argoexec:1"}, {"name": "main", "image": "nobody/has:it"}]
+    fake.pods.append({"metadata": {"name": "p", "labels": {"pipeline/runid": RUN}}, "spec": {"containers": containers}, "status": status})
+    assert kfp.state("uid", 1) == ("active", "its pod waits: ImagePullBackOff: no such image")
+    clock.passed += 301
+    said = "its pod waits: ImagePullBackOff: no such image; the pipeline's image did not start within 5 minutes"
+    assert kfp.state("uid", 1) == ("ended", said)
+    assert fake.runs[RUN]["state"] == "CANCELING"
 
 
 def test_a_run_whose_workflow_was_deleted_is_told_and_ends_at_its_deadline(controller: Make, fake: FakeKfp, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 The API server here is a dictionary with the one habit that counts, a name that is taken once; the real one is in `tests/cluster`.
 """
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trimtab.platforms.kubernetes.resources import EVENTS, JOBS, PODS, Resource
 from trimtab.platforms.kubernetes.runner import KubernetesRunner
 from trimtab.platforms.kubernetes.runs import TrainingSettings
 from trimtab.release import RunState
+from trimtab.spec import PipelineVersion
 
 SETTINGS = TrainingSettings("image:1")
 MLFLOW = "http://mlflow:5000"
@@ -132,6 +134,23 @@ def test_what_an_active_job_waits_for_and_why_an_ended_one_failed(jobs: JobRunne
     assert jobs.state("uid", 1) == ("active", "")
     made["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}]}
     assert jobs.state("uid", 1) == ("ended", "BackoffLimitExceeded: limit")
+
+
+def test_a_job_whose_image_does_not_come_ends_with_its_pod(store: Store) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    clock = iter([at + timedelta(minutes=4), at + timedelta(minutes=6)])
+    jobs = JobRunner(store, lambda _: ("default", "toy-1", "job"), SETTINGS, MLFLOW, now=lambda: next(clock))  # type: ignore[arg-type]
+    jobs.submit(msgspec.structs.replace(ASKED, image="nobody/has:it", pipeline=PipelineVersion("shop", "1.4.0", "d" * 64)))
+    store.pod("Pending")
+    pod = store.list(PODS)[0]
+    pod["spec"] = store.list(JOBS)[0]["spec"]["template"]["spec"]
+    waiting = {"name": "training", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
+    pod["status"] |= {"startTime": "2026-01-01T00:00:00Z", "containerStatuses": [waiting]}
+    assert jobs.state("uid", 1) == ("active", "its pod waits: ErrImagePull: not found")
+    said = "its pod waits: ErrImagePull: not found; the pipeline's image did not start within 5 minutes"
+    assert jobs.state("uid", 1) == ("ended", said)
+    assert not store.list(JOBS), "it must not begin later beside the next attempt"
+    assert not store.list(PODS)
 
 
 # --- which runner ---

@@ -1,0 +1,153 @@
+"""Releases whose pipeline is a published package, with real packages: what was changed never runs, and what runs is what was published."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.unit.control.stories import first_version, newest
+from tests.unit.control.world import World
+from tests.unit.platforms.test_packages import a_key, a_package
+from trimtab.control.intake import release_for
+from trimtab.errors import Unavailable
+from trimtab.package import COMPILED, MANIFEST, SBOM, Package, digest
+from trimtab.packaging.seal import sign
+from trimtab.platforms.packages import FOLDER, SIGNATURE, MlflowPackages
+from trimtab.release import Phase, Request
+from trimtab.spec import PipelinePolicy, PipelineVersion
+
+
+@dataclass
+class Shop:
+    """A package as it was fetched once, by its digest; `store` needs no MLflow for it."""
+
+    kept: Path
+    public: str
+    version: PipelineVersion
+
+    @property
+    def store(self) -> MlflowPackages:
+        return MlflowPackages("http://nowhere.invalid", self.kept)
+
+    def file(self, name: str) -> Path:
+        return self.kept / self.version.digest / FOLDER / name
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    key, public = a_key(folder, "ci")
+    made = a_package(folder / "made")
+    version = PipelineVersion("churn", "1.4.0", digest((made / MANIFEST).read_bytes()))
+    place = folder / "kept" / version.digest
+    shutil.copytree(made, place / FOLDER)
+    (place / SIGNATURE).write_text(sign(made, key))
+    return Shop(folder / "kept", public, version)
+
+
+def on_trial(shop: Shop, packages: MlflowPackages, keys: tuple[str, ...] | None = None) -> World:
+    """A Model whose first version serves, and a Release that tries the package."""
+    world = World()
+    world.ports = replace(world.ports, packages=packages)
+    world.restart(timedelta(0))
+    first_version(world, pipeline_policy=PipelinePolicy((shop.public,) if keys is None else keys))
+    asked = Request("pipeline", "tests", "1", world.data_now, pipeline=shop.version)
+    world.store.create(release_for(world.model(), asked))
+    return world
+
+
+def champion_of(world: World) -> str:
+    champion = world.model().status.champion
+    return champion.version if champion else ""
+
+
+def changed(path: Path, at: float, by: int) -> None:
+    """Change one byte."""
+    body = bytearray(path.read_bytes())
+    place = int(at * (len(body) - 1))
+    body[place] = (body[place] + by) % 256
+    path.write_bytes(body)
+
+
+def test_a_trial_is_submitted_as_what_was_published(shop: Shop) -> None:
+    world = on_trial(shop, shop.store)
+    world.run()
+    first, trial = world.runner.requests
+    assert (first.pipeline, first.image, first.trial) == (None, "", False)
+    assert (trial.pipeline, trial.image, trial.trial) == (shop.version, "shop:1", True)
+    assert newest(world).status.phase is Phase.PROMOTED
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([COMPILED, SBOM, MANIFEST]), st.floats(0, 1), st.integers(1, 255), st.integers(0, 6))
+def test_a_package_with_a_changed_byte_is_never_submitted(shop: Shop, name: str, at: float, by: int, when: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        mine = copy_of(shop, Path(scratch))
+        world = on_trial(mine, mine.store)
+        for _ in range(when):
+            world.step()
+            world.tick()
+        before = len(world.runner.requests)
+        changed(mine.file(name), at, by)
+        world.run()
+        assert len(world.runner.requests) == before, "nothing is submitted from then on"
+        ended = newest(world).status
+        if before == 1:
+            assert (ended.phase, ended.reason) == (Phase.FAILED, "PackageRefused")
+            assert "churn 1.4.0" in ended.sentence
+            assert champion_of(world) == "1"
+            world.check_rest()
+
+
+def copy_of(shop: Shop, folder: Path) -> Shop:
+    """A copy of the shop that may be changed."""
+    shutil.copytree(shop.kept, folder / "kept")
+    return Shop(folder / "kept", shop.public, shop.version)
+
+
+class Silent(MlflowPackages):
+    """MLflow does not answer until it does."""
+
+    away = True
+
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
+        if self.away:
+            msg = "MLflow does not answer"
+            raise Unavailable(msg)
+        return super().fetch(version, keys)
+
+
+def test_while_nobody_knows_whether_it_may_run_it_waits(shop: Shop) -> None:
+    silent = Silent("http://nowhere.invalid", shop.kept)
+    world = on_trial(shop, silent)
+    for _ in range(5):
+        world.step()
+        world.tick()
+    assert newest(world).status.phase is Phase.TRAINING
+    assert len(world.runner.requests) == 1
+    silent.away = False
+    world.run()
+    assert newest(world).status.phase is Phase.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        pytest.param((), "the Model believes no key (spec.pipelinePolicy.keys)", id="nobody is believed"),
+        pytest.param(("not a key",), "none of the 1 keys that the Model believes signed the package churn 1.4.0", id="somebody else is"),
+    ],
+)
+def test_a_package_that_no_believed_key_signed_ends_the_release(shop: Shop, keys: tuple[str, ...], said: str) -> None:
+    world = on_trial(shop, shop.store, keys)
+    world.run()
+    ended = newest(world).status
+    assert (ended.phase, ended.reason, len(world.runner.requests)) == (Phase.FAILED, "PackageRefused", 1)
+    assert said in ended.sentence
+    assert champion_of(world) == "1"
+    world.check_rest()
