@@ -42,9 +42,13 @@ class Pair(Struct, frozen=True):
 
     def against(self) -> tuple[GateResult, ...]:
         """What the default gates against the champion find."""
+        return tuple(result for result in judge((), self.evaluation()) if "champion's" in result.gate)
+
+    def evaluation(self) -> Evaluation:
+        """The candidate beside the champion on all rows."""
         mine, rows = self.candidate, np.arange(len(self.candidate.labels))
         found = measure(mine, rows, Opponent(np.ones(len(rows), bool), self.champion, "twin"), 7)
-        told = Evaluation(
+        return Evaluation(
             task=mine.task,
             primary=PRIMARY[mine.task],
             rows=len(rows),
@@ -56,11 +60,10 @@ class Pair(Struct, frozen=True):
             compared_rows=len(rows),
             difference=found.difference,
         )
-        return tuple(result for result in judge((), told) if "champion's" in result.gate)
 
 
-def pairs(table: pa.Table, spec: ModelSpec, seed: int) -> tuple[Pair, Pair]:
-    """An equal candidate, and one that is 10% worse."""
+def pairs(table: pa.Table, spec: ModelSpec, seed: int, worse: tuple[float, ...] = (WORSE,)) -> tuple[Pair, ...]:
+    """An equal candidate, and one that is worse by each of these shares."""
     schema, fold = derive(table, spec), holdout(table, spec.data)[0]
     features, labels = matrix(schema, table), targets(spec.task, schema.classes, table.column(spec.data.label))
     first, second = (_fitted(spec.task, schema, features, labels, fold.trained, fold.start, 2 * seed + part) for part in (0, 1))
@@ -69,8 +72,8 @@ def pairs(table: pa.Table, spec: ModelSpec, seed: int) -> tuple[Pair, Pair]:
     def judged(said: Any) -> Judged:
         return Judged(spec.task, truth, said, threshold(known, said) if spec.task == "binary" else None)
 
-    bad = _worsened(spec.task, truth, first, np.random.default_rng(seed))
-    return Pair(judged(second), judged(first)), Pair(judged(second), judged(bad))
+    bad = (_worsened(spec.task, truth, first, np.random.default_rng(seed), share) for share in worse)
+    return Pair(judged(second), judged(first)), *(Pair(judged(second), judged(one)) for one in bad)
 
 
 def _fitted(task: Task, schema: Any, features: Any, labels: Any, trained: int, start: int, seed: int) -> Any:
@@ -84,10 +87,10 @@ def _fitted(task: Task, schema: Any, features: Any, labels: Any, trained: int, s
     return np.asarray(xgb.train(given, rows, rounds).predict(later), dtype=float)
 
 
-def _worsened(task: Task, truth: Any, said: Any, draw: np.random.Generator) -> Any:
+def _worsened(task: Task, truth: Any, said: Any, draw: np.random.Generator, share: float) -> Any:
     primary, noise = PRIMARY[task], draw.normal(size=said.shape)
     at = metrics(task, truth, said)[primary]
-    aim = at * (1 - WORSE) if primary == "roc_auc" else at * (1 + WORSE)
+    aim = at * (1 - share) if primary == "roc_auc" else at * (1 + share)
     low, high = 0.0, 10.0
     for _ in range(40):
         scale = (low + high) / 2

@@ -7,6 +7,7 @@ that is more than a pass over the rows looks at a bounded number of them, so tha
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,10 @@ from trimtab.training.evaluation.reference import write_answers, write_attributi
 from trimtab.training.evaluation.reliability import curve
 from trimtab.training.evaluation.sliced import declared, found_worst, most_harmed
 from trimtab.training.evaluation.slices import grouping
+from trimtab.training.evaluation.timing import timed
 from trimtab.training.fitted import read_fitted
+from trimtab.training.found import Begun
+from trimtab.training.lineage import read_lineage
 from trimtab.training.scores import row_losses
 
 if TYPE_CHECKING:
@@ -74,13 +78,15 @@ def evaluate(
     *,
     against_version: str = "",
     anew: bool = False,
+    begun: Begun | None = None,
 ) -> Evaluation:
     """Judge the model in `candidate` on the holdout and write what stays with its version, and `evaluation.json`, to `out`.
 
     The champion, whose version is `against_version`, is compared on the same rows. Rows that either was trained on are left out; so are
-    those of a candidate that is an existing version, which is compared `anew`. Each version's own files tell which they are.
+    those of a candidate that is an existing version, which is compared `anew`. Each version's own files tell which they are. `begun` is
+    when the run began; in a trial of a pipeline the times of the two are compared too.
     """
-    watch = Stopwatch()
+    watch, now = Stopwatch(), datetime.now(UTC)
     out.mkdir(parents=True, exist_ok=True)
     with watch.lap("prediction"):
         on = ground(table, spec, candidate, anew=anew)
@@ -98,7 +104,11 @@ def evaluate(
         rolling=fitted is not None and len(fitted.folds) > 1,
         threshold=on.mine.cut,
         classes=on.schema.classes,
+        seconds=(now - begun.at).total_seconds() if begun else None,
     )
+    if begun and begun.snapshot and champion is not None:
+        with watch.lap("timing"):
+            found = _timed(found, on, candidate, champion)
     if on.rows:
         found = _judged(found, on, other, seed, watch)
         write_metrics(out, found, row_losses(spec.task, on.mine.labels, on.mine.predictions))
@@ -122,6 +132,13 @@ def _champion(on: Ground, champion: Path | None) -> tuple[Opponent | None, str]:
         return opponent(on, champion), ""
     except InvalidInput as error:
         return None, str(error)
+
+
+def _timed(found: Evaluation, on: Ground, candidate: Path, champion: Path) -> Evaluation:
+    """The same with the times that a trial compares: those of the runs, and of predictions by the versions as they serve."""
+    known = read_lineage(champion)
+    spent = timed(candidate, champion, on.held) if not found.unasked else None
+    return msgspec.structs.replace(found, champion_seconds=known.seconds if known else None, timed=spent)
 
 
 def _judged(found: Evaluation, on: Ground, other: Opponent | None, seed: int, watch: Stopwatch) -> Evaluation:

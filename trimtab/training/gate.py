@@ -111,8 +111,8 @@ def judge(gates: tuple[Gate, ...], found: Evaluation) -> tuple[GateResult, ...]:
         compared = _at_least("compared_rows", found.compared_rows)
         if not compared.passed:
             return (*results, compared)
-    held = (_held(one, found) for one in wanted)
-    return (*results, *(result for result in held if result is not None))
+    all_held = (held(one, found) for one in wanted)
+    return (*results, *(result for result in all_held if result is not None))
 
 
 def rejection(results: tuple[GateResult, ...]) -> RejectedOutcome | None:
@@ -135,8 +135,8 @@ def name_of(wanted: Asked) -> str:
     return f"{gate.metric}{part} not {how} than the champion's, margin {gate.margin or '+0'}"
 
 
-def _held(wanted: Asked, found: Evaluation) -> GateResult | None:
-    """One gate's result, None for one against a champion that is not there."""
+def held(wanted: Asked, found: Evaluation) -> GateResult | None:
+    """One gate's result; None for one against a champion that is not there."""
     gate = wanted.gate
     if gate.not_worse_than is not None or gate.metric in AGAINST_CHAMPION:
         if not found.compared_with:

@@ -23,13 +23,25 @@ def predict(folder: Path, table: "pa.Table") -> "np.ndarray[Any, Any]":
     """
     import numpy as np
 
-    schema = read_schema(folder)
     if table.num_rows == 0:
+        schema = read_schema(folder)
         return np.empty((0, len(schema.classes)) if schema.task == "multiclass" else 0)
+    return loaded(folder)(table)
+
+
+def loaded(folder: Path) -> "Callable[[pa.Table], np.ndarray[Any, Any]]":
+    """The same as a function of the rows, of which there must be some: the model is read once."""
+    import numpy as np
+
+    schema = read_schema(folder)
     path = folder / MODEL_FILES[schema.format]
     say = _xgboost(path, schema) if schema.format == "xgboost" else _skops(path, schema)
-    said = [say(table.slice(start, _ROWS_AT_ONCE)) for start in range(0, table.num_rows, _ROWS_AT_ONCE)]
-    return np.asarray(calibrated(schema.calibration, np.concatenate(said)))
+
+    def predicted(table: "pa.Table") -> "np.ndarray[Any, Any]":
+        said = [say(table.slice(start, _ROWS_AT_ONCE)) for start in range(0, table.num_rows, _ROWS_AT_ONCE)]
+        return np.asarray(calibrated(schema.calibration, np.concatenate(said)))
+
+    return predicted
 
 
 def _xgboost(path: Path, schema: Schema) -> "Callable[[pa.Table], np.ndarray[Any, Any]]":

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -56,7 +57,7 @@ def ingest(
     from trimtab.training.validate import champion_of, validate
 
     spec, rows, at = _model(document).spec, 0, datetime.fromisoformat(cut)
-    begun, kind = datetime.now(UTC), _source(snapshot)
+    begun, kind = datetime.now(UTC), _said(snapshot, Source, "snapshot", "'champion' and nothing")
     out.mkdir(parents=True, exist_ok=True)
     try:
         spec = msgspec.structs.replace(spec, data=elsewhere(spec.data, uri, history))
@@ -130,7 +131,7 @@ def train(
             shutil.copytree(Path(str(folder)), out, dirs_exist_ok=True)
         return
     tried = tuple(trial for folder in trials for trial in read_trials(folder / TRIALS))
-    fit(read_table(dataset), _model(document).spec, out, seed, tried, _mode(evaluation))
+    fit(read_table(dataset), _model(document).spec, out, seed, tried, _said(evaluation, Mode, "evaluation", "'holdout' and 'rolling'"))
 
 
 def evaluate(
@@ -143,12 +144,16 @@ def evaluate(
     from trimtab.training.frame import read_table
     from trimtab.training.gate import judge
     from trimtab.training.report import report
+    from trimtab.training.trial_gates import judge_trial
 
-    spec = _model(document).spec
+    spec, begun = _model(document).spec, read_begun(dataset)
+    version = parse(champion, folders=True).version if champion else ""
+    table = read_table(dataset)
     with _version(champion, tracking_uri) as folder:
-        version = parse(champion, folders=True).version if champion else ""
-        found = step.evaluate(read_table(dataset), spec, model, folder, out, seed, against_version=version, anew=bool(compare_only))
+        found = step.evaluate(table, spec, model, folder, out, seed, against_version=version, anew=bool(compare_only), begun=begun)
     results = judge(spec.gates, found)
+    if begun and begun.snapshot:
+        results = (*judge_trial(spec.pipeline_policy.trial, found), *results)
     (out / GATES).write_bytes(msgspec.json.encode(results))
     page = report(found, results)
     (out / REPORT).write_text(markdown(page))
@@ -220,21 +225,11 @@ def _model(document: str) -> Model:
     return model
 
 
-def _mode(text: str) -> Mode:
+def _said(text: str, kind: Any, name: str, allowed: str) -> Any:
     try:
-        mode: Mode = msgspec.convert(text, Mode)
-        return mode
+        return msgspec.convert(text, kind)
     except msgspec.ValidationError as error:
-        msg = f"the run's evaluation: found {text!r}; allowed are 'holdout' and 'rolling'"
-        raise InvalidInput(msg) from error
-
-
-def _source(text: str) -> Source:
-    try:
-        source: Source = msgspec.convert(text, Source)
-        return source
-    except msgspec.ValidationError as error:
-        msg = f"the run's snapshot: found {text!r}; allowed are 'champion' and nothing"
+        msg = f"the run's {name}: found {text!r}; allowed are {allowed}"
         raise InvalidInput(msg) from error
 
 

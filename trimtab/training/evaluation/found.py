@@ -15,6 +15,7 @@ from trimtab.training.evaluation.reliability import Bin
 from trimtab.training.evaluation.robustness import Robustness
 from trimtab.training.evaluation.slices import Harm
 from trimtab.training.evaluation.spurious import Suspicion
+from trimtab.training.evaluation.timing import Timed
 
 EVALUATION = "evaluation.json"
 
@@ -39,7 +40,8 @@ class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
     `interval` is each metric's 95% interval. `champion` and `difference` (candidate less champion) are over `compared_rows` of the rows,
     which the champion did not see either: version `compared_with`, as it serves or as its twin (`compared_on`). `skill` is what the
     primary metric is more than that of the model without features. `unasked` says why the champion was not compared.
-    `threshold` is the probability from which on a row is called positive. `seconds` is how long the run had taken by then.
+    `threshold` is the probability from which on a row is called positive. `seconds` is how long the run took until it was judged;
+    in a pipeline's trial, `champion_seconds` is the same of the champion's run, and `timed` how long both take for predictions.
     """
 
     task: Task
@@ -72,6 +74,8 @@ class Evaluation(Struct, frozen=True, rename="camel", omit_defaults=True):
     agreement: Agreement | None = None
     suspicions: tuple[Suspicion, ...] = ()
     seconds: float | None = None
+    champion_seconds: float | None = None
+    timed: Timed | None = None
 
     @property
     def whole(self) -> Measured:
