@@ -129,7 +129,7 @@ def code(folder: str) -> str:
 
 def test_every_condition_and_reason_in_operations_is_in_the_code() -> None:
     rows = re.findall(r"^\| (?:Model|Release)[^|]* \| (\w+) \| (.*) \|$", operations("Conditions"), re.MULTILINE)
-    assert {kind for kind, _ in rows} == {"Ready", "Reconciled", "Finished", "Paused", "Promoted", "Reachable"}
+    assert {kind for kind, _ in rows} == {"Ready", "Reconciled", "Finished", "Paused", "Promoted", "Reachable", "Reconciling", "Stalled"}
     written = code("trimtab/platforms/kubernetes")
     names = {kind for kind, _ in rows} | {name for _, reasons in rows for name in re.findall(r"`(\w+)`", reasons)}
     assert [name for name in sorted(names) if f'"{name}"' not in written and f'"{name}: ' not in written] == []

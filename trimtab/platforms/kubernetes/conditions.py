@@ -1,6 +1,8 @@
 """What a status says in the words of Kubernetes: conditions, generations and summaries. Pure.
 
-Conditions are a map by type; a transition time moves only when the status flips (Kubernetes API conventions).
+Conditions are a map by type; a transition time moves only when the status flips (Kubernetes API conventions). Reconciling and Stalled
+are there only while they are so: kstatus, by which `kubectl`-like tools and Flux tell what is in progress and what has failed, reads them
+in that way (kubernetes-sigs/cli-utils, pkg/kstatus).
 """
 
 import re
@@ -16,6 +18,8 @@ from trimtab.spec import Condition, ExplainerSummary, LastRelease, Model, ModelS
 
 _REASON = re.compile(r"^(?P<reason>[A-Z][A-Za-z]{2,60}): ")
 _MESSAGE = 1024
+BAD_ENDS = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
+"""Where a Release did not do what it was asked to; the other ends say that it need not be done, or any more."""
 
 
 def of_release(release: Release, now: datetime) -> ReleaseStatus:
@@ -26,6 +30,8 @@ def of_release(release: Release, now: datetime) -> ReleaseStatus:
         reason, sentence = status.outcome.reason, status.outcome.sentence
     promoted = "True" if status.phase is Phase.PROMOTED else "False" if release.terminal else "Unknown"
     told = {"Finished": "True" if release.terminal else "False", "Promoted": promoted}
+    told["Reconciling"] = "" if release.terminal else "True"
+    told["Stalled"] = "True" if status.phase in BAD_ENDS else ""
     conditions = status.conditions
     for kind, state in told.items():
         conditions = put(conditions, kind, state, reason, sentence, generation, now)
@@ -72,6 +78,8 @@ def of_model(
     conditions = put(conditions, "Ready", *ready, generation, now)
     watched = monitoring or model.status.monitoring
     newest = max(releases, key=lambda one: (one.metadata.creation_timestamp or now, one.name), default=None)
+    stuck = "" if leaving(model) else problem or _without_a_version(model, newest)
+    conditions = put(conditions, "Stalled", "True" if stuck else "", reason_of(stuck, "Refused"), stuck, generation, now)
     return replace(
         model.status,
         conditions=conditions,
@@ -82,11 +90,18 @@ def of_model(
     )
 
 
+def _without_a_version(model: Model, newest: Release | None) -> str:
+    """Why a Model that has no version will not get one by itself, or nothing."""
+    if model.status.champion or newest is None or not newest.terminal:
+        return ""
+    status = newest.status
+    return f"{status.phase}: Release {newest.name}: {status.outcome.sentence if status.outcome else status.sentence}"
+
+
 def with_explainer(status: ModelStatus, explainer: ExplainerSummary | None, generation: int, now: datetime) -> ModelStatus:
     """The status with what is known of the explainer and its condition Explaining; without both where the Model asks for none."""
-    others = tuple(one for one in status.conditions if one.type != "Explaining")
     if explainer is None:
-        return replace(status, explainer=None, conditions=others)
+        return replace(status, explainer=None, conditions=put(status.conditions, "Explaining", "", "", "", generation, now))
     state, reason = ("True", "Explaining") if explainer.ready else ("False", reason_of(explainer.sentence, "NotExplaining"))
     conditions = put(status.conditions, "Explaining", state, reason, explainer.sentence, generation, now)
     return replace(status, explainer=explainer, conditions=conditions)
@@ -95,7 +110,10 @@ def with_explainer(status: ModelStatus, explainer: ExplainerSummary | None, gene
 def put(
     conditions: Sequence[Condition], kind: str, state: str, reason: str, message: str, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
-    """The conditions with this one, in the order of their types."""
+    """The conditions with this one, in the order of their types; without it where `state` is empty."""
+    others = tuple(one for one in conditions if one.type != kind)
+    if not state:
+        return others
     before = next((one for one in conditions if one.type == kind), None)
     since = before.last_transition_time if before and before.status == state else now
     made = Condition(
@@ -106,7 +124,7 @@ def put(
         observed_generation=generation,
         last_transition_time=since,
     )
-    return tuple(sorted((*(one for one in conditions if one.type != kind), made), key=lambda one: one.type))
+    return tuple(sorted((*others, made), key=lambda one: one.type))
 
 
 def reason_of(sentence: str, otherwise: str) -> str:

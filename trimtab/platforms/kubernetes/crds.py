@@ -43,6 +43,8 @@ class Kind(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
+UNSEEN = {"observedGeneration": -1}
+"""The status of an object that no controller has looked at yet: without it, kstatus takes a new object for one that is as it should be."""
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _READY = '.status.conditions[?(@.type=="Ready")]'
 _GENERATION = "(has({0}.generation) ? {0}.generation : 1)"
@@ -169,7 +171,10 @@ def crd(kind: Kind) -> dict[str, Any]:
     if "status" in kind.shape.__struct_fields__:
         version["subresources"] = {"status": {}}
     version["additionalPrinterColumns"] = [_column(column) for column in kind.columns]
-    version["schema"] = {"openAPIV3Schema": schema_of(kind.shape, kind.rules)}
+    schema = schema_of(kind.shape, kind.rules)
+    if "observedGeneration" in schema["properties"].get("status", {}).get("properties", {}):
+        schema["properties"]["status"]["default"] = UNSEEN
+    version["schema"] = {"openAPIV3Schema": schema}
     names = {
         "kind": resource.kind,
         "listKind": f"{resource.kind}List",

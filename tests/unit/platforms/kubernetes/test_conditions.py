@@ -1,5 +1,6 @@
 """Conditions say what the status says, and a transition time moves only when something flipped."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,7 +32,7 @@ def conditions(status: ModelStatus | ReleaseStatus) -> dict[str, tuple[str, str]
 RELEASES = {
     "one under way has not finished, and whether it will be promoted is not known": (
         ReleaseStatus(phase=Phase.ROLLOUT, reason="NextStep"),
-        {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep")},
+        {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep"), "Reconciling": ("True", "NextStep")},
     ),
     "a promoted one": (
         ReleaseStatus(phase=Phase.PROMOTED, reason="Promoted"),
@@ -39,19 +40,33 @@ RELEASES = {
     ),
     "a rolled back one says why, not how far its withdrawal was": (
         ReleaseStatus(phase=Phase.ROLLED_BACK, reason="WaitingForRoute", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
-        {"Finished": ("True", "Harm"), "Promoted": ("False", "Harm")},
+        {"Finished": ("True", "Harm"), "Promoted": ("False", "Harm"), "Stalled": ("True", "Harm")},
     ),
     "one whose plan is out of reach says so": (
         ReleaseStatus(phase=Phase.ROLLOUT, reason="NextStep", plan=Plan(0.1, 0.01, 0.01, fits=False, sentence="out of reach")),
-        {"Finished": ("False", "NextStep"), "Promoted": ("Unknown", "NextStep"), "Reachable": ("False", "OutOfReach")},
+        {
+            "Finished": ("False", "NextStep"),
+            "Promoted": ("Unknown", "NextStep"),
+            "Reachable": ("False", "OutOfReach"),
+            "Reconciling": ("True", "NextStep"),
+        },
     ),
     "one that a person paused": (
         ReleaseStatus(phase=Phase.ROLLOUT, reason="Paused", paused=Pause(NOW, "ada", "ada asked to pause")),
-        {"Finished": ("False", "Paused"), "Paused": ("True", "PausedByPerson"), "Promoted": ("Unknown", "Paused")},
+        {
+            "Finished": ("False", "Paused"),
+            "Paused": ("True", "PausedByPerson"),
+            "Promoted": ("Unknown", "Paused"),
+            "Reconciling": ("True", "Paused"),
+        },
     ),
     "one that is being withdrawn has not finished": (
         ReleaseStatus(phase=Phase.WITHDRAWING, reason="Harm", outcome=Verdicted(Phase.ROLLED_BACK, "Harm", "it fails")),
-        {"Finished": ("False", "Harm"), "Promoted": ("Unknown", "Harm")},
+        {"Finished": ("False", "Harm"), "Promoted": ("Unknown", "Harm"), "Reconciling": ("True", "Harm")},
+    ),
+    "one that was superseded need not be done any more": (
+        ReleaseStatus(phase=Phase.SUPERSEDED, reason="Collapsed"),
+        {"Finished": ("True", "Collapsed"), "Promoted": ("False", "Collapsed")},
     ),
 }
 
@@ -74,41 +89,54 @@ def test_a_transition_time_moves_only_when_the_status_flips() -> None:
     third = of_release(replace(RELEASE, status=replace(second, phase=Phase.PROMOTED, reason="Promoted")), LATER)
     assert {one.last_transition_time for one in second.conditions} == {NOW}
     assert {one.last_transition_time for one in third.conditions} == {LATER}
+    assert [one.type for one in third.conditions] == ["Finished", "Promoted"], "it reconciles no more"
 
 
-def told(model: Model = MODEL, **changes: object) -> ModelStatus:
+def told(model: Model = MODEL, releases: Sequence[Release] = (RELEASE,), **changes: object) -> ModelStatus:
     given = {"serving": "", "problem": "", "wait": "", "monitoring": None, "now": NOW, **changes}
-    return of_model(model, [RELEASE], **given)  # type: ignore[arg-type]
+    return of_model(model, releases, **given)  # type: ignore[arg-type]
 
 
+GONE_WRONG = replace(RELEASE, status=ReleaseStatus(phase=Phase.REJECTED, outcome=Verdicted(Phase.REJECTED, "GateFailed", "auc is 0.5")))
+FINE = {"Reconciled": ("True", "UpToDate")}
 MODELS = {
-    "a champion that serves": (told(), ("True", "Serving"), ("True", "UpToDate")),
-    "no champion yet": (told(replace(MODEL, status=ModelStatus())), ("False", "NoChampion"), ("True", "UpToDate")),
-    "a refused Model says why in both": (
+    "a champion that serves": (told(), {"Ready": ("True", "Serving"), **FINE}),
+    "no champion yet": (told(replace(MODEL, status=ModelStatus())), {"Ready": ("False", "NoChampion"), **FINE}),
+    "no champion, and the Release that should have made it one has ended": (
+        told(replace(MODEL, status=ModelStatus()), [GONE_WRONG]),
+        {"Ready": ("False", "NoChampion"), "Stalled": ("True", "Rejected"), **FINE},
+    ),
+    "a champion serves on where a Release ended badly": (told(MODEL, [GONE_WRONG]), {"Ready": ("True", "Serving"), **FINE}),
+    "a refused Model says why in all": (
         told(replace(MODEL, status=ModelStatus()), problem="spec.serving.gateway: there is no Gateway 'x/y'"),
-        ("False", "NoChampion"),
-        ("False", "Refused"),
+        {"Ready": ("False", "NoChampion"), "Reconciled": ("False", "Refused"), "Stalled": ("True", "Refused")},
     ),
     "a sentence that begins with its reason gives it": (
         told(problem="OwnershipConflict: 'argo' keeps changing it"),
-        ("True", "Serving"),
-        ("False", "OwnershipConflict"),
+        {"Ready": ("True", "Serving"), "Reconciled": ("False", "OwnershipConflict"), "Stalled": ("True", "OwnershipConflict")},
     ),
-    "what does not answer is waited for": (told(wait="MLflow does not answer"), ("True", "Serving"), ("False", "Waiting")),
-    "an InferenceService that is not ready": (told(serving="it is starting"), ("False", "NotServing"), ("True", "UpToDate")),
+    "what does not answer is waited for": (
+        told(wait="MLflow does not answer"),
+        {"Ready": ("True", "Serving"), "Reconciled": ("False", "Waiting")},
+    ),
+    "an InferenceService that is not ready": (told(serving="it is starting"), {"Ready": ("False", "NotServing"), **FINE}),
     "a Model that was deleted": (
         told(replace(MODEL, metadata=replace(MODEL.metadata, deletion_timestamp=NOW))),
-        ("False", "Leaving"),
-        ("True", "UpToDate"),
+        {"Ready": ("False", "Leaving"), **FINE},
     ),
 }
 
 
-@pytest.mark.parametrize(("status", "ready", "settled"), MODELS.values(), ids=MODELS.keys())
-def test_a_model_is_told(status: ModelStatus, ready: tuple[str, str], settled: tuple[str, str]) -> None:
-    assert conditions(status) == {"Ready": ready, "Reconciled": settled}
+@pytest.mark.parametrize(("status", "expected"), MODELS.values(), ids=MODELS.keys())
+def test_a_model_is_told(status: ModelStatus, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(status) == expected
     assert status.observed_generation == 4
     assert {one.observed_generation for one in status.conditions} == {4}
+
+
+def test_what_was_mended_is_not_stalled_any_more() -> None:
+    stalled = told(problem="OwnershipConflict: 'argo' keeps changing it")
+    assert "Stalled" not in conditions(told(replace(MODEL, status=stalled)))
 
 
 def test_what_the_monitor_said_stays_while_it_is_silent() -> None:
