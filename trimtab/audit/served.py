@@ -1,4 +1,5 @@
-"""Who served when, and why: answered from the audit records alone, whether or not anything that they are about still exists.
+"""Who served when, and why, and how a version came to be: answered from the audit records alone, whether or not anything that they are
+about still exists.
 
 What served is what had been decided: the champion and, at its weight, the candidate of the Release under way. The route follows a
 decision within seconds, and what is not served as decided is itself decided about (rule 13).
@@ -45,6 +46,19 @@ class Share(Struct, frozen=True, rename="camel"):
     records: tuple[int, ...]
 
 
+class Course(Struct, frozen=True, rename="camel"):
+    """How a version came to be: the Release that made it or first carried it, and what is recorded of that; None where no record tells.
+
+    `admitted` is when it was let begin, `promoted` when the version became champion by it, both in wall time.
+    """
+
+    release: str
+    asked: Asked | None
+    admitted: datetime | None
+    approval: Approval | None
+    promoted: datetime | None
+
+
 class Served(Struct, frozen=True, rename="camel"):
     """What served a Model at a time; `record` is the last decision before it, `note` what an auditor has to know beside it."""
 
@@ -76,6 +90,33 @@ def served(records: Sequence[AuditRecord], model: str, at: datetime) -> Served |
     return Served(last.namespace, model, at, last.sequence, shares, _note(mine, at))
 
 
+def course(records: Iterable[AuditRecord], version: Version, release_uid: str) -> Course | None:
+    """How the version came to be, by the records of its Model in their order; None where none is about it.
+
+    `release_uid` is the Release whose run made it, empty where that is not known or none did.
+    """
+    known = [*records]
+    begun = next((one for one in known if one.release_uid == release_uid or _same(one.candidate, version)), None)
+    if begun is None:
+        return None
+    mine = [record for record in known if record.release_uid == begun.release_uid]
+    return Course(
+        release=begun.release,
+        asked=next((record.asked for record in mine if record.asked), None),
+        admitted=next((one.at for one in mine if one.before.phase is Phase.PENDING and one.phase not in _IDLE), None),
+        approval=_approval(_approving(mine)),
+        promoted=next((one.at for one in mine if _same(one.champion, version) and not _same(one.before.champion, version)), None),
+    )
+
+
+def _approving(mine: Iterable[AuditRecord]) -> AuditRecord | None:
+    return _last(record for record in mine if record.reason == "Approved")
+
+
+def _approval(record: AuditRecord | None) -> Approval | None:
+    return Approval(record.by, record.at, record.sentence) if record else None
+
+
 def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Version, weight: int) -> Share:
     champion = mine[-1].champion
     carried = [record for record in mine if _same(record.candidate, version)]
@@ -83,10 +124,10 @@ def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Ve
     begun = crown or _last(record for record in carried if record.weight and not record.before.weight)
     release = champion.release if champion and _same(champion, version) else carried[-1].release
     bringing = [record for record in mine if record.release == release]
-    approved = _last(record for record in bringing if record.reason == "Approved")
     made = next((record for record in past if record.data and _same(record.candidate, version)), None)
     first = next((record for record in past if made and record.release_uid == made.release_uid and record.asked), None)
     asking = next((record for record in bringing if record.asked), None)
+    approved = _approving(bringing)
     told = {record.sequence for record in (asking, made, approved, begun) if record}
     return Share(
         version=Version(version.version, version.digest),
@@ -94,7 +135,7 @@ def _share(past: Sequence[AuditRecord], mine: Sequence[AuditRecord], version: Ve
         since=begun.at if begun else None,
         release=release,
         asked=asking.asked if asking else None,
-        approval=Approval(approved.by, approved.at, approved.sentence) if approved else None,
+        approval=_approval(approved),
         trained=made.release if made else "",
         cut=first.asked.cut if first and first.asked else None,
         data=made.data if made else "",

@@ -246,12 +246,20 @@ TrackingUri = Annotated[str, typer.Option("--tracking-uri", help="MLflow's addre
 
 @app.command()
 def lineage(
-    version: Which, state: StateFolder = STATE, namespace: Namespace = None, tracking_uri: TrackingUri = "", as_json: AsJson = False
+    version: Which,
+    state: StateFolder = STATE,
+    namespace: Namespace = None,
+    tracking_uri: TrackingUri = "",
+    sbom: Annotated[bool, typer.Option("--sbom", help="Print what is in the pipeline's image instead (CycloneDX).")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Where a version comes from: event, Release, run, rows, commit, parameters, gates; and what became of it."""
-    from trimtab.cli.lineage import show_lineage
+    """Where a version comes from: event, Release, who approved, run, rows, pipeline, source, images, gates; and what became of it."""
+    from trimtab.cli.lineage import show_lineage, show_sbom
 
-    show_lineage(version, state, namespace, tracking_uri, as_json=as_json)
+    if sbom:
+        show_sbom(version, state, namespace, tracking_uri)
+    else:
+        show_lineage(version, state, namespace, tracking_uri, as_json=as_json)
 
 
 @app.command()

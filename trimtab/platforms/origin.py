@@ -1,4 +1,5 @@
-"""Where a registered version comes from, as MLflow has it: its lineage, held against the version's digest, and its run's gates.
+"""Where a registered version comes from, as MLflow has it: its lineage, held against the version's digest, and its run's gates; and
+the package of the pipeline that made it.
 
 Of a version only the manifest and the lineage are brought here, not its model.
 """
@@ -11,9 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from trimtab.errors import InvalidInput
+from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.manifest import MANIFEST, listed, sha256
-from trimtab.spec import Version
+from trimtab.package import SBOM, Package
+from trimtab.platforms.packages import MlflowPackages
+from trimtab.spec import PipelineVersion, Version
 from trimtab.training import tracking
 from trimtab.training.found import GATES
 from trimtab.training.gate import GateResult
@@ -31,6 +34,34 @@ class Origin(Struct, frozen=True):
     commit: str
     lineage: Lineage | None = None
     gates: tuple[GateResult, ...] = ()
+
+
+class Packaged(Struct, frozen=True):
+    """A pipeline's package as MLflow has it now. `missing` is why it cannot be shown, and then there is no manifest and no SBOM.
+
+    What is shown has the digest that was asked for; `unverified` is why it would all the same not be run, empty where a key signed it.
+    """
+
+    package: Package | None = None
+    sbom: bytes = b""
+    missing: str = ""
+    unverified: str = ""
+
+
+def packaged(tracking_uri: str, pipeline: PipelineVersion, keys: tuple[str, ...]) -> Packaged:
+    """The package of the pipeline's version, to look at; its signature is held against the public `keys` (PEM)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        packages = MlflowPackages(tracking_uri, Path(scratch))
+        try:
+            folder, package = packages.read(pipeline)
+            sbom = (folder / SBOM).read_bytes()
+        except (TrimtabError, OSError) as error:
+            return Packaged(missing=str(error))
+        try:
+            packages.fetch(pipeline, keys)
+        except (TrimtabError, OSError) as error:
+            return Packaged(package, sbom, unverified=str(error))
+        return Packaged(package, sbom)
 
 
 def origin(tracking_uri: str, model: str, version: str) -> Origin:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from tests.unit.audit.lived import life, records
 from tests.unit.control.world import START, Behaviour, World
 from trimtab.audit.record import AuditRecord
-from trimtab.audit.served import Served, served
+from trimtab.audit.served import Approval, Served, course, served
 from trimtab.control.intake import accept
 from trimtab.release import Phase
-from trimtab.spec import Champion
+from trimtab.spec import Champion, Version
 
 
 def at(reason: str, number: int = -1) -> AuditRecord:
@@ -180,3 +180,28 @@ def test_later_records_never_change_what_is_said_of_the_past(step: int) -> None:
     moment = records()[step].at
     past = [record for record in records() if record.at <= moment]
     assert served(past, "m", moment) == served(records(), "m", moment)
+
+
+def test_the_course_of_a_version_is_that_of_the_release_that_first_carried_it() -> None:
+    swapped, approved = at("ChampionSwapped", 2), at("Approved")
+    assert swapped.candidate is not None
+    admitted = next(record for record in records() if record.release == swapped.release)
+    for uid in (swapped.release_uid, ""):
+        found = course(records(), swapped.candidate, uid)
+        assert found is not None
+        assert (found.release, found.asked, found.admitted) == (swapped.release, admitted.asked, admitted.at)
+        assert found.approval == Approval("ada", approved.at, approved.sentence)
+        assert found.promoted == swapped.at
+
+
+def test_a_version_that_was_taken_back_before_it_was_champion_was_never_promoted() -> None:
+    failed = at("CandidateReady")
+    assert failed.candidate is not None
+    found = course(records(), failed.candidate, failed.release_uid)
+    assert found is not None
+    assert (found.release, found.approval, found.promoted) == (failed.release, None, None)
+
+
+def test_of_a_version_that_no_record_is_about_nothing_is_known() -> None:
+    assert course(records(), Version("99", "none"), "") is None
+    assert course([], Version("1", f"{1:064d}"), "uid") is None
