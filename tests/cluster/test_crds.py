@@ -14,7 +14,7 @@ from trimtab.actions import ReleaseAction, Word
 from trimtab.documents import parse_model
 from trimtab.errors import InvalidInput
 from trimtab.people_rules import ACTION_RULES
-from trimtab.platforms.kubernetes.crds import KINDS
+from trimtab.platforms.kubernetes.crds import KINDS, UNSEEN
 from trimtab.rules import RULES, impossible
 from trimtab.template import OWNED
 
@@ -343,3 +343,11 @@ def test_a_name_that_the_parts_of_trimtab_could_not_carry(cluster: Cluster, body
     said = cluster.tried(changed(body, "metadata.name", name))
     assert said.code != 0
     assert "metadata.name: allowed is a name of at most 40 small letters" in said.words
+
+
+@pytest.mark.parametrize("body", [MINIMAL, RELEASE], ids=lambda body: body["kind"])
+def test_an_object_that_nobody_looked_at_yet_says_so(cluster: Cluster, body: dict[str, Any]) -> None:
+    made = cluster.made(body)
+    stored = json.loads(cluster.do("get", made["kind"], made["metadata"]["name"], "-o", "json"))
+    assert stored["status"] == UNSEEN
+    assert stored["spec"] == made["spec"] == body["spec"], "nothing is put into what was written"
