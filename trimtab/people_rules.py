@@ -1,5 +1,6 @@
 """The rules of what people say: how a yes is given, and where a word may lead."""
 
+from trimtab.actions import ActionSpec
 from trimtab.rule import Rule, positive
 from trimtab.spec import ApprovalPolicy, ModelSpec
 from trimtab.units import duration
@@ -35,7 +36,27 @@ APPROVAL_RULES = (
     ),
 )
 
+
+def _said_to_the_wrong_one(said: ActionSpec) -> bool:
+    return said.action != "resume" and (said.action in ("halt", "revert")) is not bool(said.pipeline_rollout)
+
+
 ACTION_RULES = (
+    Rule(
+        name="action-target",
+        on="spec",
+        cel="(has(self.release) && self.release != '') != (has(self.pipelineRollout) && self.pipelineRollout != '')",
+        message="a word is said to one thing; allowed is one of release and pipelineRollout",
+        broken=lambda said: bool(said.release) is bool(said.pipeline_rollout),
+    ),
+    Rule(
+        name="action-word",
+        on="spec",
+        at="action",
+        cel=("self.action == 'resume' || (self.action in ['halt', 'revert']) == (has(self.pipelineRollout) && self.pipelineRollout != '')"),
+        message="allowed for a pipelineRollout is halt, resume or revert, and for a release any other word or resume",
+        broken=_said_to_the_wrong_one,
+    ),
     Rule(
         name="action-step",
         on="spec",
@@ -59,5 +80,15 @@ ACTION_RULES = (
         cel="!has(self.step) || !has(self.full) || !self.full",
         message="100% is beyond every step; allowed is one of step and full",
         broken=lambda said: said.step is not None and said.full,
+    ),
+)
+
+PIPELINE_ROLLOUT_RULES = (
+    Rule(
+        name="stages-rise",
+        on="spec",
+        at="stages",
+        cel="!has(self.stages) || (self.stages[self.stages.size() - 1] == 1.0 && self.stages.isSorted())",
+        message="stages rise, and the last reaches all Models; allowed are shares such as [0, 0.1, 1]",
     ),
 )

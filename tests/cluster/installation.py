@@ -10,7 +10,13 @@ from tests.cluster.world import SYSTEM
 
 CHART = ROOT / "helm" / "trimtab"
 VALUES = ("monitor.replaying=true", "monitor.persistence.size=1Gi", "mlflow.persistence.size=1Gi")
-KEPT = ("auditentries.trimtab.dev", "models.trimtab.dev", "releaseactions.trimtab.dev", "releases.trimtab.dev")
+KEPT = (
+    "auditentries.trimtab.dev",
+    "models.trimtab.dev",
+    "pipelinerollouts.trimtab.dev",
+    "releaseactions.trimtab.dev",
+    "releases.trimtab.dev",
+)
 
 
 def helm(*arguments: str) -> str:

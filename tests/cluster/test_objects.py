@@ -146,7 +146,7 @@ def test_nobody_changes_an_entry(api: Api, objects: KubernetesObjects, model: Mo
 def test_a_persons_word_is_kept(objects: KubernetesObjects, model: Model) -> None:
     release = objects.create(ask(model))
     word = ReleaseAction(
-        Metadata(f"approve-{uuid.uuid4().hex[:8]}", namespace=model.metadata.namespace), ActionSpec(release.name, "approve", "ada")
+        Metadata(f"approve-{uuid.uuid4().hex[:8]}", namespace=model.metadata.namespace), ActionSpec("approve", "ada", release.name)
     )
     assert objects.create(word).spec == word.spec
 
@@ -156,7 +156,7 @@ def test_words_of_one_second_are_heard_in_the_order_in_which_they_were_said(obje
     release = objects.create(ask(model))
     names = [f"w{9 - number}-{uuid.uuid4().hex[:8]}" for number in range(9)]
     for name in names:
-        objects.create(ReleaseAction(Metadata(name, namespace=model.metadata.namespace), ActionSpec(release.name, "pause", "ada")))
+        objects.create(ReleaseAction(Metadata(name, namespace=model.metadata.namespace), ActionSpec("pause", "ada", release.name)))
     found = said_to(objects, release)
     assert [word.metadata.name for word in found] == names
     assert len({word.metadata.creation_timestamp for word in found}) < len(names), "some were said in one second"

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from trimtab.evidence import Frozen
 from trimtab.progress import DecisionRecord
 from trimtab.release import Trigger
-from trimtab.spec import Champion, Version
+from trimtab.spec import Champion, PipelineVersion, Version
 from trimtab.status import Phase
 
 
@@ -49,6 +49,8 @@ class Asked(Frozen, frozen=True):
     """A finished training run that was started by hand."""
     version: Version | None = None
     """A version that served before and is brought back."""
+    pipeline: PipelineVersion | None = None
+    """A new version of the pipeline, which is tried."""
     event: str = ""
     """The SHA-256 of the asking event's data, in hexadecimal; empty where it had none."""
 

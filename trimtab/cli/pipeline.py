@@ -7,8 +7,13 @@ import typer
 
 from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
+from trimtab.cli.pipeline_fleet import halt, resume, revert, status
 
-app = typer.Typer(help="The pipeline itself: checked, built, published, compared.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="The pipeline itself: checked, built, published, compared, and rolled out.", no_args_is_help=True, rich_markup_mode=None
+)
+for command in (status, halt, resume, revert):
+    app.command()(command)
 
 Repository = Annotated[Path, typer.Argument(help="The pipeline's repository, with [tool.trimtab.pipeline] in its pyproject.toml.")]
 TrackingUri = Annotated[str, typer.Option("--tracking-uri", help="MLflow's address; with -n else MLFLOW_TRACKING_URI.")]

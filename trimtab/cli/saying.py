@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from trimtab.actions import ActionSpec, ReleaseAction, Word
+from trimtab.actions import ActionSpec, ReleaseAction, Word, unheard
 from trimtab.cli.output import print_json
 from trimtab.cli.place import Place, place
 from trimtab.cli.releases import find_model, find_release, summary
@@ -16,7 +16,7 @@ from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput
 from trimtab.release import Phase, Release, Request
 from trimtab.retraining.history import active
-from trimtab.rollout.rules.common import steps_of, unheard
+from trimtab.rollout.rules.common import steps_of
 from trimtab.rollout.rules.person import asked_step, refusal
 from trimtab.rules import impossible
 from trimtab.spec import Metadata, Model, Version
@@ -49,7 +49,7 @@ def act(
     """Say a word on a Release; refused where it is known already that it can change nothing, or may not."""
     here = place(folder, namespace)
     release = find_target(here.objects, target)
-    said = ActionSpec(release.name, action, here.who(by), reason, step, full)
+    said = ActionSpec(action, here.who(by), release.name, reason=reason, step=step, full=full)
     if action == "promote" and step is None and not full:
         said = _next_step(release, said)
     word = ReleaseAction(Metadata(name=f"{action}-{uuid.uuid4().hex[:12]}", namespace=release.metadata.namespace), said)
@@ -75,7 +75,7 @@ def _next_step(release: Release, said: ActionSpec) -> ActionSpec:
 def _refused(objects: Objects, release: Release, said: ActionSpec) -> str:
     """Why the word is refused, as far as it can be known: what others said and the controller has not heard yet may change it."""
     ending = release.terminal or release.status.phase is Phase.WITHDRAWING
-    if not ending and any(unheard(release.status, word) for word in said_to(objects, release)):
+    if not ending and any(unheard(release.status.heard, word) for word in said_to(objects, release)):
         return ""
     model = objects.get(Model, release.metadata.namespace, release.spec.model)
     return refusal(release, model, said, datetime.now(UTC))

@@ -12,6 +12,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from trimtab.control import judging
+from trimtab.control.pipelines import pipeline_of
 from trimtab.control.ports import Ledger, Monitor, Objects, Packages, Registry, Runner, Serving, Traffic
 from trimtab.control.running import pipeline_fault
 from trimtab.control.words import said_to
@@ -23,14 +24,16 @@ from trimtab.release import (
     Observed,
     Outcome,
     Phase,
+    Refuse,
     Release,
     RunState,
     ServedVersion,
+    Wait,
 )
 from trimtab.retraining.govern import govern
 from trimtab.retraining.history import active, breaker_opened
 from trimtab.rollout.rules.common import leaving
-from trimtab.spec import Model, recipe
+from trimtab.spec import Model, PipelineVersion, recipe
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
     run, run_fault = _run(ports, release)
     outcome, outcome_fault = (None, "") if leaving(model) else _outcome(ports, release)
     served = tuple(ports.serving.observe(model)) if status.phase in _SERVES else ()
+    pipeline = pipeline_of(ports.objects, ports.packages, release, releases, model)
     found = judging.judged(ports.traffic, ports.monitor, release, model, served, moment, now)
     return Observed(
         now=now,
@@ -78,7 +82,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         release=release,
         model=model,
         recipe=recipe(model.spec),
-        admission=_admission(release, releases, model, moment),
+        admission=_admission(release, releases, model, moment, pipeline),
         run=run,
         run_fault=run_fault or outcome_fault,
         outcome=outcome,
@@ -91,6 +95,7 @@ def gather(ports: Ports, release: Release, releases: Sequence[Release], model: M
         bake_verdict=judging.baked(ports.monitor, release, model),
         shadow=found.shadow,
         actions=said_to(ports.objects, release),
+        pipeline=pipeline if isinstance(pipeline, PipelineVersion) else None,
         quality_findings=_quality(ports, release, model),
         breaker_until=_breaker(release, releases, model, moment),
         pipeline_fault="" if leaving(model) else pipeline_fault(ports.packages, release, model, run, outcome),
@@ -121,11 +126,17 @@ def _quality(ports: Ports, release: Release, model: Model) -> tuple[str, ...]:
         return (f"unknown, for {error}",)
 
 
-def _admission(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> Admission:
+def _admission(
+    release: Release, releases: Sequence[Release], model: Model, moment: datetime, pipeline: PipelineVersion | Wait | Refuse | None
+) -> Admission:
+    """What the governor says; what it admits waits where there is no pipeline yet that its run could execute."""
     if release.status.phase is not Phase.PENDING:
         return Admit()
+    if isinstance(pipeline, Refuse):
+        return pipeline
     running = sum(active(other) for other in releases)
-    return govern(release, model, releases, moment, running, LIMIT)
+    said = govern(release, model, releases, moment, running, LIMIT)
+    return pipeline if isinstance(said, Admit) and isinstance(pipeline, Wait) else said
 
 
 def _breaker(release: Release, releases: Sequence[Release], model: Model, moment: datetime) -> datetime | None:

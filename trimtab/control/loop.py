@@ -8,12 +8,14 @@ shall be served is compared with what is, at every look.
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec.structs import replace
 
 from trimtab.audit.chain import short
 from trimtab.control.gather import Ports, data_now, gather
 from trimtab.control.intake import recipe_release
+from trimtab.control.pipelines import Recent, tend_rollouts
 from trimtab.control.recording import crowned, record
 from trimtab.control.running import run_request
 from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
@@ -45,7 +47,7 @@ class Loop:
 
         By object (`namespace/name`), `problems` says what a person has to mend, and `waits` what does not answer.
         """
-        self._ports = ports
+        self._ports = replace(ports, packages=Recent(ports.packages, clock))
         self._clock = clock
         self._began = clock()
         self._faults: dict[str, str] = {}
@@ -61,8 +63,11 @@ class Loop:
 
     def _pass(self) -> float:
         due = IDLE_SECONDS
-        for model in self._ports.objects.all_of(Model):
+        models = self._ports.objects.all_of(Model)
+        for model in models:
             self.tend(model)
+        for namespace in sorted({model.metadata.namespace for model in models}):
+            due = min(due, self.fleet(namespace))
         for release in self._ports.objects.all_of(Release):
             if not release.terminal:
                 due = min(due, self.live(release))
@@ -72,7 +77,8 @@ class Loop:
     def forget_what_is_gone(self) -> None:
         """Say no more of what an object had to wait for, or a person to mend, once it has ended or is no more."""
         told = {*self.problems, *self.waits}
-        models = {key_of(model) for model in self._ports.objects.all_of(Model)}
+        known = self._ports.objects.all_of(Model)
+        models = {key_of(model) for model in known} | {_fleet_of(model.metadata.namespace) for model in known}
         live = {key_of(release) for release in self._ports.objects.all_of(Release) if not release.terminal}
         for key in told - models - live - {EVERYTHING}:
             self.problems.pop(key, None)
@@ -85,6 +91,12 @@ class Loop:
     def live(self, release: Release) -> float:
         """One look at a Release that has not ended; returns the seconds after which the next is due."""
         return self._guarded(key_of(release), lambda: self._live(release))
+
+    def fleet(self, namespace: str) -> float:
+        """One look at the roll-outs of pipelines over a namespace's Models; returns the seconds after which the next is due."""
+        ports, now = self._ports, self._clock()
+        look = partial(tend_rollouts, ports.objects, ports.packages, namespace, lambda model: data_now(ports, model, now), now)
+        return self._guarded(_fleet_of(namespace), look)
 
     def _guarded(self, name: str, work: Callable[[], float]) -> float:
         try:
@@ -218,6 +230,11 @@ class Loop:
 def key_of(item: Model | Release) -> str:
     """How an object is called in `problems` and `waits`."""
     return f"{item.metadata.namespace}/{item.metadata.name}"
+
+
+def _fleet_of(namespace: str) -> str:
+    """How a namespace's roll-outs are called in `problems` and `waits`."""
+    return f"{namespace}/pipeline roll-outs"
 
 
 def _of(model: Model, release: Release) -> bool:

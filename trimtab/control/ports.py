@@ -12,16 +12,17 @@ from msgspec import Struct
 
 from trimtab.audit.record import AuditRecord
 from trimtab.package import Package
+from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.release import Agreement, Block, Outcome, Outcomes, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import Arm as Arm
 from trimtab.release import ServingPlan as ServingPlan
 from trimtab.spec import Champion, Model, PipelineVersion, Version
 
-Kind = TypeVar("Kind", Model, Release, ReleaseAction)
+Kind = TypeVar("Kind", Model, Release, ReleaseAction, PipelineRollout)
 
 
 class Objects(Protocol):
-    """Where Models, Releases and ReleaseActions live."""
+    """Where Models, Releases, ReleaseActions and PipelineRollouts live."""
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         """The object, or None."""

@@ -39,7 +39,8 @@ def crowned(observed: Observed, decision: Decision) -> Champion | None:
     """The Model's champion once the decision has been carried out."""
     now, status = _champion(observed), decision.status
     if decision.act is Act.SWAP_CHAMPION and status.candidate:
-        return Champion(status.candidate.version, status.candidate.digest, now.generation + 1 if now else 1, observed.release.name)
+        generation = now.generation + 1 if now else 1
+        return Champion(status.candidate.version, status.candidate.digest, generation, observed.release.name, status.pipeline)
     if decision.act is Act.RESTORE_CHAMPION and status.compared_with and now:
         return replace(status.compared_with, generation=now.generation + 1)
     return now
@@ -103,6 +104,7 @@ def _asked(release: Release) -> Asked:
         sentence=request.sentence,
         run=request.run,
         version=request.version,
+        pipeline=request.pipeline,
         event=_digest(request.event) if request.event else "",
     )
 

@@ -32,7 +32,7 @@ def govern(release: Release, model: Model, releases: Sequence[Release], now: dat
     if isinstance(blocked, Refuse):
         return blocked
     first = _first(release, model, own, now)
-    if first.name != release.name and first.spec.recipe == release.spec.recipe and release.spec.request.trigger != "person":
+    if first.name != release.name and _speaks_for(first, release):
         sentence = f"the Release {first.name!r} ({first.spec.request.trigger}) of this model is waiting too and speaks for it"
         return Refuse("Collapsed", sentence, Phase.SUPERSEDED)
     if first.name != release.name:
@@ -41,6 +41,12 @@ def govern(release: Release, model: Model, releases: Sequence[Release], now: dat
     if busy is not None:
         return Wait(None, "AnotherActive", f"the Release {busy.name!r} of this model is under way ({busy.status.phase})")
     return blocked or _place(release, releases, running, limit)
+
+
+def _speaks_for(first: Release, release: Release) -> bool:
+    """Whether the first one makes the other needless; a person's is never, nor one that runs another pipeline."""
+    mine, other = release.spec, first.spec
+    return mine.request.trigger != "person" and (mine.recipe, mine.request.pipeline) == (other.recipe, other.request.pipeline)
 
 
 def _blocked(release: Release, model: Model, own: list[Release], now: datetime) -> Wait | Refuse | None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from tests.unit.control.storage import Part, port
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
+from trimtab.package import Package, in_order
 from trimtab.release import (
     Agreement,
     ArmOutcomes,
@@ -19,9 +20,10 @@ from trimtab.release import (
     Outcomes,
     PairedLosses,
     RejectedOutcome,
+    Release,
     RunState,
 )
-from trimtab.spec import Champion, Model, Version
+from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 if TYPE_CHECKING:
     from tests.unit.control.world import World
@@ -89,9 +91,35 @@ class SimulatedRunner(Part):
             self.world.registry.outcomes[key] = InvalidDataOutcome(("no rows",))
         elif run.ending == "candidate":
             version = run.request.compare_only or self.world.registry.register(run.request.model.metadata.name)
+            self._take_after(run.request, version)
             self.world.registry.outcomes[key] = CandidateOutcome(
                 version.version, version.digest, {"rmse": 1.0}, compared, "" if run.request.compare_only else f"rows-{key[0]}"
             )
+
+    def _take_after(self, request: RunRequest, version: Version) -> None:
+        """A version is as the pipeline that made it makes them."""
+        release = self.world.store.get(Release, request.model.metadata.namespace, request.release)
+        made = self.world.pipelines.get(str(release.status.pipeline)) if release else None
+        if made and not request.compare_only:
+            self.world.behaviours[(request.model.name, version.version)] = made
+
+
+class SimulatedPackages(Part):
+    """Pipelines by name, as they were published."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self.versions: list[PipelineVersion] = []
+        self.asked = 0
+
+    @port
+    def published(self, name: str) -> list[PipelineVersion]:
+        self.asked += 1
+        return in_order(one for one in self.versions if one.name == name)
+
+    @port
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
+        raise NotImplementedError
 
 
 class SimulatedRegistry(Part):

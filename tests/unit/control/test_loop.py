@@ -13,6 +13,7 @@ from tests.unit.control.world import SPEC, START, World
 from trimtab.audit.chain import short, verify
 from trimtab.control.intake import accept, release_for
 from trimtab.control.loop import ALIAS_CHECKED, Loop
+from trimtab.package import BUILT_IN
 from trimtab.release import Phase, ReleaseStatus, Request, Verdict, Verdicted
 from trimtab.spec import Champion, Retraining, Rollout
 
@@ -321,4 +322,4 @@ def test_a_withdrawal_that_hangs_beside_a_canary_does_not_take_its_traffic() -> 
     assert all("2" in {arm.version.version for arm in plan.arms} for plan in world.serving.applied), "the canary is in every plan"
     world.down.clear()
     world.run()
-    assert world.model().status.champion == Champion("2", f"{2:064d}", 2, newest(world).name)
+    assert world.model().status.champion == Champion("2", f"{2:064d}", 2, newest(world).name, BUILT_IN)

@@ -12,11 +12,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.unit.control.adapters import Ending, SimulatedMonitor, SimulatedRegistry, SimulatedRunner
+from tests.unit.control.adapters import Ending, SimulatedMonitor, SimulatedPackages, SimulatedRegistry, SimulatedRunner
 from tests.unit.control.serving import SimulatedServing, SimulatedTraffic
 from tests.unit.control.storage import Crash, MemoryObjects, Store, Trouble
 from trimtab.audit.chain import verify
-from trimtab.backtest.ports import MemoryPackages
 from trimtab.control.gather import Ports
 from trimtab.control.loop import Loop
 from trimtab.events import CloudEvent, Finding, finding_event
@@ -59,15 +58,14 @@ class World:
         self.silent: set[str] = set()
         self.endings: dict[str, Iterator[Ending]] = {}
         self.behaviours: dict[tuple[str, str], Behaviour] = {}
+        self.pipelines: dict[str, Behaviour] = {}
         self.run_ticks, self.deploy_ticks, self.requests, self.traffic_on = 2, 2, 5_000, True
         self.outage = timedelta(0)
         self.store, self.objects = Store(self), MemoryObjects(self)
         self.runner, self.registry = SimulatedRunner(self), SimulatedRegistry(self)
-        self.monitor = SimulatedMonitor(self)
+        self.monitor, self.packages = SimulatedMonitor(self), SimulatedPackages(self)
         self.serving, self.traffic = SimulatedServing(self), SimulatedTraffic(self)
-        self.ports = Ports(
-            self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor, MemoryPackages()
-        )
+        self.ports = Ports(self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor, self.packages)
         self.crashes = 0
         self.ended: set[str] = set()
         self.loop = self._new_loop()
@@ -97,9 +95,9 @@ class World:
         found = self.model(name)
         self.store.edit(replace(found, spec=replace(found.spec, **spec)))
 
-    def say(self, action: Any, release: str, user: str = "ada", **to: Any) -> ReleaseAction:
-        """A person says a word on a Release."""
-        return self.store.create(ReleaseAction(Metadata(f"a{self.made + 1:04d}"), ActionSpec(release, action, user, **to)))
+    def say(self, action: Any, release: str = "", user: str = "ada", **to: Any) -> ReleaseAction:
+        """A person says a word on a Release, or on what else is named."""
+        return self.store.create(ReleaseAction(Metadata(f"a{self.made + 1:04d}"), ActionSpec(action, user, release, **to)))
 
     def releases(self, model: str = "m") -> list[Release]:
         return [release for release in self.store.all_of(Release) if release.spec.model == model]

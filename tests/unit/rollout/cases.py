@@ -102,7 +102,7 @@ def see(phase: Phase, status: dict[str, Any] | None = None, *, request: dict[str
 def person(action: Any, reason: str = "", user: str = "ada", said: datetime = NOW, **to: Any) -> tuple[ReleaseAction, ...]:
     """A person's word on the Release; two that differ in nothing are the same one."""
     name = f"{action}-{user}-{reason}-{to}-{said}"
-    return (ReleaseAction(Metadata(name, uid=name, creation_timestamp=said), ActionSpec("m-x", action, user, reason, **to)),)
+    return (ReleaseAction(Metadata(name, uid=name, creation_timestamp=said), ActionSpec(action, user, "m-x", reason=reason, **to)),)
 
 
 def check(observed: Observed, expected: dict[str, Any]) -> Decision:

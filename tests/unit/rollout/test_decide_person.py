@@ -28,9 +28,9 @@ from tests.unit.rollout.cases import (
     see,
     served,
 )
+from trimtab.actions import unheard
 from trimtab.release import Act, Decision, Evidence, GuardState, Observed, Pause, Phase, PromoteTo, ReleaseAction
 from trimtab.rollout.decide import decide
-from trimtab.rollout.rules.common import unheard
 from trimtab.spec import ApprovalPolicy
 
 STEPS = {"rollout": replace(ROLLOUT, steps=(5, 25, 50))}
@@ -281,7 +281,7 @@ def test_a_word_is_obeyed_once_and_recorded_with_who_said_it(observed: Observed,
     decision = check(observed, expected)
     (said,) = observed.actions
     assert (decision.by, decision.word) == (said.spec.user, said.metadata.name)
-    assert not unheard(decision.status, said)
+    assert not unheard(decision.status.heard, said)
 
 
 @pytest.mark.parametrize(("observed", "sentence"), REFUSED.values(), ids=REFUSED.keys())
@@ -338,14 +338,14 @@ def test_who_may_not_approve_is_told_and_who_may_is_heard_after_them() -> None:
 def test_a_word_is_heard_once_though_its_object_and_others_go_or_come_late() -> None:
     first, second = (*person("pause", "1"), *person("resume", "2"))
     status = follow(see(Phase.ROLLOUT, actions=(first, second)), 2)[-1].status
-    assert not unheard(status, first)
-    assert not unheard(status, second)
+    assert not unheard(status.heard, first)
+    assert not unheard(status.heard, second)
     late = replace(person("pause", "late")[0].metadata, creation_timestamp=NOW - timedelta(seconds=2))
-    assert unheard(status, replace(first, metadata=late)), "said before, seen after: it is heard all the same"
+    assert unheard(status.heard, replace(first, metadata=late)), "said before, seen after: it is heard all the same"
     days_later = replace(person("pause", "3")[0].metadata, creation_timestamp=NOW + timedelta(days=3))
     (later,) = follow(see(Phase.ROLLOUT, {"heard": status.heard}, actions=(replace(first, metadata=days_later),)), 1)
     assert list(later.status.heard) == [days_later.uid], "what is remembered does not grow"
-    assert not unheard(later.status, first), "and what is forgotten is not heard again"
+    assert not unheard(later.status.heard, first), "and what is forgotten is not heard again"
 
 
 WORDS = st.lists(st.tuples(st.sampled_from(["pause", "resume", "promote"]), st.integers(0, 1800)), min_size=1, max_size=8)

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from trimtab.pipeline_rollout import PipelineRollout, PipelineRolloutStatus, RolloutPhase
 from trimtab.release import Phase, Release, ReleaseStatus
 from trimtab.retraining.history import breaker_open
 from trimtab.rollout.rules.common import leaving
@@ -42,6 +43,18 @@ def of_release(release: Release, now: datetime) -> ReleaseStatus:
     if plan := status.plan:
         reachable = ("True", "PlanFits") if plan.fits else ("False", "OutOfReach")
         conditions = put(conditions, "Reachable", *reachable, plan.sentence, generation, now)
+    return replace(status, conditions=conditions, observed_generation=generation)
+
+
+def of_rollout(rollout: PipelineRollout, now: datetime) -> PipelineRolloutStatus:
+    """The status with the conditions that kstatus reads of any object: Ready, Reconciling while it goes on, Stalled where it was halted."""
+    status, generation = rollout.status, rollout.metadata.generation
+    going_on = status.phase in (RolloutPhase.PROGRESSING, RolloutPhase.REVERTING)
+    halted = status.phase is RolloutPhase.HALTED
+    told = {"Ready": not going_on and not halted, "Reconciling": going_on, "Stalled": halted}
+    conditions = status.conditions
+    for kind, state in told.items():
+        conditions = put(conditions, kind, str(state), status.reason or str(status.phase), status.sentence, generation, now)
     return replace(status, conditions=conditions, observed_generation=generation)
 
 

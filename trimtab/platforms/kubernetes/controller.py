@@ -28,7 +28,7 @@ from trimtab.platforms.kubernetes.kfp_client import TOKEN_FILE as KFP_TOKEN_FILE
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.objects import KubernetesObjects, free_all
-from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, MODELS, RELEASES
+from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, MODELS, PIPELINE_ROLLOUTS, RELEASES
 from trimtab.platforms.kubernetes.runs import Runs, read_runs
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Settings, make_ports
@@ -40,7 +40,7 @@ from trimtab.spec import Model
 
 log = logging.getLogger("trimtab.controller")
 
-WATCHED = (MODELS, RELEASES, ACTIONS, INFERENCE_SERVICES, HTTP_ROUTES)
+WATCHED = (MODELS, RELEASES, ACTIONS, PIPELINE_ROLLOUTS, INFERENCE_SERVICES, HTTP_ROUTES)
 COUNT_SECONDS = 5.0
 BEGIN_SECONDS = 2.0
 

@@ -12,8 +12,9 @@ import yaml
 from msgspec import Struct
 
 from trimtab.audit.record import AuditEntry
-from trimtab.people_rules import ACTION_RULES
-from trimtab.platforms.kubernetes.resources import ACTIONS, AUDIT, GROUP, MODELS, RELEASES, Resource
+from trimtab.people_rules import ACTION_RULES, PIPELINE_ROLLOUT_RULES
+from trimtab.pipeline_rollout import PipelineRollout
+from trimtab.platforms.kubernetes.resources import ACTIONS, AUDIT, GROUP, MODELS, PIPELINE_ROLLOUTS, RELEASES, Resource
 from trimtab.platforms.kubernetes.schemas import schema_of
 from trimtab.release import TERMINAL, Release, ReleaseAction
 from trimtab.rules import RULES, Rule
@@ -90,6 +91,12 @@ ENDED_STAYS = Rule(
 ACTION_FIXED = Rule(
     name="action-fixed", on="spec", cel="self == oldSelf", message="what a person said never changes; create another ReleaseAction"
 )
+ROLLOUT_FIXED = Rule(
+    name="rollout-fixed",
+    on="spec",
+    cel="self.pipeline == oldSelf.pipeline && self.channel == oldSelf.channel",
+    message="what is rolled out where never changes; maxBad and stages may",
+)
 ENTRY_NAME = Rule(
     name="entry-name",
     on="",
@@ -139,12 +146,32 @@ KINDS = (
         "tta",
         (
             Column("Release", ".spec.release"),
+            Column("Rollout", ".spec.pipelineRollout", priority=1),
             Column("Action", ".spec.action"),
             Column("User", ".spec.user"),
             Column("Reason", ".spec.reason", priority=1),
             AGE,
         ),
         (*ACTION_RULES, NAME, ACTION_FIXED),
+    ),
+    Kind(
+        PIPELINE_ROLLOUTS,
+        PipelineRollout,
+        "ttp",
+        (
+            Column("Pipeline", ".spec.pipeline.name"),
+            Column("Version", ".spec.pipeline.version"),
+            Column("Channel", ".spec.channel"),
+            Column("Phase", ".status.phase"),
+            Column("Stage", ".status.stage", "integer"),
+            Column("Done", ".status.counts.done", "integer"),
+            Column("Bad", ".status.counts.bad", "integer"),
+            Column("Models", ".status.counts.models", "integer"),
+            Column("Reason", ".status.reason", priority=1),
+            Column("Sentence", ".status.sentence", priority=1),
+            AGE,
+        ),
+        (*PIPELINE_ROLLOUT_RULES, NAME, ROLLOUT_FIXED),
     ),
     Kind(
         AUDIT,

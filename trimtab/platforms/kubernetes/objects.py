@@ -16,9 +16,19 @@ from msgspec.structs import replace
 from trimtab.control.ports import Kind
 from trimtab.errors import InvalidInput, TrimtabError
 from trimtab.events import aware
+from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.platforms.kubernetes.api import Api, Reader
-from trimtab.platforms.kubernetes.conditions import of_release
-from trimtab.platforms.kubernetes.resources import ACTIONS, MANAGED_BY, MODEL_LABEL, MODELS, RELEASES, Resource, owner
+from trimtab.platforms.kubernetes.conditions import of_release, of_rollout
+from trimtab.platforms.kubernetes.resources import (
+    ACTIONS,
+    MANAGED_BY,
+    MODEL_LABEL,
+    MODELS,
+    PIPELINE_ROLLOUTS,
+    RELEASES,
+    Resource,
+    owner,
+)
 from trimtab.release import DecisionRecord, Release, ReleaseAction
 from trimtab.retraining.history import active
 from trimtab.spec import Condition, Model
@@ -28,12 +38,17 @@ log = logging.getLogger(__name__)
 FINALIZER = "trimtab.dev/withdraw"
 FIRST_CUT = "trimtab.dev/first-cut"
 _NEVER = datetime.min.replace(tzinfo=UTC)
-RESOURCES: dict[type[Any], Resource] = {Model: MODELS, Release: RELEASES, ReleaseAction: ACTIONS}
+RESOURCES: dict[type[Any], Resource] = {
+    Model: MODELS,
+    Release: RELEASES,
+    ReleaseAction: ACTIONS,
+    PipelineRollout: PIPELINE_ROLLOUTS,
+}
 _OURS = ("name", "namespace", "labels", "annotations")
 
 
 class KubernetesObjects:
-    """Models, Releases and ReleaseActions; reads from `reader`, usually a cache, and keeps it up to date with its writes."""
+    """Models, Releases, ReleaseActions and PipelineRollouts; reads from `reader`, usually a cache, and puts its writes there too."""
 
     def __init__(
         self,
@@ -90,6 +105,8 @@ class KubernetesObjects:
             if active(item):
                 self._hold_model(item)
             item = replace(item, status=of_release(item, datetime.now(UTC)))
+        if isinstance(item, PipelineRollout):
+            item = replace(item, status=of_rollout(item, datetime.now(UTC)))
         metadata = {"name": item.name, "namespace": item.metadata.namespace, "resourceVersion": item.metadata.resource_version}
         before = self._decoded.get((type(item), item.metadata.namespace, item.name))
         body = msgspec.to_builtins(item)

@@ -44,6 +44,7 @@ def owner(resource: Resource, name: str, uid: str, *, controller: bool = True) -
 MODELS = Resource(GROUP, "v1alpha1", "models", "Model")
 RELEASES = Resource(GROUP, "v1alpha1", "releases", "Release")
 ACTIONS = Resource(GROUP, "v1alpha1", "releaseactions", "ReleaseAction")
+PIPELINE_ROLLOUTS = Resource(GROUP, "v1alpha1", "pipelinerollouts", "PipelineRollout")
 AUDIT = Resource(GROUP, "v1alpha1", "auditentries", "AuditEntry")
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")

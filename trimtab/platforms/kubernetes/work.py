@@ -1,7 +1,8 @@
 """The controller's work: looks at Models and their Releases, one Model at a time by one worker, and tells what came of it.
 
-A Model and its Releases are one unit of work, so that each object has one writer. What wakes a unit are the watches; how soon it is
-looked at again without being woken is what the loop says, and for a Model at rest a minute.
+A Model and its Releases are one unit of work, and so are the roll-outs of pipelines in a namespace, so that each object has one writer.
+What wakes a unit are the watches; how soon it is looked at again without being woken is what the loop says, and for a Model at rest
+a minute.
 """
 
 import logging
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from trimtab.control.loop import Loop, key_of
 from trimtab.errors import Conflict, InvalidInput, TrimtabError
+from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.conditions import of_model, reason_of, reconciled, with_explainer
 from trimtab.platforms.kubernetes.endpoints import Numbers
@@ -23,17 +25,20 @@ from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
 from trimtab.platforms.kubernetes.ownership import explained
-from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, MODELS, PIPELINE_ROLLOUTS, RELEASES, Resource
 from trimtab.platforms.kubernetes.wiring import Wired
 from trimtab.platforms.queue import WorkQueue
 from trimtab.release import Phase, Release
 from trimtab.retraining.history import active
+from trimtab.retraining.pipelines import on_a_channel
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, MonitoringSummary
 
 log = logging.getLogger(__name__)
 
 Unit = tuple[str, str]
+FLEET = ""
+"""The name of the unit that is a namespace's roll-outs of pipelines; no Model has it."""
 Told = TypeVar("Told", Model, Release)
 REST_SECONDS = 60.0
 SUMMARY_SECONDS = 15.0
@@ -65,16 +70,19 @@ class Work:
         self._began: dict[int, float] = {}
 
     def woken(self, resource: Resource, item: dict[str, Any]) -> None:
-        """An object changed: its Model is to be looked at."""
-        namespace, name = item["metadata"].get("namespace", ""), item["metadata"]["name"]
+        """An object changed: its Model is to be looked at, or the roll-outs of its namespace, or both."""
+        namespace, name, spec = item["metadata"].get("namespace", ""), item["metadata"]["name"], item.get("spec", {})
+        if _of_fleet(resource, spec):
+            self.queue.add((namespace, FLEET))
         if resource == INFERENCE_SERVICES:
             name = explained(item) or name
         elif resource == RELEASES:
-            name = item.get("spec", {}).get("model", name)
+            name = spec.get("model", name)
         elif resource == ACTIONS:
-            release = self._reader.get(RELEASES, namespace, item.get("spec", {}).get("release", ""))
+            release = self._reader.get(RELEASES, namespace, spec.get("release", "")) if spec.get("release") else None
             name = release["spec"]["model"] if release else name
-        self.queue.add((namespace, name))
+        if resource != PIPELINE_ROLLOUTS and not spec.get("pipelineRollout"):
+            self.queue.add((namespace, name))
 
     def run(self) -> None:
         """Work until `stop`; returns when all workers have ended."""
@@ -112,6 +120,8 @@ class Work:
     def look(self, unit: Unit) -> float | None:
         """One look at a Model and its Releases; the seconds until the next, None where there is nothing left to look at."""
         self._numbers.looks.inc()
+        if unit[1] == FLEET:
+            return self._loop.fleet(unit[0]) if self._has_fleet(unit[0]) else None
         model = self._model(unit)
         if model is not None:
             self._loop.tend(model)
@@ -134,6 +144,11 @@ class Work:
         if key_of(model) in self._loop.problems or key_of(model) in self._loop.waits:
             due = min(due, 2.0)
         return min(due, SUMMARY_SECONDS) if model.status.champion else due
+
+    def _has_fleet(self, namespace: str) -> bool:
+        """Whether there is a roll-out in the namespace, or a Model there that may get one."""
+        here = any(one.metadata.namespace == namespace for one in self._objects.all_of(PipelineRollout))
+        return here or any(one.metadata.namespace == namespace and on_a_channel(one) for one in self._objects.all_of(Model))
 
     def _live(self, release: Release) -> float:
         if release.status.phase is not Phase.PENDING:
@@ -226,3 +241,12 @@ class Work:
             log.debug("%s/%s: %s", *unit, error)
         self._summaries[model.metadata.uid] = (time.monotonic(), known)
         return known
+
+
+def _of_fleet(resource: Resource, spec: dict[str, Any]) -> bool:
+    """Whether a change of such an object may change a roll-out of a pipeline; where a Model left its channel, the next look sees it."""
+    if resource == MODELS:
+        return bool(spec.get("training", {}).get("pipeline", {}).get("channel"))
+    if resource == RELEASES:
+        return str(spec.get("request", {}).get("source", "")).startswith("/pipelinerollouts/")
+    return resource == PIPELINE_ROLLOUTS or bool(spec.get("pipelineRollout"))

@@ -1,10 +1,11 @@
 """What every rule uses: how a Decision is put together, and how an Observed is read."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
+from trimtab.actions import heard_with, unheard
 from trimtab.release import (
     Act,
     Decision,
@@ -16,9 +17,6 @@ from trimtab.release import (
     Verdicted,
 )
 from trimtab.spec import Champion, Model, Rollout, Version
-
-REMEMBERED = timedelta(hours=1)
-"""How long after it was said a word is known by its uid; the clocks of those who keep words differ by less."""
 
 
 def move(observed: Observed, act: Act, reason: str, sentence: str, *, look_again: float = 0.0, by: str = "", **changes: Any) -> Decision:
@@ -89,31 +87,13 @@ def rollout_of(observed: Observed) -> Rollout:
 
 def next_word(observed: Observed) -> ReleaseAction | None:
     """The first word that was not heard yet, None where all were."""
-    return next((said for said in observed.actions if unheard(status_of(observed), said)), None)
-
-
-def unheard(status: ReleaseStatus, said: ReleaseAction) -> bool:
-    """Whether this word was not heard yet.
-
-    Words are known by their uid, since several may have been said in one second and come late or out of order; those older than
-    what is remembered were heard, whether or not their objects still exist.
-    """
-    return said.metadata.uid not in status.heard and (not status.heard or _said_at(said) > _oldest(status.heard))
+    return next((said for said in observed.actions if unheard(status_of(observed).heard, said)), None)
 
 
 def obeyed(observed: Observed, said: ReleaseAction, decision: Decision) -> Decision:
     """The decision as one that hears this word: it is recorded with who said so, and the word is heard for good."""
-    heard = {**status_of(observed).heard, said.metadata.uid: _said_at(said)}
-    kept = {uid: at for uid, at in heard.items() if at > _oldest(heard)}
-    return replace(decision, status=replace(decision.status, heard=kept), by=said.spec.user, word=said.metadata.name)
-
-
-def _oldest(heard: dict[str, datetime]) -> datetime:
-    return max(heard.values()) - REMEMBERED
-
-
-def _said_at(said: ReleaseAction) -> datetime:
-    return said.metadata.creation_timestamp or datetime.fromtimestamp(0, UTC)
+    heard = heard_with(status_of(observed).heard, said)
+    return replace(decision, status=replace(decision.status, heard=heard), by=said.spec.user, word=said.metadata.name)
 
 
 def asked_for(observed: Observed, *kinds: str) -> ReleaseAction | None:

@@ -11,7 +11,7 @@ _REFUSED = "PackageRefused"
 
 
 def pending(observed: Observed) -> Decision | None:
-    """6. Pending: what the governor says. The rollout is frozen at admission."""
+    """6. Pending: what the governor says. The rollout is frozen at admission, the pipeline chosen."""
     if status_of(observed).phase is not Phase.PENDING or observed.model is None:
         return None
     said = observed.admission
@@ -31,6 +31,7 @@ def pending(observed: Observed) -> Decision | None:
         rollout=rollout,
         admitted_at=observed.now,
         admitted_data=observed.data_now,
+        pipeline=observed.pipeline,
         compared_with=champion_of(observed),
         pipeline=observed.pipeline or observed.release.spec.request.pipeline,
     )

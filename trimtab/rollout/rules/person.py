@@ -55,6 +55,8 @@ def refusal(release: Release, model: Model | None, said: ActionSpec, at: datetim
     if status.phase is Phase.WITHDRAWING:
         ending = f" as {status.outcome.phase}" if status.outcome else ""
         return f"{release.name} is being withdrawn and ends{ending}; nothing can be said to it any more"
+    if said.action not in _REFUSE:
+        return f"{said.action} is said to a PipelineRollout, and {release.name} is a Release"
     return _REFUSE[said.action](release, model, said, at)
 
 

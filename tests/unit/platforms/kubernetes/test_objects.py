@@ -91,7 +91,7 @@ def test_a_release_is_its_models_and_says_so(server: ApiServer, release: Release
 
 
 def test_a_word_has_no_status(server: ApiServer, objects: KubernetesObjects) -> None:
-    word = ReleaseAction(Metadata("abort-1", "crm"), ActionSpec("bike-1", "abort", "ada"))
+    word = ReleaseAction(Metadata("abort-1", "crm"), ActionSpec("abort", "ada", "bike-1"))
     objects.create(word)
     assert stored(server, ACTIONS, "abort-1")["spec"] == {"release": "bike-1", "action": "abort", "user": "ada"}
     with pytest.raises(InvalidInput, match="has no status"):

@@ -1,0 +1,155 @@
+"""Pipelines as the loop deals with them: what a Release's runs will execute, and one step of a namespace's roll-outs.
+
+A step reads everything anew, creates what is to be created under names that follow from what asked for it, and writes a status last: cut
+off anywhere, it is simply made again. While what is published cannot be read, roll-outs go on and none begins.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from trimtab.control.intake import release_for
+from trimtab.control.ports import Kind, Objects, Packages
+from trimtab.control.words import said_to
+from trimtab.errors import Conflict, Unavailable
+from trimtab.package import Package
+from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
+from trimtab.release import Phase, Refuse, Release, Request, Wait
+from trimtab.retraining.fleet import Step, step
+from trimtab.retraining.pipelines import NO_PIPELINE, due, made_by, on_a_channel, overtaken, standing, version_for
+from trimtab.retraining.tally import identity, of_rollout
+from trimtab.spec import Model, PipelineVersion, Version
+
+log = logging.getLogger(__name__)
+
+ASKED_EVERY = timedelta(seconds=30)
+"""How often the published versions of a pipeline are asked for, at most."""
+LOOK_SECONDS = 30.0
+_GOING_ON = frozenset({RolloutPhase.PROGRESSING, RolloutPhase.COMPLETE})
+
+
+class Recent:
+    """The port `Packages`, asked for a pipeline's published versions now and then only, however often they are wanted."""
+
+    def __init__(self, packages: Packages, clock: Callable[[], datetime]) -> None:
+        """`clock` gives the wall time."""
+        self._packages, self._clock = packages, clock
+        self._known: dict[str, tuple[datetime, list[PipelineVersion] | Unavailable]] = {}
+
+    def published(self, name: str) -> list[PipelineVersion]:
+        """As they were asked for last, within the last 30 seconds; raises Unavailable as it did then."""
+        now = self._clock()
+        if name not in self._known or now - self._known[name][0] >= ASKED_EVERY:
+            try:
+                self._known[name] = (now, self._packages.published(name))
+            except Unavailable as error:
+                self._known[name] = (now, error)
+        found = self._known[name][1]
+        if isinstance(found, Unavailable):
+            raise Unavailable(str(found))
+        return found
+
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
+        """As the port says."""
+        return self._packages.fetch(version, keys)
+
+
+# --- one Release ---
+
+
+def pipeline_of(
+    objects: Objects, packages: Packages, release: Release, releases: Sequence[Release], model: Model
+) -> PipelineVersion | Wait | Refuse | None:
+    """What the Release's runs execute; while it waits, what they will, or why it may not begin. None: it takes no run to say."""
+    request = release.spec.request
+    if release.status.phase is not Phase.PENDING:
+        return release.status.pipeline
+    if request.version:
+        return _maker(request.version, model, releases)
+    rollouts = objects.all_of(PipelineRollout)
+    if halted := _stopped(release, rollouts):
+        return halted
+    if known := request.pipeline or standing(model, rollouts):
+        return known
+    try:
+        found = version_for(model, packages.published(model.spec.training.pipeline.name), rollouts)
+    except Unavailable as error:
+        found = Wait(None, NO_PIPELINE, f"which pipelines are published is not known: {error}")
+    return None if request.run and not isinstance(found, PipelineVersion) else found
+
+
+def _maker(version: Version, model: Model, releases: Sequence[Release]) -> PipelineVersion | None:
+    """The pipeline that made a version which is brought back, as far as Model and Releases know it."""
+    for champion in (model.status.champion, model.status.previous):
+        if champion and (champion.version, champion.digest) == (version.version, version.digest):
+            return made_by(champion)
+    made = [one for one in releases if one.spec.model_uid == model.metadata.uid and one.status.candidate == version]
+    return next((one.status.pipeline for one in made if one.status.pipeline), None)
+
+
+def _stopped(release: Release, rollouts: Sequence[PipelineRollout]) -> Refuse | None:
+    """That the roll-out which asked for a Release goes on no more, where it is so."""
+    asked = next((one for one in rollouts if of_rollout(one, release)), None)
+    if asked is None or asked.status.phase in _GOING_ON:
+        return None
+    phase = asked.status.phase
+    return Refuse(
+        f"Rollout{phase}", f"the roll-out {asked.name} of {asked.spec.pipeline} is {phase}: {asked.status.sentence}", Phase.SUPERSEDED
+    )
+
+
+# --- the roll-outs of a namespace ---
+
+
+def tend_rollouts(objects: Objects, packages: Packages, namespace: str, data_time: Callable[[Model], datetime], now: datetime) -> float:
+    """One step of each roll-out, then those begun that are due; returns the seconds after which the next look is due."""
+    models = [one for one in objects.all_of(Model) if one.metadata.namespace == namespace]
+    rollouts = [one for one in objects.all_of(PipelineRollout) if one.metadata.namespace == namespace]
+    names = sorted({one.spec.training.pipeline.name for one in models if on_a_channel(one)})
+    if rollouts:
+        releases = objects.all_of(Release)
+        for rollout in rollouts:
+            made = step(rollout, models, releases, said_to(objects, rollout), newer=overtaken(rollout, rollouts), now=now)
+            _carry_out(objects, rollout, made, data_time)
+    begun = due(models, [one for name in names for one in packages.published(name)], rollouts)
+    for rollout in begun:
+        log.info("%s: %s goes to the channel %s", rollout.name, rollout.spec.pipeline, rollout.spec.channel)
+        _create(objects, rollout)
+    return 0.0 if begun else LOOK_SECONDS
+
+
+def _carry_out(objects: Objects, rollout: PipelineRollout, made: Step, data_time: Callable[[Model], datetime]) -> None:
+    pipeline = rollout.spec.pipeline
+    for model in made.begin:
+        sentence = f"the pipeline {pipeline} is new on the channel {rollout.spec.channel}: stage {made.status.stage} of its roll-out"
+        asked = Request("pipeline", rollout.source, identity(rollout, model), data_time(model), sentence=sentence, pipeline=pipeline)
+        _create(objects, release_for(model, asked))
+    for model in made.bring_back:
+        said, previous = made.status.hand, model.status.previous
+        if said and previous:
+            sentence = f"{said.sentence}: version {previous.version} comes back, which {made_by(previous)} made"
+            asked = Request(
+                trigger="person",
+                source=rollout.source,
+                id=identity(rollout, model, back=True),
+                cut=data_time(model),
+                by=said.user,
+                sentence=sentence,
+                version=Version(previous.version, previous.digest),
+            )
+            _create(objects, release_for(model, asked))
+    if made.status != rollout.status:
+        if made.status.phase is not rollout.status.phase:
+            log.info("%s: %s: %s", rollout.name, made.status.phase, made.status.sentence)
+        objects.write_status(replace(rollout, status=made.status))
+
+
+def _create(objects: Objects, item: Kind) -> None:
+    """Create it; it may be there from a look that was cut off."""
+    try:
+        objects.create(item)
+    except Conflict:
+        log.info("%s is there already", item.metadata.name)
