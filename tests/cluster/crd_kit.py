@@ -75,6 +75,12 @@ ACTION: dict[str, Any] = {
     "metadata": {"name": "approve-1"},
     "spec": {"release": "bikes-0123456789", "action": "approve", "user": "ada", "reason": "looked at it"},
 }
+ROLLOUT: dict[str, Any] = {
+    "apiVersion": "trimtab.dev/v1alpha1",
+    "kind": "PipelineRollout",
+    "metadata": {"name": "churn-stable-1-4-0"},
+    "spec": {"pipeline": {"name": "churn", "version": "1.4.0", "digest": "ab"}, "channel": "stable"},
+}
 
 
 class Said(Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, RELEASE, ROOT, Cluster, changed, installed
+from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, RELEASE, ROLLOUT, ROOT, Cluster, changed, installed
 from tests.cluster.tools import needs_cluster
 from trimtab.actions import ReleaseAction, Word
 from trimtab.documents import parse_model
@@ -227,23 +227,29 @@ def test_every_rule_has_a_document_that_breaks_it() -> None:
         "champion-grows",
         "release-fixed",
         "ended-stays",
+        "action-target",
+        "action-word",
         "action-step",
         "action-full",
         "action-one-end",
         "action-fixed",
+        "stages-rise",
+        "rollout-fixed",
         "entry-name",
         "entry-fixed",
     }, "each of these has a test of its own below"
 
 
 def spoken(**word: Any) -> dict[str, Any]:
-    return ACTION | {"spec": {**ACTION["spec"], **word}}
+    spec = {**ACTION["spec"], **word}
+    return ACTION | {"spec": {name: value for name, value in spec.items() if value != ""}}
 
 
 @pytest.mark.parametrize(
     "word",
     [
-        *({"action": action} for action in get_args(Word)),
+        *({"action": action} for action in get_args(Word) if action not in ("halt", "revert")),
+        *({"action": action, "release": "", "pipelineRollout": "churn-stable-1-4-0"} for action in ("halt", "resume", "revert")),
         {"action": "promote", "step": 1},
         {"action": "promote", "step": 99, "full": False},
         {"action": "promote", "full": True},
@@ -260,11 +266,13 @@ def test_a_word_that_both_take(cluster: Cluster, word: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "path", "word"),
     [
+        ("action-word", "spec.action", {"action": "halt"}),
+        ("action-word", "spec.action", {"action": "approve", "release": "", "pipelineRollout": "churn-stable-1-4-0"}),
         ("action-step", "spec.step", {"action": "pause", "step": 2}),
         ("action-full", "spec.full", {"action": "approve", "full": True}),
         ("action-one-end", "spec.step", {"action": "promote", "step": 2, "full": True}),
     ],
-    ids=["a step to pause at", "a full approval", "two ends"],
+    ids=["a halt of a Release", "an approval of a roll-out", "a step to pause at", "a full approval", "two ends"],
 )
 def test_a_word_that_both_refuse_with_the_same_words(cluster: Cluster, name: str, path: str, word: dict[str, Any]) -> None:
     message = next(rule.message for rule in ACTION_RULES if rule.name == name)
@@ -275,6 +283,21 @@ def test_a_word_that_both_refuse_with_the_same_words(cluster: Cluster, name: str
     (sentence,) = impossible(msgspec.convert(spoken(**word), ReleaseAction))
     assert sentence.startswith(f"{path}: found ")
     assert message in sentence
+
+
+@pytest.mark.parametrize("word", [{"release": ""}, {"action": "resume", "pipelineRollout": "churn-stable-1-4-0"}], ids=["none", "both"])
+def test_a_word_is_said_to_one_thing(cluster: Cluster, word: dict[str, Any]) -> None:
+    tried = cluster.tried(spoken(**word))
+    assert tried.code != 0
+    assert "a word is said to one thing; allowed is one of release and pipelineRollout" in tried.words
+    assert "a word is said to one thing" in impossible(msgspec.convert(spoken(**word), ReleaseAction))[0]
+
+
+@pytest.mark.parametrize(("stages", "taken"), [([1], True), ([0, 0.1, 1], True), ([0.5, 0.1, 1], False), ([0, 0.5], False)])
+def test_stages_rise_to_all(cluster: Cluster, stages: list[float], taken: bool) -> None:
+    tried = cluster.tried(changed(ROLLOUT, "spec.stages", stages))
+    assert (tried.code == 0) is taken
+    assert taken or "stages rise, and the last reaches all Models" in tried.words
 
 
 @pytest.mark.parametrize(("word", "message"), [({"step": 0}, "greater than or equal to 1"), ({"action": "skip"}, "supported values")])
@@ -337,7 +360,7 @@ def test_a_relative_path_has_no_folder_on_a_cluster(cluster: Cluster) -> None:
     assert "there is no folder that a relative path starts in" in said.words
 
 
-@pytest.mark.parametrize("body", [MINIMAL, RELEASE, ACTION], ids=lambda body: body["kind"])
+@pytest.mark.parametrize("body", [MINIMAL, RELEASE, ACTION, ROLLOUT], ids=lambda body: body["kind"])
 @pytest.mark.parametrize("name", ["b" * 41, "1bikes", "bikes.eu"])
 def test_a_name_that_the_parts_of_trimtab_could_not_carry(cluster: Cluster, body: dict[str, Any], name: str) -> None:
     said = cluster.tried(changed(body, "metadata.name", name))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -10,11 +11,12 @@ import pytest
 import yaml
 from msgspec import Struct
 
-from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, NOW, RELEASE, Cluster, Said, entry, installed
+from tests.cluster.crd_kit import ACTION, DESIGN, MINIMAL, NOW, RELEASE, ROLLOUT, Cluster, Said, entry, installed
 from tests.cluster.tools import needs_cluster
 from trimtab.audit.record import AuditEntry
 from trimtab.described import meta_of, unwrapped
 from trimtab.documents import parse_model
+from trimtab.pipeline_rollout import PipelineRollout, PipelineRolloutStatus
 from trimtab.release import Phase, Release, ReleaseAction, ReleaseStatus
 from trimtab.spec import Model, ModelStatus, Rollout
 
@@ -34,6 +36,8 @@ def cluster() -> Iterator[Cluster]:
         (RELEASE, {"request": {"by": "bob"}}, "a Release's spec never changes"),
         (RELEASE, {"request": {"event": {"a": {"b": 2}}}}, "a Release's spec never changes"),
         (ACTION, {"user": "bob"}, "what a person said never changes"),
+        (ROLLOUT, {"channel": "latest"}, "what is rolled out where never changes"),
+        (ROLLOUT, {"pipeline": {"version": "1.5.0"}}, "what is rolled out where never changes"),
     ],
 )
 def test_a_spec_that_was_said_stays_said(cluster: Cluster, body: dict[str, Any], patch: dict[str, Any], message: str) -> None:
@@ -52,6 +56,11 @@ def test_a_release_that_has_ended_stays_as_it_ended(cluster: Cluster) -> None:
     assert said.code != 0
     assert "a Release that has ended stays as it ended" in said.words
     assert cluster.patched(made, {"status": {"sentence": "told better"}}, status=True).code == 0
+
+
+def test_how_carefully_a_roll_out_goes_may_be_said_anew(cluster: Cluster) -> None:
+    made = cluster.made(ROLLOUT)
+    assert cluster.patched(made, {"spec": {"maxBad": 0.05, "stages": [0, 0.5, 1]}}).code == 0
 
 
 def test_another_champion_has_a_greater_generation(cluster: Cluster) -> None:
@@ -99,11 +108,16 @@ def filled(kind: Any) -> Any:
         return inner(**{name: filled(hints[name]) for name in inner.__struct_fields__})
     if issubclass(inner, Phase):
         return Phase.ROLLOUT
+    if issubclass(inner, StrEnum):
+        return list(inner)[-1]
     meta = meta_of(kind)
     return {str: "word", int: (meta.ge if meta and meta.ge else 7), float: 0.25, bool: True, datetime: NOW}[inner]
 
 
-@pytest.mark.parametrize(("body", "kind", "status"), [(MINIMAL, Model, ModelStatus), (RELEASE, Release, ReleaseStatus)])
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [(MINIMAL, Model, ModelStatus), (RELEASE, Release, ReleaseStatus), (ROLLOUT, PipelineRollout, PipelineRolloutStatus)],
+)
 def test_a_whole_status_comes_back_as_it_was_written(cluster: Cluster, body: dict[str, Any], kind: Any, status: Any) -> None:
     written, made = filled(status), cluster.made(body)
     said = cluster.patched(made, {"status": msgspec.to_builtins(written)}, status=True)
@@ -122,7 +136,7 @@ def test_a_whole_document_comes_back_as_it_was_written(cluster: Cluster) -> None
     assert cluster.made(body)["spec"] == body["spec"], "the server injects nothing"
 
 
-@pytest.mark.parametrize(("body", "kind"), [(RELEASE, Release), (ACTION, ReleaseAction)])
+@pytest.mark.parametrize(("body", "kind"), [(RELEASE, Release), (ACTION, ReleaseAction), (ROLLOUT, PipelineRollout)])
 def test_what_was_created_is_one_of_the_nouns(cluster: Cluster, body: dict[str, Any], kind: Any) -> None:
     back = msgspec.convert(cluster.made(body), kind)
     again = json.loads(msgspec.json.encode(back))

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.cluster.crd_kit import ACTION, MINIMAL, RELEASE, Cluster, entry, installed
+from tests.cluster.crd_kit import ACTION, MINIMAL, RELEASE, ROLLOUT, Cluster, entry, installed
 from tests.cluster.tools import needs_cluster
+from trimtab.pipeline_rollout import Counts, PipelineRolloutStatus
 from trimtab.platforms.kubernetes.crds import KINDS
 from trimtab.release import ReleaseStatus
 from trimtab.spec import Rollout
@@ -85,6 +86,17 @@ def test_get_shows_how_a_release_stands(cluster: Cluster) -> None:
     assert head.split() == ["NAME", "MODEL", "PHASE", "VERSION", "WEIGHT", "TRIGGER", "REASON", "AGE"]
     assert row.split()[:-1] == [name, "bikes", "Pending", "0", "person", "Admitted"], "phase and weight are told from the start"
     assert "nothing stands against it" in cluster.do("get", "ttr", name, "-o", "wide")
+
+
+def test_get_shows_how_far_a_roll_out_is(cluster: Cluster) -> None:
+    made = cluster.made(ROLLOUT)
+    status = msgspec.to_builtins(PipelineRolloutStatus(counts=Counts(models=20, done=1), reason="StageUnderWay", sentence="stage 1 of 3"))
+    assert cluster.patched(made, {"status": status}, status=True).code == 0
+    name = made["metadata"]["name"]
+    head, row = (line.split() for line in cluster.do("get", "ttp", name).splitlines())
+    assert head == ["NAME", "PIPELINE", "VERSION", "CHANNEL", "PHASE", "STAGE", "DONE", "BAD", "MODELS", "AGE"]
+    assert row[:-1] == [name, "churn", "1.4.0", "stable", "Progressing", "1", "1", "0", "20"]
+    assert "stage 1 of 3" in cluster.do("get", "ttp", name, "-o", "wide")
 
 
 def test_get_shows_what_people_said(cluster: Cluster) -> None:

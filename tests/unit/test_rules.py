@@ -113,6 +113,19 @@ WORDS: list[tuple[dict[str, object], str]] = [
     ({"action": "approve", "full": True}, "spec.full: found true, only promote goes to 100%; allowed with another action is none"),
     ({"action": "promote", "step": 2, "full": True}, "spec.step: found 2, 100% is beyond every step; allowed is one of step and full"),
     ({"action": "promote", "step": 2}, ""),
+    ({"release": ""}, "spec: a word is said to one thing; allowed is one of release and pipelineRollout"),
+    ({"action": "resume"}, ""),
+    ({"action": "resume", "release": "", "pipeline_rollout": "churn-stable-1-4-0"}, ""),
+    ({"action": "halt", "release": "", "pipeline_rollout": "churn-stable-1-4-0"}, ""),
+    ({"action": "resume", "pipeline_rollout": "x"}, "spec: a word is said to one thing; allowed is one of release and pipelineRollout"),
+    (
+        {"action": "revert"},
+        'spec.action: found "revert", allowed for a pipelineRollout is halt, resume or revert, and for a release any other word or resume',
+    ),
+    (
+        {"action": "approve", "release": "", "pipeline_rollout": "churn-stable-1-4-0"},
+        'spec.action: found "approve", allowed for a pipelineRollout is halt, resume or revert, and for a release any other word or resume',
+    ),
     ({"action": "promote", "full": True}, ""),
     ({"action": "promote"}, ""),
 ]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from trimtab.release import Phase, Promotion, Release, ReleaseSpec, ReleaseStatus, Request, Trigger
-from trimtab.spec import API_VERSION, Breaker, Champion, Data, Metadata, Model, ModelSpec, ModelStatus, Retraining, Version
+from trimtab.spec import API_VERSION, Breaker, Champion, Data, Metadata, Model, ModelSpec, ModelStatus, PipelineVersion, Retraining, Version
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,6 +31,7 @@ def release(
     recipe: str = "r1",
     reason: str = "",
     version: Version | None = None,
+    pipeline: PipelineVersion | None = None,
 ) -> Release:
     """A Release; `born`, `admitted`, `promoted` and `cut` are hours relative to NOW. One that ended was admitted a week ago."""
     if admitted is None and phase is not Phase.PENDING and phase is not Phase.REFUSED:
@@ -43,6 +44,6 @@ def release(
         admitted_data=moment,
         promotion=None if promoted is None else Promotion(NOW, since=NOW + promoted * HOUR),
     )
-    request = Request(trigger, "test", name, NOW + cut * HOUR, version=version)
+    request = Request(trigger, "test", name, NOW + cut * HOUR, version=version, pipeline=pipeline)
     metadata = Metadata(name=name, creation_timestamp=NOW + born * HOUR)
     return Release(metadata, ReleaseSpec(of, f"uid-{of}", recipe, request), status)

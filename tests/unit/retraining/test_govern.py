@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from tests.unit.retraining.releases import ALL_ON, DAY, HOUR, NOW, model, release
 from trimtab.release import TERMINAL, Admit, Phase, Refuse, Release, Wait
 from trimtab.retraining.govern import PRIORITY, breaker_open, govern
-from trimtab.spec import Model, Version
+from trimtab.spec import Model, PipelineVersion, Version
 
 ASKED = release("asked")
+TRIAL = release("t", "pipeline", pipeline=PipelineVersion("churn", "1.4.0"))
 ENDED = Phase.PROMOTED
 OLD = Version("1", "a" * 64)
 
@@ -90,6 +91,8 @@ CASES = [
         "Admitted",
     ),
     ("one of another recipe speaks for nobody", ASKED, [release("r2", "person", recipe="r2")], {}, "AnotherFirst"),
+    ("a trial of a pipeline waits for a person's", TRIAL, [release("p", "person", born=1)], {}, "AnotherFirst"),
+    ("a trial speaks for no retrain, which runs what made the champion", release("n", "newData"), [TRIAL], {}, "AnotherFirst"),
     ("one that will be refused speaks for nobody", release("s", "schedule"), [release("c", "concept")], {"on": ("schedule",)}, "Admitted"),
 ]
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from trimtab.platforms.kubernetes.conditions import of_model, of_release, reason_of, reconciled
+from trimtab.pipeline_rollout import PipelineRollout, PipelineRolloutSpec, PipelineRolloutStatus, RolloutPhase
+from trimtab.platforms.kubernetes.conditions import of_model, of_release, of_rollout, reason_of, reconciled
 from trimtab.release import Pause, Phase, Plan, Release, ReleaseSpec, ReleaseStatus, Request, Verdicted
-from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, MonitoringSummary
+from trimtab.spec import Champion, Data, Metadata, Model, ModelSpec, ModelStatus, MonitoringSummary, PipelineVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -69,6 +70,17 @@ RELEASES = {
         {"Finished": ("True", "Collapsed"), "Promoted": ("False", "Collapsed")},
     ),
 }
+
+
+@pytest.mark.parametrize("phase", RolloutPhase)
+def test_a_roll_out_is_told_as_kstatus_reads_it(phase: RolloutPhase) -> None:
+    spec = PipelineRolloutSpec(PipelineVersion("churn", "1.4.0"), "stable")
+    rollout = PipelineRollout(Metadata("churn-stable-1-4-0", generation=3), spec, replace(PipelineRolloutStatus(), phase=phase))
+    status = of_rollout(rollout, NOW)
+    going_on, halted = phase in (RolloutPhase.PROGRESSING, RolloutPhase.REVERTING), phase is RolloutPhase.HALTED
+    said = {one.type: one.status for one in status.conditions}
+    assert said == {"Ready": str(not going_on and not halted), "Reconciling": str(going_on), "Stalled": str(halted)}
+    assert status.observed_generation == 3
 
 
 @pytest.mark.parametrize(("status", "expected"), RELEASES.values(), ids=RELEASES.keys())

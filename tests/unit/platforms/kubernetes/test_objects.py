@@ -16,12 +16,13 @@ from trimtab.audit.chain import short
 from trimtab.control.intake import release_for
 from trimtab.control.words import said_to
 from trimtab.errors import Conflict, InvalidInput, Unavailable
+from trimtab.pipeline_rollout import Counts, PipelineRollout, PipelineRolloutSpec, RolloutPhase
 from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.cache import Cache
 from trimtab.platforms.kubernetes.objects import FINALIZER, FIRST_CUT, KubernetesObjects, free_all
-from trimtab.platforms.kubernetes.resources import ACTIONS, MODELS, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import ACTIONS, MODELS, PIPELINE_ROLLOUTS, RELEASES, Resource
 from trimtab.release import TERMINAL, ActionSpec, DecisionRecord, Phase, Release, ReleaseAction, ReleaseStatus, Request
-from trimtab.spec import Champion, Metadata, Model, ModelStatus
+from trimtab.spec import Champion, Metadata, Model, ModelStatus, PipelineVersion
 
 TRAINING = ReleaseStatus(phase=Phase.TRAINING, reason="Admitted", sentence="it begins")
 
@@ -96,6 +97,28 @@ def test_a_word_has_no_status(server: ApiServer, objects: KubernetesObjects) -> 
     assert stored(server, ACTIONS, "abort-1")["spec"] == {"release": "bike-1", "action": "abort", "user": "ada"}
     with pytest.raises(InvalidInput, match="has no status"):
         objects.write_status(word)
+
+
+def test_a_roll_out_is_kept_with_conditions_that_any_tool_reads(server: ApiServer, objects: KubernetesObjects) -> None:
+    spec = PipelineRolloutSpec(PipelineVersion("churn", "1.4.0", "ab" * 32), "stable")
+    made = objects.create(PipelineRollout(Metadata("churn-stable-1-4-0", "crm"), spec))
+    assert stored(server, PIPELINE_ROLLOUTS, made.name)["spec"] == {
+        "pipeline": {"name": "churn", "version": "1.4.0", "digest": "ab" * 32},
+        "channel": "stable",
+    }
+    status = replace(made.status, phase=RolloutPhase.HALTED, reason="TooManyBad", sentence="3 of 20", counts=Counts(20, bad=3))
+    written = objects.write_status(replace(made, status=status))
+    assert objects.get(PipelineRollout, "crm", made.name) == written
+    told = stored(server, PIPELINE_ROLLOUTS, made.name)["status"]
+    assert (told["phase"], told["stage"]) == ("Halted", 1)
+    assert told["counts"] == {"models": 20, "done": 0, "bad": 3, "inFlight": 0, "waiting": 0}
+    assert {one["type"]: (one["status"], one["reason"]) for one in told["conditions"]} == {
+        "Ready": ("False", "TooManyBad"),
+        "Reconciling": ("False", "TooManyBad"),
+        "Stalled": ("True", "TooManyBad"),
+    }
+    with pytest.raises(Conflict):
+        objects.write_status(made)
 
 
 def test_words_are_in_the_order_in_which_they_were_said_within_a_second_too(

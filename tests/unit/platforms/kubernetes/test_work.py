@@ -18,15 +18,24 @@ from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
-from trimtab.platforms.kubernetes.resources import ACTIONS, HTTP_ROUTES, INFERENCE_SERVICES, LEASES, MODELS, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import (
+    ACTIONS,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    LEASES,
+    MODELS,
+    PIPELINE_ROLLOUTS,
+    RELEASES,
+    Resource,
+)
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Wired
-from trimtab.platforms.kubernetes.work import REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
+from trimtab.platforms.kubernetes.work import FLEET, REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
 from trimtab.release import Phase, Release
 from trimtab.spec import ExplainerSummary, Model, MonitoringSummary
 from trimtab.status import RunLink
 
-WATCHED = (MODELS, RELEASES, ACTIONS, INFERENCE_SERVICES, HTTP_ROUTES)
+WATCHED = (MODELS, RELEASES, ACTIONS, PIPELINE_ROLLOUTS, INFERENCE_SERVICES, HTTP_ROUTES)
 UNIT = ("crm", "bike")
 CHAMPION = {"version": "1", "digest": "a" * 64}
 PATIENCE = 20.0
@@ -46,6 +55,10 @@ class FakeLoop:
         self.looked.append(model.name)
         self.on_tend(model)
         return 1.0
+
+    def fleet(self, namespace: str) -> float:
+        self.looked.append(f"the roll-outs of {namespace}")
+        return 30.0
 
     def live(self, release: Release) -> float:
         self.looked.append(release.name)
@@ -164,6 +177,39 @@ def test_an_object_that_changed_wakes_its_model(world: World, resource: Resource
     world.work.woken(resource, item)
     assert len(world.work.queue) == 1
     assert world.work.queue.take() == unit
+
+
+CHANNEL = {"pipeline": {"name": "churn", "channel": "stable"}}
+WAKE_FLEETS = [
+    ("a roll-out", PIPELINE_ROLLOUTS, body("crm", "churn-stable-1-4-0"), [("crm", FLEET)]),
+    ("a word on a roll-out", ACTIONS, body("crm", "halt-1", pipelineRollout="churn-stable-1-4-0"), [("crm", FLEET)]),
+    ("a Model that follows a channel", MODELS, body("crm", "bike", training=CHANNEL), [("crm", FLEET), UNIT]),
+    (
+        "a Release that a roll-out asked for",
+        RELEASES,
+        body("crm", "bike-17", model="bike", request={"source": "/pipelinerollouts/crm/churn-stable-1-4-0"}),
+        [("crm", FLEET), UNIT],
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "item", "units"), [case[1:] for case in WAKE_FLEETS], ids=[case[0] for case in WAKE_FLEETS])
+def test_the_roll_outs_of_a_namespace_are_a_unit_of_their_own(
+    world: World, resource: Resource, item: dict[str, Any], units: list[Unit]
+) -> None:
+    world.work.woken(resource, item)
+    assert [world.work.queue.take() for _ in range(len(world.work.queue))] == units
+
+
+def test_roll_outs_are_looked_at_where_there_are_any_or_a_model_may_get_one(world: World) -> None:
+    world.model()
+    assert world.look(("crm", FLEET)) is None
+    assert world.loop.looked == []
+    spec = {"pipeline": {"name": "churn", "version": "1.4.0"}, "channel": "stable"}
+    world.server.put(PIPELINE_ROLLOUTS, "crm", "churn-stable-1-4-0", spec=spec, status={"phase": "Progressing", "stage": 1, "counts": {}})
+    assert world.look(("crm", FLEET)) == 30.0
+    assert world.loop.looked == ["the roll-outs of crm"]
+    assert world.look(("ads", FLEET)) is None
 
 
 # --- workers ---
