@@ -32,12 +32,12 @@ NEEDS = {
 }
 
 
-def ready(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Give a component's task what it needs; returns the task.
+def ready(task: dsl.PipelineTask, needs: Needs | None = None) -> dsl.PipelineTask:
+    """Give a component's task what it needs, which for a component of another pipeline's own must be said; returns the task.
 
     It is never cached: the data may have changed under the same name.
     """
-    needs = NEEDS[task.component_spec.name]
+    needs = needs or NEEDS[task.component_spec.name]
     task.set_caching_options(False)
     task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit).set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
     task.set_retry(num_retries=RETRIES, backoff_duration="5s")

@@ -29,16 +29,18 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 def start(
-    command: Sequence[str | Path], log_path: Path, env: Mapping[str, str], sockets: tuple[int, ...] = ()
+    command: Sequence[str | Path], log_path: Path, env: Mapping[str, str], sockets: tuple[int, ...] = (), cwd: Path | None = None
 ) -> "subprocess.Popen[bytes]":
     """Start `command` in a session of its own, stdout and stderr appended to `log_path`; `env` is added to this process's own.
+
+    It starts in the folder `cwd`, else in this process's own.
 
     The file descriptors `sockets` are inherited, under their own numbers.
 
     Raises Unavailable where the command cannot be started.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    return _starter.submit(_start, [str(part) for part in command], log_path, {**os.environ, **env}, sockets).result()
+    return _starter.submit(_start, [str(part) for part in command], log_path, {**os.environ, **env}, sockets, cwd).result()
 
 
 def stop(process: "subprocess.Popen[bytes]", grace: float) -> None:
@@ -124,7 +126,9 @@ def last_line(log_path: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _start(command: list[str], log_path: Path, env: dict[str, str], sockets: tuple[int, ...]) -> "subprocess.Popen[bytes]":
+def _start(
+    command: list[str], log_path: Path, env: dict[str, str], sockets: tuple[int, ...], cwd: Path | None
+) -> "subprocess.Popen[bytes]":
     with log_path.open("ab") as output:
         try:
             # preexec_fn: only one system call through a library that is loaded already, so nothing can be locked in the child.
@@ -134,6 +138,7 @@ def _start(command: list[str], log_path: Path, env: dict[str, str], sockets: tup
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
+                cwd=cwd,
                 start_new_session=True,
                 pass_fds=sockets,
                 preexec_fn=_end_with_parent if _prctl else None,
