@@ -22,6 +22,17 @@ NO_TESTS = 5
 """pytest's exit code where it found none."""
 
 
+def unpublishable(project: Project) -> str:
+    """Why nothing of this work tree can be published, in a sentence; empty where something can."""
+    commit = building.commit(project)
+    if commit == building.UNKNOWN:
+        return f"{str(project.folder)!r} is no git repository with a commit: a package names the commit that it is made of"
+    if commit.endswith(building.DIRTY):
+        short = commit.removesuffix(building.DIRTY)[:12]
+        return f"the work tree is not what its commit {short} says: commit what belongs to the pipeline, ignore what does not"
+    return ""
+
+
 class Course:
     """The stages of one CI run: each leaves below `scratch` what later ones need."""
 
@@ -118,12 +129,8 @@ class Course:
 
     def publish(self) -> Done:
         """Signed, and in MLflow for good. What is not in a commit is not published: nobody could read what it was."""
-        commit = building.commit(self._project)
-        if commit == building.UNKNOWN:
-            stop(f"{str(self._project.folder)!r} is no git repository with a commit: a package names the commit that it is made of")
-        if commit.endswith(building.DIRTY):
-            short = commit.removesuffix(building.DIRTY)[:12]
-            stop(f"the work tree is not what its commit {short} says: commit what belongs to the pipeline, ignore what does not")
+        if fault := unpublishable(self._project):
+            stop(fault)
         if self._key is None or not self._tracking_uri:
             stop("publishing needs --key and --tracking-uri")
         store = MlflowPackages(self._tracking_uri, self._scratch / "kept")

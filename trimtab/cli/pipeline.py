@@ -7,6 +7,7 @@ import typer
 
 from trimtab.cli.options import STATE, Namespace, StateFolder
 from trimtab.cli.output import AsJson
+from trimtab.cli.pipeline_ci import ci, init
 from trimtab.cli.pipeline_fleet import halt, resume, revert, status
 
 app = typer.Typer(
@@ -85,3 +86,7 @@ def diff(
     from trimtab.cli.pipelines import show_difference
 
     show_difference(name, before, after, state, namespace, tracking_uri, as_json=as_json)
+
+
+for command in (init, ci):
+    app.command()(command)

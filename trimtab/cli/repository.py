@@ -11,7 +11,7 @@ from types import FrameType
 import msgspec
 
 from trimtab.ci import reports, scaffold
-from trimtab.ci.course import Course
+from trimtab.ci.course import Course, unpublishable
 from trimtab.ci.running import Runner, Secrets
 from trimtab.ci.stages import STAGES, Name, Report, Result, walk
 from trimtab.cli.output import plain, print_json
@@ -34,7 +34,7 @@ def run_ci(folder: Path, key: Path | None, tracking_uri: str, until: str, out: P
     """Go through the stages; whether all that were asked for passed. Raises InvalidInput before anything is run where that cannot be."""
     last = _stage(until)
     read = project.read(folder)
-    secret = _secret(key, tracking_uri) if last == "publish" else ""
+    secret = _secret(key, tracking_uri, read) if last == "publish" else ""
     secrets = Secrets(os.environ, tracking_uri, secret)
     report = (out or read.folder / "report").resolve()
     _clear(report)
@@ -62,11 +62,14 @@ def _stage(until: str) -> Name:
         raise InvalidInput(msg) from error
 
 
-def _secret(key: Path | None, tracking_uri: str) -> str:
-    """What is in the key's file; raises InvalidInput where what publishing needs is not given."""
+def _secret(key: Path | None, tracking_uri: str, read: project.Project) -> str:
+    """What is in the key's file; raises InvalidInput where it is clear already that nothing can be published."""
     if key is None or not tracking_uri:
         lacks = " and ".join(name for name, given in (("--key", key), ("--tracking-uri", tracking_uri)) if not given)
-        msg = f"{lacks} must be given to publish; --until package does everything else"
+        msg = f"{lacks} must be given to publish; --until package does everything but publishing"
+        raise InvalidInput(msg)
+    if fault := unpublishable(read):
+        msg = f"{fault}; --until package does everything but publishing"
         raise InvalidInput(msg)
     try:
         return key.read_text()

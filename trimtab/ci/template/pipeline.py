@@ -1,4 +1,4 @@
-"""The pipeline @name@: Trimtab's for tables, with a step of its own that cleans rows before anything learns from them.
+"""The pipeline @name@: Trimtab's for tables, but what is learned from are cleaned rows.
 
 Trimtab gives a run every parameter of the function below, and takes `outcome.json` of `register` or `report` from it. What judges a
 candidate (`evaluate`, `register`) gets the rows as `ingest` took them: a step of ours must not polish what it is judged by.
