@@ -9,7 +9,7 @@ from pathlib import Path
 from trimtab.ci import compiled, reports, sample
 from trimtab.ci.running import Runner
 from trimtab.ci.stages import Done, Name, Work, stop
-from trimtab.package import COMPILED
+from trimtab.package import COMPILED, DIRTY, UNKNOWN
 from trimtab.packaging import building, sbom
 from trimtab.packaging.project import Project
 from trimtab.platforms.packages import MlflowPackages
@@ -25,10 +25,10 @@ NO_TESTS = 5
 def unpublishable(project: Project) -> str:
     """Why nothing of this work tree can be published, in a sentence; empty where something can."""
     commit = building.commit(project)
-    if commit == building.UNKNOWN:
+    if commit == UNKNOWN:
         return f"{str(project.folder)!r} is no git repository with a commit: a package names the commit that it is made of"
-    if commit.endswith(building.DIRTY):
-        short = commit.removesuffix(building.DIRTY)[:12]
+    if commit.endswith(DIRTY):
+        short = commit.removesuffix(DIRTY)[:12]
         return f"the work tree is not what its commit {short} says: commit what belongs to the pipeline, ignore what does not"
     return ""
 

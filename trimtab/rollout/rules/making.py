@@ -33,7 +33,6 @@ def pending(observed: Observed) -> Decision | None:
         admitted_data=observed.data_now,
         pipeline=observed.pipeline,
         compared_with=champion_of(observed),
-        pipeline=observed.pipeline or observed.release.spec.request.pipeline,
     )
 
 
