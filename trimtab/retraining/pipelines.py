@@ -51,8 +51,7 @@ def version_for(model: Model, published: Iterable[PipelineVersion], rollouts: Se
         return _exactly(ref, there)
     space = model.metadata.namespace
     offered = [one for one in on_channel(there, ref.channel) if not _stopped(one, space, rollouts, FALLEN)]
-    under_way = {RolloutPhase.PROGRESSING, RolloutPhase.SUPERSEDED}
-    settled = [one for one in offered if not _stopped(one, space, rollouts, under_way)]
+    settled = [one for one in offered if all(map(_settled, _of(one, space, rollouts)))]
     if not offered:
         sentence = f"no version of the pipeline {ref.name!r} is on the channel {ref.channel}: published are {_told(there)}"
         return Wait(None, NO_PIPELINE, sentence, ends=False)
@@ -132,7 +131,16 @@ def _there(name: str, published: Iterable[PipelineVersion]) -> list[PipelineVers
 
 def _stopped(version: PipelineVersion, space: str, rollouts: Iterable[PipelineRollout], phases: Iterable[RolloutPhase]) -> bool:
     """Whether the version's roll-out in the namespace, on any channel, is in one of these phases."""
-    return any(same(one.spec.pipeline, version) and one.metadata.namespace == space and one.status.phase in phases for one in rollouts)
+    return any(one.status.phase in phases for one in _of(version, space, rollouts))
+
+
+def _of(version: PipelineVersion, space: str, rollouts: Iterable[PipelineRollout]) -> list[PipelineRollout]:
+    return [one for one in rollouts if same(one.spec.pipeline, version) and one.metadata.namespace == space]
+
+
+def _settled(rollout: PipelineRollout) -> bool:
+    """Whether the version has proved itself: every Model had its turn, and some have it."""
+    return rollout.status.phase is RolloutPhase.COMPLETE and rollout.status.counts.done > 0
 
 
 def _told(versions: Sequence[PipelineVersion]) -> str:

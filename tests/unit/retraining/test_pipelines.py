@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.unit.retraining.fleets import NEW, OLD, follower, rollout
 from trimtab.making import PipelineRef
 from trimtab.package import BUILT_IN
-from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
+from trimtab.pipeline_rollout import Counts, PipelineRollout, RolloutPhase
 from trimtab.release import Refuse, Wait
 from trimtab.retraining.pipelines import due, overtaken, version_for
 from trimtab.spec import Model, PipelineVersion
@@ -50,7 +50,8 @@ CASES = [
     Case("of latest it may be a prerelease", follower(made=None, ref=LATEST), PRE),
     Case("1.10 is newer than 1.4", FIRST, NEWER, [NEWER, OLD, NEW]),
     Case("not by one that is under way where another one has settled", FIRST, OLD, rollouts=[rollout()]),
-    Case("by one whose roll-out is complete", FIRST, NEW, rollouts=[rollout(RolloutPhase.COMPLETE)]),
+    Case("by one whose roll-out is complete", FIRST, NEW, rollouts=[rollout(RolloutPhase.COMPLETE, counts=Counts(models=1, done=1))]),
+    Case("not by one that nobody has though all had their turn", FIRST, OLD, rollouts=[rollout(RolloutPhase.COMPLETE)]),
     Case("by one that is under way where there is no other", FIRST, NEW, [NEW], [rollout()]),
     Case("never by one that was halted", FIRST, OLD, rollouts=[rollout(RolloutPhase.HALTED)]),
     Case("never by one that was reverted", FIRST, OLD, rollouts=[rollout(RolloutPhase.REVERTED)]),

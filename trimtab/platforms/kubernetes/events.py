@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trimtab.errors import Conflict, TrimtabError
+from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.resources import EVENTS, MANAGED_BY, MODELS, RELEASES, Resource
+from trimtab.platforms.kubernetes.resources import EVENTS, MANAGED_BY, MODELS, PIPELINE_ROLLOUTS, RELEASES, Resource
 from trimtab.release import DecisionRecord, Phase, Release
 from trimtab.spec import Model
 
@@ -38,10 +39,10 @@ class Recorder:
             metadata = {"name": release.spec.model, "namespace": release.metadata.namespace, "uid": release.spec.model_uid}
             self._tell(_reference(MODELS, metadata), record.hash[:16], kind, record.reason, f"{release.name}: {record.sentence}")
 
-    def told(self, model: Model, reason: str, sentence: str, kind: str = "Warning") -> None:
-        """Tell something of a Model, such as why it cannot be reconciled."""
-        name = f"{reason.lower()}.{hashlib.sha256(f'{model.metadata.uid}/{sentence}'.encode()).hexdigest()[:16]}"
-        self._tell(_regarding(MODELS, model), name, kind, reason, sentence)
+    def told(self, item: Model | PipelineRollout, reason: str, sentence: str, kind: str = "Warning") -> None:
+        """Tell something of a Model or a roll-out, such as why it cannot be reconciled, or that it was halted."""
+        name = f"{reason.lower()}.{hashlib.sha256(f'{item.metadata.uid}/{sentence}'.encode()).hexdigest()[:16]}"
+        self._tell(_regarding(MODELS if isinstance(item, Model) else PIPELINE_ROLLOUTS, item), name, kind, reason, sentence)
 
     def _tell(self, regarding: dict[str, str], suffix: str, kind: str, reason: str, note: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -65,7 +66,7 @@ class Recorder:
             log.info("an Event could not be told: %s", error)
 
 
-def _regarding(resource: Resource, item: Release | Model) -> dict[str, str]:
+def _regarding(resource: Resource, item: Release | Model | PipelineRollout) -> dict[str, str]:
     metadata = {"name": item.metadata.name, "namespace": item.metadata.namespace, "uid": item.metadata.uid}
     return _reference(resource, metadata)
 

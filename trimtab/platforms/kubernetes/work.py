@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from trimtab.control.loop import Loop, key_of
 from trimtab.errors import Conflict, InvalidInput, TrimtabError
-from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.platforms.kubernetes.api import Reader
 from trimtab.platforms.kubernetes.conditions import of_model, reason_of, reconciled, with_explainer
 from trimtab.platforms.kubernetes.endpoints import Numbers
@@ -25,20 +24,18 @@ from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
 from trimtab.platforms.kubernetes.ownership import explained
+from trimtab.platforms.kubernetes.pipeline_rollouts import FLEET, FLEET_SECONDS, look_at_fleet, of_fleet
 from trimtab.platforms.kubernetes.resources import ACTIONS, INFERENCE_SERVICES, MODELS, PIPELINE_ROLLOUTS, RELEASES, Resource
 from trimtab.platforms.kubernetes.wiring import Wired
 from trimtab.platforms.queue import WorkQueue
 from trimtab.release import Phase, Release
 from trimtab.retraining.history import active
-from trimtab.retraining.pipelines import on_a_channel
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, MonitoringSummary
 
 log = logging.getLogger(__name__)
 
 Unit = tuple[str, str]
-FLEET = ""
-"""The name of the unit that is a namespace's roll-outs of pipelines; no Model has it."""
 Told = TypeVar("Told", Model, Release)
 REST_SECONDS = 60.0
 SUMMARY_SECONDS = 15.0
@@ -72,8 +69,8 @@ class Work:
     def woken(self, resource: Resource, item: dict[str, Any]) -> None:
         """An object changed: its Model is to be looked at, or the roll-outs of its namespace, or both."""
         namespace, name, spec = item["metadata"].get("namespace", ""), item["metadata"]["name"], item.get("spec", {})
-        if _of_fleet(resource, spec):
-            self.queue.add((namespace, FLEET))
+        if of_fleet(resource, spec):
+            self.queue.add((namespace, FLEET), FLEET_SECONDS if resource == MODELS else 0.0)
         if resource == INFERENCE_SERVICES:
             name = explained(item) or name
         elif resource == RELEASES:
@@ -121,7 +118,7 @@ class Work:
         """One look at a Model and its Releases; the seconds until the next, None where there is nothing left to look at."""
         self._numbers.looks.inc()
         if unit[1] == FLEET:
-            return self._loop.fleet(unit[0]) if self._has_fleet(unit[0]) else None
+            return look_at_fleet(self._loop, self._objects, self._recorder, unit[0])
         model = self._model(unit)
         if model is not None:
             self._loop.tend(model)
@@ -144,11 +141,6 @@ class Work:
         if key_of(model) in self._loop.problems or key_of(model) in self._loop.waits:
             due = min(due, 2.0)
         return min(due, SUMMARY_SECONDS) if model.status.champion else due
-
-    def _has_fleet(self, namespace: str) -> bool:
-        """Whether there is a roll-out in the namespace, or a Model there that may get one."""
-        here = any(one.metadata.namespace == namespace for one in self._objects.all_of(PipelineRollout))
-        return here or any(one.metadata.namespace == namespace and on_a_channel(one) for one in self._objects.all_of(Model))
 
     def _live(self, release: Release) -> float:
         if release.status.phase is not Phase.PENDING:
@@ -241,12 +233,3 @@ class Work:
             log.debug("%s/%s: %s", *unit, error)
         self._summaries[model.metadata.uid] = (time.monotonic(), known)
         return known
-
-
-def _of_fleet(resource: Resource, spec: dict[str, Any]) -> bool:
-    """Whether a change of such an object may change a roll-out of a pipeline; where a Model left its channel, the next look sees it."""
-    if resource == MODELS:
-        return bool(spec.get("training", {}).get("pipeline", {}).get("channel"))
-    if resource == RELEASES:
-        return str(spec.get("request", {}).get("source", "")).startswith("/pipelinerollouts/")
-    return resource == PIPELINE_ROLLOUTS or bool(spec.get("pipelineRollout"))

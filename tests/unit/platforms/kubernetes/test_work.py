@@ -18,6 +18,7 @@ from trimtab.platforms.kubernetes.endpoints import Numbers
 from trimtab.platforms.kubernetes.events import Recorder
 from trimtab.platforms.kubernetes.lease import Lease
 from trimtab.platforms.kubernetes.objects import FINALIZER, KubernetesObjects
+from trimtab.platforms.kubernetes.pipeline_rollouts import FLEET
 from trimtab.platforms.kubernetes.resources import (
     ACTIONS,
     HTTP_ROUTES,
@@ -30,7 +31,7 @@ from trimtab.platforms.kubernetes.resources import (
 )
 from trimtab.platforms.kubernetes.watching import Watching
 from trimtab.platforms.kubernetes.wiring import Wired
-from trimtab.platforms.kubernetes.work import FLEET, REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
+from trimtab.platforms.kubernetes.work import REST_SECONDS, STUCK_SECONDS, SUMMARY_SECONDS, WORKERS, Unit, Work
 from trimtab.release import Phase, Release
 from trimtab.spec import ExplainerSummary, Model, MonitoringSummary
 from trimtab.status import RunLink
@@ -49,6 +50,7 @@ class FakeLoop:
         self.waits: dict[str, str] = {}
         self.looked: list[str] = []
         self.on_tend: Callable[[Model], None] = lambda _: None
+        self.on_fleet: Callable[[], None] = lambda: None
         self.on_live: Callable[[Release], float] = lambda _: 1.0
 
     def tend(self, model: Model) -> float:
@@ -58,6 +60,7 @@ class FakeLoop:
 
     def fleet(self, namespace: str) -> float:
         self.looked.append(f"the roll-outs of {namespace}")
+        self.on_fleet()
         return 30.0
 
     def live(self, release: Release) -> float:
@@ -183,7 +186,7 @@ CHANNEL = {"pipeline": {"name": "churn", "channel": "stable"}}
 WAKE_FLEETS = [
     ("a roll-out", PIPELINE_ROLLOUTS, body("crm", "churn-stable-1-4-0"), [("crm", FLEET)]),
     ("a word on a roll-out", ACTIONS, body("crm", "halt-1", pipelineRollout="churn-stable-1-4-0"), [("crm", FLEET)]),
-    ("a Model that follows a channel", MODELS, body("crm", "bike", training=CHANNEL), [("crm", FLEET), UNIT]),
+    ("a Model that follows a channel", MODELS, body("crm", "bike", training=CHANNEL), [UNIT, ("crm", FLEET)]),
     (
         "a Release that a roll-out asked for",
         RELEASES,
@@ -210,6 +213,23 @@ def test_roll_outs_are_looked_at_where_there_are_any_or_a_model_may_get_one(worl
     assert world.look(("crm", FLEET)) == 30.0
     assert world.loop.looked == ["the roll-outs of crm"]
     assert world.look(("ads", FLEET)) is None
+    assert world.events() == []
+
+
+def test_a_roll_out_that_was_halted_is_told(world: World) -> None:
+    spec = {"pipeline": {"name": "churn", "version": "1.4.0"}, "channel": "stable"}
+    world.server.put(PIPELINE_ROLLOUTS, "crm", "churn-stable-1-4-0", spec=spec, status={"phase": "Progressing", "stage": 1, "counts": {}})
+
+    def halt() -> None:
+        status = {"phase": "Halted", "stage": 1, "counts": {}, "reason": "TooManyBad", "sentence": "1 of 20 Models"}
+        world.server.put(PIPELINE_ROLLOUTS, "crm", "churn-stable-1-4-0", spec=spec, status=status)
+        world.resync()
+
+    world.loop.on_fleet = halt
+    world.look(("crm", FLEET))
+    world.loop.on_fleet = lambda: None
+    world.look(("crm", FLEET))
+    assert world.events() == ["1 of 20 Models"]
 
 
 # --- workers ---
