@@ -53,7 +53,7 @@ test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 2
 	OMP_NUM_THREADS=1 INTERLEAVINGS=$(or $(INTERLEAVINGS),200) $(BIN)/pytest -p no:xdist tests/local/test_interleavings.py
 
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
-	$(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
+	IMAGE_BUILD="$(BUILD)" IMAGE_EXISTS="$(EXISTS)" $(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
 
 images: $(STAMPS)/local ## the seven images, only those that changed; BUILD and EXISTS name another builder than docker
 	$(BIN)/python images/build.py --builder "$(BUILD)" --exists "$(EXISTS)"
