@@ -1,6 +1,7 @@
-"""`trimtab pipeline status|halt|resume|revert` on a cluster's namespace: what is told, which object is created, what is refused."""
+"""`trimtab pipeline status|halt|resume|revert`, on a namespace and on a laptop: what is told, which object is created, what is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +9,16 @@ from typer.testing import CliRunner
 
 from tests.unit.cli.test_place import created, put_release, server
 from tests.unit.platforms.kubernetes.api_server import ApiServer
+from tests.unit.retraining.fleets import NEW, NOW, OLD, follower
 from trimtab.cli.app import app
 from trimtab.cli.fleet import say_to_rollout
+from trimtab.control.pipelines import tend_rollouts
 from trimtab.errors import InvalidInput
 from trimtab.platforms.kubernetes.resources import PIPELINE_ROLLOUTS, RELEASES
-from trimtab.release import Phase
+from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.state import State
+from trimtab.release import Phase, Release
+from trimtab.spec import PipelineVersion
 
 __all__ = ["server"]
 NAME = "churn-stable-1-4-0"
@@ -70,3 +76,30 @@ def test_one_roll_out_is_told_model_by_model(server: ApiServer) -> None:
     assert f"{NAME}: churn 1.4.0 on the channel stable: Halted" in page
     assert "2026-03-01 12:00:00  ada asked to halt: not on a Friday" in page
     assert "of 20 Models 1 have it, 1 try it, 18 wait; 0 ended badly, 0 more were forgiven, 0 ended without effect" in page
+
+
+class Published:
+    """The port `Packages` with two versions of a pipeline."""
+
+    def published(self, name: str) -> list[PipelineVersion]:
+        return [OLD, NEW] if name == "churn" else []
+
+    def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> Any:
+        raise NotImplementedError
+
+
+def test_on_a_laptop_a_roll_out_begins_is_halted_by_a_word_and_told(tmp_path: Path) -> None:
+    objects = SqliteObjects(State(tmp_path).database)
+    objects.create(follower("bike"))
+    for _ in range(2):
+        tend_rollouts(objects, Published(), "default", lambda _: NOW, NOW)
+    (trial,) = objects.all_of(Release)
+    assert (trial.spec.model, trial.spec.request.trigger, trial.spec.request.pipeline) == ("bike", "pipeline", NEW)
+    assert trial.spec.request.sentence == "the pipeline churn 1.4.0 is new on the channel stable: stage 1 of its roll-out"
+    command = ["pipeline", "halt", NAME, "--reason", "not on a Friday", "--by", "ada", "--state", str(tmp_path)]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    tend_rollouts(objects, Published(), "default", lambda _: NOW, NOW)
+    told = json.loads(CliRunner().invoke(app, ["pipeline", "status", NAME, "--state", str(tmp_path), "--json"]).output)
+    assert (told["phase"], told["hand"]["sentence"]) == ("Halted", "ada asked to halt: not on a Friday")
+    assert [(one["release"], one["phase"]) for one in told["releases"]] == [(trial.name, "Pending")]
+    objects.close()
