@@ -47,7 +47,10 @@ def build_pipeline(folder: Path, out: Path, *, as_json: bool) -> bool:
 
 
 def publish_package(folder: Path, key: Path, state: Path, namespace: str | None, tracking_uri: str, *, as_json: bool) -> None:
-    """Sign and publish the package; raises InvalidInput where the version was published with other content."""
+    """Sign and publish the package; raises InvalidInput where it breaks the contract, or was published with other content."""
+    if said := contract.broken_by(folder, _package(folder)):
+        msg = f"{str(folder)!r} is not published: {said[0]}" + (f" ({len(said) - 1} more)" if said[1:] else "")
+        raise InvalidInput(msg)
     if namespace is None and not tracking_uri:
         State(state).prepare()
     try:
@@ -77,12 +80,12 @@ def show_difference(name: str, before: str, after: str, state: Path, namespace: 
 
     def side(which: str) -> tuple[Path, Package]:
         if (Path(which) / MANIFEST).is_file():
-            return Path(which), check_files(Path(which), digest((Path(which) / MANIFEST).read_bytes()), repr(which))
+            return Path(which), _package(Path(which))
         if not packages:
             packages.append(_packages(state, namespace, tracking_uri))
         for one in packages[0].published(name):
             if one.version == which:
-                return packages[0].read(one)
+                return packages[0].checked(one)
         msg = f"{which!r} is neither a published version of {name!r} nor a package's folder"
         raise InvalidInput(msg)
 
@@ -100,6 +103,12 @@ def show_difference(name: str, before: str, after: str, state: Path, namespace: 
         print(f"{title}:" + ("" if changes else " no change"))
         for one in changes:
             print(f"  {plain(str(one))}")
+
+
+def _package(folder: Path) -> Package:
+    """The manifest of the package in a folder, whose files are as it says."""
+    body = (folder / MANIFEST).read_bytes() if (folder / MANIFEST).is_file() else b""
+    return check_files(folder, digest(body), repr(str(folder)))
 
 
 def _packages(state: Path, namespace: str | None, tracking_uri: str) -> MlflowPackages:

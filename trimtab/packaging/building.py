@@ -17,7 +17,9 @@ import yaml
 from trimtab import __version__
 from trimtab.errors import InvalidInput
 from trimtab.manifest import sha256
-from trimtab.package import COMPILED, DIRTY, MANIFEST, SBOM, SIZES, UNKNOWN, Package, encode
+from trimtab.package import COMPILED, MANIFEST, SBOM, SIZES, Package, encode
+from trimtab.package import DIRTY as DIRTY
+from trimtab.package import UNKNOWN as UNKNOWN
 from trimtab.packaging import ir as compiled
 from trimtab.packaging.project import DOCKERFILE, Project
 
@@ -133,7 +135,7 @@ def free(project: Project, out: Path) -> None:
     if (
         where.is_relative_to(project.folder)
         and commit(project) != UNKNOWN
-        and _git(project.folder, "check-ignore", "-q", str(where)) is None
+        and _git(project.folder, "check-ignore", "-q", str(where / MANIFEST)) is None
     ):
         msg = f"{str(out)!r} is in the pipeline's repository and git does not ignore it: put it into .gitignore, or name a folder outside"
         raise InvalidInput(msg)

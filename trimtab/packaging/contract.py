@@ -9,6 +9,7 @@ register another model than the one that was judged, or end without an outcome.
 from functools import cache
 from pathlib import Path
 
+from trimtab.package import COMPILED, Package
 from trimtab.packaging.ir import Graph, Origin, Task, conditions, read, renamed
 
 INGEST, EVALUATE, REGISTER, REPORT = "ingest", "evaluate", "register", "report"
@@ -25,6 +26,20 @@ def broken(ir: Path) -> tuple[str, ...]:
     graph = read(ir)
     found = [*_parameters(graph), *_tasks(graph), *_guarded(graph)]
     return tuple(dict.fromkeys(found))
+
+
+def broken_by(folder: Path, package: Package) -> tuple[str, ...]:
+    """What breaks the contract in a package: its pipeline as above, and a task that runs elsewhere than the manifest says.
+
+    Raises InvalidInput where its pipeline.yaml is no compiled pipeline.
+    """
+    graph = read(folder / COMPILED)
+    elsewhere = [
+        f"task {task.name!r} runs in the image {graph.image(task)!r}; allowed is the package's one image {package.image!r}"
+        for task in graph.tasks.values()
+        if graph.image(task) != package.image
+    ]
+    return (*broken(folder / COMPILED), *elsewhere)
 
 
 @cache
@@ -98,12 +113,12 @@ def _wires(own: dict[str, Task]) -> list[str]:
         task, wanted = own[component], reference[component]
         should = {key: renamed(one, usual) for key, one in wanted.inputs.items() if key != FREE}
         found = {key: renamed(one, called) for key, one in task.inputs.items() if key != FREE}
-        said += [
-            f"task {task.name!r}: its input {key!r} is {_words(found.get(key))}; allowed is {_words(should.get(key))}, as in Trimtab's own "
-            "pipeline"
-            for key in sorted(should.keys() | found.keys())
-            if should.get(key) != found.get(key)
-        ]
+        for key in sorted(should.keys() | found.keys()):
+            if should.get(key) != found.get(key):
+                allowed = _words(should.get(key), "that it is not given")
+                said.append(
+                    f"task {task.name!r}: its input {key!r} is {_words(found.get(key))}; allowed is {allowed}, as in Trimtab's own pipeline"
+                )
         if conditions(task, called) != conditions(wanted, usual):
             said.append(
                 f"task {task.name!r} runs under other conditions than in Trimtab's own pipeline: 'ingest' under none, 'report' where "
@@ -123,11 +138,11 @@ def _running(graph: Graph, component: str) -> list[Task]:
     return [task for task in graph.tasks.values() if graph.function(task) == component and graph.command(task) == ours().command(wanted)]
 
 
-def _words(origin: Origin | None) -> str:
+def _words(origin: Origin | None, nothing: str = "not given") -> str:
     """An origin as a sentence has it."""
     match origin:
         case None:
-            return "not given"
+            return nothing
         case ("parameter", name):
             return f"the pipeline's parameter {name!r}"
         case ("constant", text):

@@ -14,14 +14,17 @@ from trimtab.errors import InvalidInput
 from trimtab.package import Parameter
 
 Origin = tuple[str, ...]
-"""("parameter", NAME), ("constant", TEXT) or ("output", TASK, KEY); ("item", LOOP) is one value of a loop."""
+"""("parameter", NAME), ("constant", TEXT) or ("output", TASK, KEY); ("item", LOOP) is one value of a loop, ("unknown",) anything else."""
 
 _FUNCTION = "--function_to_execute"
 _VALUE = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
 
 
 class Condition(Struct, frozen=True):
-    """What must hold for a task to run: the values of `origins` stand where `text` has {}. Of a loop the text is "each"."""
+    """What must hold for a task to run: the values of `origins` stand where `text` has {}.
+
+    Of a loop the text is "each"; of a task that runs though others before it failed, the name of KFP's strategy.
+    """
 
     text: str
     origins: tuple[Origin, ...]
@@ -131,10 +134,9 @@ def _tasks(
     for name, task in sorted(dag.get("tasks", {}).items()):
         called, inner = where + name, ir["components"][task["componentRef"]["name"]]
         inputs = {key: _origin(one, given, where, ir, dag) for key, one in _inputs(task)}
-        if "dag" not in inner:
-            yield Task(called, inner["executorLabel"], bool(task.get("cachingOptions", {}).get("enableCache")), inputs, under)
-            continue
         above = under
+        if strategy := task.get("triggerPolicy", {}).get("strategy"):
+            above += (Condition(str(strategy), ()),)
         if condition := task.get("triggerPolicy", {}).get("condition"):
             origins = tuple(inputs.get(one, ("unknown",)) for one in _VALUE.findall(condition))
             above += (Condition(_VALUE.sub("{}", condition), origins),)
@@ -142,6 +144,9 @@ def _tasks(
             if iterator in task:
                 above += (Condition("each", (("item", called),)),)
                 inputs[task[iterator]["itemInput"]] = ("item", called)
+        if "dag" not in inner:
+            yield Task(called, inner["executorLabel"], bool(task.get("cachingOptions", {}).get("enableCache")), inputs, above)
+            continue
         yield from _tasks(ir, inner, inputs, f"{called}/", above)
 
 
@@ -152,8 +157,10 @@ def _inputs(task: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _origin(one: Mapping[str, Any], given: Mapping[str, Origin], where: str, ir: Mapping[str, Any], dag: Mapping[str, Any]) -> Origin:
+    if "parameterExpressionSelector" in one:
+        return ("unknown",)
     if found := one.get("componentInputParameter") or one.get("componentInputArtifact"):
-        return given.get(found, ("parameter", found))
+        return given.get(found, ("unknown",))
     if "runtimeValue" in one:
         return ("constant", str(one["runtimeValue"].get("constant")))
     output = one.get("taskOutputParameter") or one.get("taskOutputArtifact")

@@ -107,7 +107,7 @@ class MlflowPackages:
         Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, none of the `keys` signed it, or the version
         had other content when it was first used.
         """
-        folder, package = self.read(version)
+        folder, package = self.checked(version)
         where = f"the package {version}"
         try:
             check_signature(folder, self._kept.signatures(version), keys, where)
@@ -115,12 +115,12 @@ class MlflowPackages:
             if not keys:
                 raise
             self._download(version)  # it may have been signed by another key since
-            folder, package = self.read(version)
+            folder, package = self.checked(version)
             check_signature(folder, self._kept.signatures(version), keys, where)
         self._kept.pin(version)
         return folder, package
 
-    def read(self, version: PipelineVersion) -> tuple[Path, Package]:
+    def checked(self, version: PipelineVersion) -> tuple[Path, Package]:
         """A folder with the package's files, and its manifest, verified against the digest alone: to look at, not to run.
 
         Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says.

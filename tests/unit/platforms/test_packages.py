@@ -240,7 +240,7 @@ def test_a_name_that_no_pipeline_has_is_not_asked_for(store: MlflowPackages, nam
 @pytest.mark.parametrize("version", [PipelineVersion("churn", "../1.4.0", "0" * 64), PipelineVersion("churn", "1.4.0", "../../elsewhere")])
 def test_a_version_or_digest_that_is_none_is_no_path(store: MlflowPackages, version: PipelineVersion) -> None:
     with pytest.raises(InvalidInput, match="there is no pipeline"):
-        store.read(version)
+        store.checked(version)
 
 
 @pytest.mark.parametrize("commit", ["c0ffee-dirty", "unknown"])

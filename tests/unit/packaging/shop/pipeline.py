@@ -35,10 +35,12 @@ def train(
     shards: list[int] = [0],  # noqa: B006 - KFP reads the default from the signature
     evaluation: str = "holdout",
     work: str = "",
+    pipeline: str = "",
+    snapshot: str = "",
     depth: int = 3,
 ) -> None:
     """Make one candidate version."""
-    taken = ready(ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri))
+    taken = ready(ingest(document=document, cut=cut, champion=champion, tracking_uri=tracking_uri, snapshot=snapshot))
     data = taken.outputs["dataset"]
     run = {
         "name": name,
@@ -50,6 +52,7 @@ def train(
         "tracking_uri": tracking_uri,
         "document": document,
         "announce": announce,
+        "pipeline": pipeline,
         "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     }
     with dsl.If(taken.outputs["Output"] == "valid", name="data-is-valid"):
