@@ -1,6 +1,6 @@
 """A pipeline's repository from its first files to a published version, and what stops a change on that way. Real processes and MLflow.
 
-The builder is a stand-in: it does what the Dockerfile's RUN lines say, in the context, and nothing else. No Docker is needed.
+Docker is a stand-in with the same words: it does what the Dockerfile's RUN lines say, in the context, and remembers what was pushed.
 """
 
 import json
@@ -29,13 +29,26 @@ from trimtab.packaging import project
 from trimtab.platforms.packages import MlflowPackages
 
 SECRET = "correct-horse-battery"
-BUILDER = """
-import os, pathlib, re, subprocess, sys
-file, context = sys.argv[1:]
-print("registry says", os.environ["REGISTRY_PASSWORD"])
-for command in re.findall(r"^RUN (.+)$", pathlib.Path(file).read_text(), re.MULTILINE):
+DOCKER = """#!{python}
+import hashlib, os, pathlib, re, subprocess, sys
+
+registry = pathlib.Path(__file__).with_name("pushed")
+words = sys.argv[1:]
+tag = words[words.index("--tag") + 1] if "--tag" in words else words[-1]
+if words[0] == "build":
+    print("registry says", os.environ["REGISTRY_PASSWORD"])
+    file, context = words[words.index("--file") + 1], words[-1]
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
-    subprocess.run(command, shell=True, cwd=context, check=True, env={**os.environ, "PATH": path, "PYTHONPATH": context})
+    for command in re.findall(r"^RUN (.+)$", pathlib.Path(file).read_text(), re.MULTILINE):
+        subprocess.run(command, shell=True, cwd=context, check=True, env={{**os.environ, "PATH": path, "PYTHONPATH": context}})
+elif words[0] == "push":
+    registry.open("a").write(tag + "\\n")
+elif words[:2] == ["manifest", "inspect"] or words[0] == "pull":
+    sys.exit(0 if registry.exists() and tag in registry.read_text().split() else "no such manifest")
+elif words[:3] == ["inspect", "--format", "{{{{index .RepoDigests 0}}}}"]:
+    print(tag.partition(":")[0] + "@sha256:" + hashlib.sha256(tag.encode()).hexdigest())
+else:
+    sys.exit(f"docker has no {{words}}")
 """
 
 
@@ -46,11 +59,10 @@ class Repository:
         self.folder = folder / "Shop Rows"
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.key, self.public = a_key(folder, "ci")
-        (folder / "builder.py").write_text(BUILDER)
+        (folder / "bin").mkdir()
+        (folder / "bin" / "docker").write_text(DOCKER.format(python=sys.executable))
+        (folder / "bin" / "docker").chmod(0o755)
         self.run("pipeline", "init", str(self.folder), cwd=folder)
-        build = f"{sys.executable} {folder / 'builder.py'} {{file}} {{context}}"
-        self.change("pyproject.toml", r"^build = .*$", f'build = "{build}"')
-        self.change("pyproject.toml", r"^exists = .*$", 'exists = "false {tag}"')
         self.git("init", "-q", "-b", "main")
         self.commit("the beginning")
         self.first: tuple[str, Any] = ("", None)
@@ -71,7 +83,8 @@ class Repository:
         (self.folder / path).write_text(text)
 
     def run(self, *words: str, code: int = 0, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        env = {**os.environ, "MLFLOW_TRACKING_PASSWORD": SECRET, "REGISTRY_PASSWORD": SECRET}
+        path = f"{self.folder.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "MLFLOW_TRACKING_PASSWORD": SECRET, "REGISTRY_PASSWORD": SECRET}
         done = subprocess.run([TRIMTAB, *words], cwd=cwd or self.folder, env=env, capture_output=True, text=True, check=False, timeout=280)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done
@@ -121,7 +134,7 @@ def test_a_repository_that_was_just_begun_is_published(shop: Repository) -> None
     assert package.commit == report["commit"]
     executors = yaml.safe_load((folder / COMPILED).read_text().split("\n---\n")[0])["deploymentSpec"]["executors"]
     assert {one["container"]["image"] for one in executors.values()} == {package.image}
-    assert re.fullmatch(r"registry\.example/shop-rows:[0-9a-f]{16}", package.image)
+    assert re.fullmatch(r"registry\.example/shop-rows@sha256:[0-9a-f]{64}", package.image)
 
 
 def test_the_sample_has_what_the_own_step_takes_away(shop: Repository) -> None:
