@@ -39,13 +39,17 @@ _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"
 
 
 def read_model(path: Path) -> Model:
-    """The Model in a file; a relative `data.uri` is taken from the file's folder. Raises InvalidInput with one sentence."""
+    """The Model in a file; a relative URI in it is taken from the file's folder. Raises InvalidInput with one sentence."""
     model = parse_model(text_of(path), str(path))
-    uri = model.spec.data.uri.removeprefix("file://")
-    if "://" in uri:
-        return model
-    data = replace(model.spec.data, uri=str((path.parent / uri).resolve()))
-    return replace(model, spec=replace(model.spec, data=data))
+    data, retraining = model.spec.data, model.spec.retraining
+    if watch := retraining.new_data:
+        retraining = replace(retraining, new_data=replace(watch, uri=_whole(path, watch.uri) if watch.uri else None))
+    return replace(model, spec=replace(model.spec, data=replace(data, uri=_whole(path, data.uri)), retraining=retraining))
+
+
+def _whole(document: Path, uri: str) -> str:
+    plain = uri.removeprefix("file://")
+    return uri if "://" in plain else str((document.parent / plain).resolve())
 
 
 def parse_model(text: str, where: str = "the document") -> Model:

@@ -18,6 +18,7 @@ from trimtab.rule import Rule as Rule
 from trimtab.rule import positive
 from trimtab.serving_rules import SERVING_RULES
 from trimtab.spec import Data, Drift, Expectation, Model, ReferencePolicy, Rollout, Window
+from trimtab.trigger_rules import TRIGGER_RULES
 from trimtab.units import duration, persistence
 
 
@@ -162,6 +163,7 @@ RULES = (
     *SERVING_RULES,
     *APPROVAL_RULES,
     *AB_RULES,
+    *TRIGGER_RULES,
     Rule(
         name="steps-grow",
         on="spec.rollout",

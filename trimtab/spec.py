@@ -12,6 +12,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from trimtab.asking import Breaker as Breaker
+from trimtab.asking import DataWatch as DataWatch
+from trimtab.asking import Retraining as Retraining
+from trimtab.asking import RetrainOn as RetrainOn
+from trimtab.asking import Schedule as Schedule
 from trimtab.making import Budget as Budget
 from trimtab.making import Closed as Closed
 from trimtab.making import Column as Column
@@ -41,7 +46,9 @@ from trimtab.status import LastRelease as LastRelease
 from trimtab.status import Metadata as Metadata
 from trimtab.status import MonitoringSummary as MonitoringSummary
 from trimtab.status import PipelineVersion as PipelineVersion
+from trimtab.status import Scheduled as Scheduled
 from trimtab.status import Version as Version
+from trimtab.status import Watched as Watched
 from trimtab.units import Duration, MarginText, PersistenceText
 from trimtab.units import Name as Name
 
@@ -166,30 +173,6 @@ class Monitoring(Closed, frozen=True):
     """How long the rows of closed windows are kept (data time), the label delay not counted; windows and findings stay."""
 
 
-class Breaker(Closed, frozen=True):
-    """After so many failures in a row nothing is retrained by itself until `reset` has passed."""
-
-    failures: Annotated[int, Meta(ge=1, le=100)] = 3
-    """How many Releases in a row must have ended Rejected, RolledBack or Failed."""
-    reset: Duration = "7d"
-    """How long the breaker stays open; a person or a changed recipe passes it."""
-
-
-RetrainOn = Literal["performance", "concept", "drift", "schedule", "newData"]
-
-
-class Retraining(Closed, frozen=True):
-    """What may ask for a new version by itself, and how often."""
-
-    on: Annotated[tuple[RetrainOn, ...], Meta(max_length=5)] = ("performance", "concept")
-    """What asks for a new version: the error grew; it grew at unchanged inputs; inputs moved; a schedule (coming); new rows came."""
-    cooldown: Duration = "24h"
-    """How long, in data time, after a Release the next may begin by itself."""
-    max_per_day: Annotated[int, Meta(ge=1, le=1000)] = 2
-    """How many Releases may begin by themselves within a day of data time."""
-    breaker: Breaker = Breaker()
-
-
 class ApprovalPolicy(Closed, frozen=True):
     """How a person's yes is given, where `approval` is manual."""
 
@@ -252,6 +235,8 @@ class ModelStatus(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Since when, in data time, the breaker is open: nothing is retrained by itself."""
     breaker_reset_at: datetime | None = None
     """When, in data time, the breaker was reset; failures before it count no more."""
+    scheduled: Scheduled | None = None
+    watched: Watched | None = None
     monitoring: MonitoringSummary | None = None
     explainer: ExplainerSummary | None = None
     last_release: LastRelease | None = None

@@ -117,6 +117,30 @@ class Condition(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The object's metadata.generation that was looked at."""
 
 
+class Scheduled(Struct, frozen=True, rename="camel"):
+    """How far the schedule was followed. Another schedule, or one in another zone, begins anew."""
+
+    cron: str
+    """The schedule that was followed."""
+    time_zone: str
+    """Its time zone."""
+    at: datetime
+    """Up to when, in data time: the newest occurrence that asked for a Release, or where the schedule began."""
+
+
+class Watched(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the place that is watched for new data was when it was last looked at. Another place, or another way to look, begins anew."""
+
+    place: str
+    """Which place, and how it is looked at: a hash of both."""
+    mark: str
+    """What was there, as a hash; equal marks are equal places."""
+    size: int
+    """How much was there: rows, files or partitions."""
+    seen_at: datetime
+    """When, in wall time, it was looked at."""
+
+
 class MonitoringSummary(Struct, frozen=True, rename="camel", omit_defaults=True):
     """What the monitor says of the version that serves, in short."""
 

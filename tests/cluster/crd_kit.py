@@ -49,7 +49,13 @@ spec:
     window: {rows: 5000, every: 24h}
     drift: {detector: tabular, effect: 0.2, persistence: 2 of 5}
     performance: {margin: "x1.1"}
-  retraining: {"on": [performance, concept, drift, schedule, newData], cooldown: 24h, maxPerDay: 2, breaker: {failures: 3, reset: 7d}}
+  retraining:
+    "on": [performance, concept, drift, schedule, newData]
+    schedule: {cron: "0 3 * * 1", timeZone: Europe/Berlin}
+    newData: {by: count, rows: 5000}
+    cooldown: 24h
+    maxPerDay: 2
+    breaker: {failures: 3, reset: 7d}
   deletionPolicy: Orphan
 """
 MINIMAL: dict[str, Any] = {

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trimtab.backtest.history import History, moment
-from trimtab.backtest.ports import MemoryFleet, MemoryMonitor, MemoryObjects, MemoryPackages, MemoryRunner, MemoryServing
+from trimtab.backtest.ports import MemoryFleet, MemoryMonitor, MemoryObjects, MemoryPackages, MemoryPlaces, MemoryRunner, MemoryServing
 from trimtab.backtest.workshop import Made, Workshop
 from trimtab.control.gather import Ports
 from trimtab.control.intake import accept, release_for
@@ -128,7 +128,7 @@ class Life:
         self._id = f"{model.metadata.namespace}/{model.name}"
         port = MemoryMonitor(lambda: self._monitor.store.watermark(self._id), self._quality, self._paired)
         self._loop = Loop(
-            Ports(self._objects, self._objects, self._runner, serving, serving, self._runner, port, MemoryPackages()),
+            Ports(self._objects, self._objects, self._runner, serving, serving, self._runner, port, MemoryPackages(), MemoryPlaces()),
             lambda: self.now,
         )
 

@@ -31,6 +31,7 @@ from trimtab.release import (
     ServedVersion,
     ServingPlan,
 )
+from trimtab.retraining.newdata import Seen
 from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 Clock = Callable[[], datetime]
@@ -240,3 +241,10 @@ class MemoryPackages:
         """Raises InvalidInput."""
         msg = f"a backtest runs no pipeline {version}"
         raise InvalidInput(msg)
+
+
+class MemoryPlaces:
+    """No place is watched: rows of the past come by themselves, and nobody knows when they were written."""
+
+    def look(self, model: Model) -> Seen | None:
+        """Nothing."""

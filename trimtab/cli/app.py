@@ -197,12 +197,13 @@ def releases(
     state: StateFolder = STATE,
     namespace: Namespace = None,
     model: Annotated[str | None, typer.Option(help="Only this Model's.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="What asked for each: trigger, event, who, and what the governor said.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """All Releases, oldest first."""
     from trimtab.cli.releases import show_releases
 
-    show_releases(state, namespace, model, as_json=as_json)
+    show_releases(state, namespace, model, why=why, as_json=as_json)
 
 
 @app.command()

@@ -1,13 +1,16 @@
 """What a person asks of Models and Releases."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import Struct
 
 from trimtab.cli.output import moment, print_json, table
 from trimtab.cli.place import place
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput
-from trimtab.release import Release
+from trimtab.release import Phase, Release
 from trimtab.spec import Model
 
 
@@ -60,13 +63,78 @@ def summary(release: Release) -> dict[str, Any]:
     }
 
 
-def show_releases(folder: Path, namespace: str | None, model: str | None, *, as_json: bool) -> None:
-    """List Releases, oldest first."""
+class Governed(Struct, frozen=True, omit_defaults=True):
+    """What became of a Release before it began: `unasked` where it was not looked at, `ended` where the governor did not end it."""
+
+    said: Literal["admitted", "wait", "refused", "ended", "unasked"]
+    reason: str = ""
+    sentence: str = ""
+    at: datetime | None = None
+    """When it was admitted, in wall time."""
+    data_time: datetime | None = None
+
+    def __str__(self) -> str:
+        if self.said == "admitted":
+            return f"admitted at {moment(self.at)} (data time {moment(self.data_time)})"
+        return f"{self.said}: {self.reason}: {self.sentence}" if self.reason else "not asked yet"
+
+
+def governed(release: Release) -> Governed:
+    """What the governor said of a Release."""
+    status = release.status
+    if status.admitted_at:
+        return Governed("admitted", at=status.admitted_at, data_time=status.admitted_data)
+    if release.terminal:
+        end = status.outcome or status
+        said: Literal["refused", "ended"] = "refused" if status.phase in (Phase.REFUSED, Phase.SUPERSEDED) else "ended"
+        return Governed(said, end.reason, end.sentence)
+    return Governed("wait", status.reason, status.sentence) if status.reason else Governed("unasked")
+
+
+def asked(release: Release) -> dict[str, Any]:
+    """Who or what asked for a Release, by which event, and what the governor said to it."""
+    request = release.spec.request
+    pipeline = release.status.pipeline or request.pipeline
+    return {
+        "name": release.name,
+        "model": release.spec.model,
+        "phase": str(release.status.phase),
+        "trigger": request.trigger,
+        "by": request.by or None,
+        "why": request.sentence,
+        "event": {"source": request.source, "id": request.id, "time": release.metadata.creation_timestamp, "data": request.event},
+        "cut": request.cut,
+        "pipeline": pipeline,
+        "governor": governed(release),
+    }
+
+
+def _asked_table(rows: list[dict[str, Any]]) -> None:
+    """Two lines a Release in its cells: an id is long, and what is not whole cannot be looked for."""
+    lines = [
+        (
+            row["name"],
+            f"{row['trigger']}{' by ' + row['by'] if row['by'] else ''}",
+            f"{row['why']}\n{row['event']['source']} {row['event']['id']}",
+            moment(row["event"]["time"]),
+            str(row["governor"]),
+            row["pipeline"],
+        )
+        for row in rows
+    ]
+    table("Why there are these Releases", ("RELEASE", "TRIGGER", "EVENT", "ASKED", "GOVERNOR", "PIPELINE"), lines)
+
+
+def show_releases(folder: Path, namespace: str | None, model: str | None, *, why: bool = False, as_json: bool) -> None:
+    """List Releases, oldest first; with `why` what asked for each, and what the governor said to it."""
     objects = place(folder, namespace).objects
     found = [release for release in objects.all_of(Release) if model is None or release.spec.model == model]
-    rows = [summary(release) for release in found]
+    rows = [asked(release) if why else summary(release) for release in found]
     if as_json:
         print_json(rows)
+        return
+    if why:
+        _asked_table(rows)
         return
     columns = ("RELEASE", "PHASE", "TRIGGER", "VERSION", "CREATED", "LAST")
     lines = [(row["name"], row["phase"], row["trigger"], row["version"], moment(row["created"]), row["sentence"]) for row in rows]
@@ -111,12 +179,19 @@ def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) ->
     records = here.archive.of(release)
     if as_json:
         status = release.status
-        story = {"request": release.spec.request, "verdict": status.verdict, "bakeVerdict": status.bake_verdict, "shadow": status.shadow}
+        story = {
+            **asked(release),
+            "request": release.spec.request,
+            "verdict": status.verdict,
+            "bakeVerdict": status.bake_verdict,
+            "shadow": status.shadow,
+        }
         print_json({**summary(release), **story, "decisions": records})
         return
     request = release.spec.request
     print(f"{release.name} for {release.spec.model}: {release.status.phase}")
     print(f"asked for by {request.trigger}{' (' + request.by + ')' if request.by else ''}: {request.sentence}")
+    print(f"by the event {request.id} of {request.source}; the governor: {governed(release)}")
     print(f"trained on what was known at {moment(request.cut)} (data time)")
     for record in records:
         print(f"{record.sequence:>3}  {moment(record.at)}  {record.phase:<12} {record.weight:>3}%  {record.reason}: {record.sentence}")

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from trimtab.control import judging
 from trimtab.control.pipelines import pipeline_of
-from trimtab.control.ports import Ledger, Monitor, Objects, Packages, Registry, Runner, Serving, Traffic
+from trimtab.control.ports import Ledger, Monitor, Objects, Packages, Places, Registry, Runner, Serving, Traffic
 from trimtab.control.running import pipeline_fault
 from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput, Unavailable
@@ -55,6 +55,7 @@ class Ports(Struct, frozen=True):
     registry: Registry
     monitor: Monitor
     packages: Packages
+    places: Places
 
 
 def data_now(ports: Ports, model: Model, now: datetime) -> datetime:

@@ -18,6 +18,7 @@ from trimtab.control.intake import recipe_release
 from trimtab.control.pipelines import Recent, tend_rollouts
 from trimtab.control.recording import crowned, record
 from trimtab.control.running import run_request
+from trimtab.control.triggers import ask
 from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from trimtab.release import Act, Decision, Observed, Release, ServingPlan
 from trimtab.rollout.decide import decide
@@ -137,11 +138,13 @@ class Loop:
             for arm in serving_plan(model, active).arms:
                 self._ports.registry.renew(model, arm.version)
             self._renewed.add(model.metadata.uid)
-        asked = recipe_release(model, releases, data_now(self._ports, model, self._clock()))
+        now = data_now(self._ports, model, self._clock())
+        asked = recipe_release(model, releases, now)
         if asked:
             self._ports.objects.create(asked)
         if champion and pointed == champion and self._clock() - seen >= ALIAS_CHECKED:
             self._project(model, champion)
+        ask(self._ports.objects, self._ports.places, model, now)
         return IDLE_SECONDS
 
     def _converge(self, model: Model, active: Release | None) -> None:

@@ -16,6 +16,7 @@ from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.release import Agreement, Block, Outcome, Outcomes, PairedLosses, Release, ReleaseAction, RunState, ServedVersion, Trigger
 from trimtab.release import Arm as Arm
 from trimtab.release import ServingPlan as ServingPlan
+from trimtab.retraining.newdata import Seen
 from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 Kind = TypeVar("Kind", Model, Release, ReleaseAction, PipelineRollout)
@@ -162,4 +163,15 @@ class Packages(Protocol):
         """A folder with the package's files, and its manifest, verified against digest and signature.
 
         Raises InvalidInput, `PackageRefused: …`, where a file is not as its digest says, or none of the `keys` signed it.
+        """
+
+
+class Places(Protocol):
+    """The places that are watched for new data."""
+
+    def look(self, model: Model) -> Seen | None:
+        """What the Model's place was when it was looked at last, None while that is not known or is remembered already.
+
+        Looking happens elsewhere and takes its time: this sees to it that it happens every `newData.every` after
+        `status.watched.seenAt`, and returns at once. Raises InvalidInput or Unavailable where the last look failed.
         """

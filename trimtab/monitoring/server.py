@@ -16,10 +16,11 @@ from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import BATCH, CANDIDATE, FINDING, LABEL, NEW_DATA, REQUEST, RESPONSE, CloudEvent, aware, parse
 from trimtab.monitoring import prometheus, views
 from trimtab.monitoring.commit import GroupCommit
-from trimtab.monitoring.gate import Access, Caller, Gate, about
+from trimtab.monitoring.gate import Access, Caller, Forbidden, Gate, about
 from trimtab.monitoring.http import HANDLER, PATIENCE, SINGLE_LIMIT, Handler, as_json, errors, limited
 from trimtab.monitoring.ingest import NAME, Arrival
 from trimtab.monitoring.monitor import Monitor, UnknownModel
+from trimtab.monitoring.notified import notifies, wishes, written
 from trimtab.monitoring.ports import Sink
 from trimtab.monitoring.reports.routes import report_routes
 
@@ -121,12 +122,35 @@ class _Api:
                 await self._pass_on(event)
         return web.json_response({"accepted": len(found)}, status=202)
 
+    async def _wished(self, caller: Caller, notifications: Sequence[CloudEvent]) -> list[CloudEvent]:
+        """What object stores' notifications ask for, of the Models that the caller may send events of.
+
+        Anybody may name a bucket in a Model: that others read an object too must not refuse the notifications of those who may send them.
+        """
+        if not notifications:
+            return []
+        now = datetime.now(UTC)
+        models = [self._monitor.watched(name).model for name in self._monitor.models()]
+        asked = wishes([one for event in notifications for one in written(event, now)], models)
+        allowed, refused = [], None
+        for event in asked:
+            try:
+                await self._gate.check(caller, Access("create", "events", about(event)))
+                allowed.append(event)
+            except Forbidden as error:
+                refused = error
+        if refused and not allowed:
+            raise refused
+        return allowed
+
     async def _take(self, request: web.Request, body: bytes) -> tuple[list[CloudEvent], list[bool]]:
-        """The request's events, and which of those that are stored were new; these are on disk."""
+        """The request's events, and which of those that are stored were new; these are on disk. Of notifications, what they ask for."""
         small = len(body) <= SMALL
         found, models = _parsed(request.headers, body) if small else await asyncio.to_thread(_parsed, request.headers, body)
         for model in models:
             await self._gate.check(request[_CALLER], Access("create", "events", model))
+        notifications = [event for event in found if notifies(event)]
+        found = [*(event for event in found if not notifies(event)), *await self._wished(request[_CALLER], notifications)]
         stored = [event for event in found if event.type in STORED]
         if not stored:
             return found, []
@@ -197,7 +221,7 @@ def _parsed(headers: Mapping[str, str], body: bytes) -> tuple[list[CloudEvent], 
     """The events, and the models that they are about, each once."""
     try:
         found = _known(parse(headers, body))
-        return found, list(dict.fromkeys(about(event) for event in found))
+        return found, list(dict.fromkeys(about(event) for event in found if not notifies(event)))
     except RecursionError as error:
         msg = "the event's body is nested too deeply"
         raise InvalidInput(msg) from error
@@ -205,8 +229,9 @@ def _parsed(headers: Mapping[str, str], body: bytes) -> tuple[list[CloudEvent], 
 
 def _known(found: list[CloudEvent]) -> list[CloudEvent]:
     for event in found:
-        if event.type not in (*STORED, *SUNK):
-            msg = f"event {event.id!r}: the type {event.type!r} is not known; known are {', '.join((*STORED, *SUNK))}"
+        if event.type not in (*STORED, *SUNK) and not notifies(event):
+            known = f"{', '.join((*STORED, *SUNK))}, and what object stores tell (docs/triggers.md)"
+            msg = f"event {event.id!r}: the type {event.type!r} is not known; known are {known}"
             raise InvalidInput(msg)
     return found
 

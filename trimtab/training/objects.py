@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from fnmatch import translate
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from trimtab.errors import InvalidInput, Unavailable
+from trimtab.patterns import MAGIC, matches
 from trimtab.training.remote import Changed
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,6 @@ SECONDS = 20.0
 _ATTEMPTS = 3
 _THREADS = 8
 _CHUNK = 8 << 20
-_MAGIC = re.compile(r"[*?\[]")
 _IDENTITY = ("etag", "generation", "last-modified", "updated", "content-length", "size")
 _REFUSED = re.compile(
     r"""AWS\ Error\ (NO_SUCH_\w+|ACCESS_DENIED|INVALID_\w+|SIGNATURE_DOES_NOT_MATCH|RESOURCE_NOT_FOUND|EXPIRED_TOKEN
@@ -56,11 +54,7 @@ def bring(uri: str, folder: Path, seconds: float = SECONDS) -> Path:
     they are. Raises InvalidInput where there is no such bucket or object, or it must not be read from here; Unavailable where the
     store does not answer or the disk is too small; Changed where an object was written meanwhile.
     """
-    scheme, place = uri.split("://", 1)
-    bucket, _, pattern = place.partition("/")
-    if not bucket or not pattern.strip("/") or ".." in pattern.split("/"):
-        msg = f"data.uri {uri!r} names no object; {scheme}://BUCKET/KEY, or a pattern such as {scheme}://BUCKET/rows/*.parquet, is allowed"
-        raise InvalidInput(msg)
+    scheme, bucket, pattern = _parts(uri)
     with _speaking(uri):
         store = _store(scheme, seconds)
         keys = _keys(store, bucket, pattern, uri)
@@ -73,7 +67,17 @@ def bring(uri: str, folder: Path, seconds: float = SECONDS) -> Path:
     if before != after:
         raise Changed(uri)
     log.info("downloaded %s: %d objects", uri, len(keys))
-    return folder / place
+    return folder / bucket / pattern
+
+
+def _parts(uri: str) -> tuple[str, str, str]:
+    """Scheme, bucket, and key or pattern; raises InvalidInput where one is missing."""
+    scheme, place = uri.split("://", 1)
+    bucket, _, pattern = place.partition("/")
+    if not bucket or not pattern.strip("/") or ".." in pattern.split("/"):
+        msg = f"data.uri {uri!r} names no object; {scheme}://BUCKET/KEY, or a pattern such as {scheme}://BUCKET/rows/*.parquet, is allowed"
+        raise InvalidInput(msg)
+    return scheme, bucket, pattern
 
 
 def _store(scheme: str, seconds: float) -> Any:
@@ -96,37 +100,54 @@ def _store(scheme: str, seconds: float) -> Any:
     return fs.GcsFileSystem(anonymous=True, scheme=parts.scheme, endpoint_override=parts.netloc, retry_time_limit=within)
 
 
-def _keys(store: Any, bucket: str, pattern: str, uri: str) -> list[str]:
-    """`BUCKET/KEY` of each object that the pattern matches, as DuckDB matches files: `*` within a folder, `**` over any number."""
-    from pyarrow import fs
+def listed(uri: str, seconds: float = SECONDS) -> list[tuple[str, int, int]]:
+    """What `uri` names, without reading any of it: of each object `KEY`, its bytes, and when it was written (nanoseconds since 1970).
 
-    magic = _MAGIC.search(pattern)
-    if magic is None:
-        found = [store.get_file_info(f"{bucket}/{pattern}")]
-        matching = [item for item in found if item.type == fs.FileType.File]
-    else:
-        above = pattern[: magic.start()].rpartition("/")[0]
-        deep = "/" in pattern[len(above) :].lstrip("/") or "**" in pattern
-        found = store.get_file_info(fs.FileSelector(f"{bucket}/{above}".rstrip("/"), recursive=deep))
-        wanted = pattern.split("/")
-        matching = [item for item in found if item.type == fs.FileType.File and _matches(wanted, item.path.split("/")[1:])]
+    Nothing where nothing is there; raises as `bring` does.
+    """
+    scheme, bucket, pattern = _parts(uri)
+    with _speaking(uri):
+        found = _matching(_store(scheme, seconds), bucket, pattern, missing_ok=True)
+    return sorted((item.path.partition("/")[2], item.size or 0, item.mtime_ns or 0) for item in found)
+
+
+def footers(uri: str, seconds: float = SECONDS) -> int:
+    """How many rows the Parquet objects that `uri` names have by their footers, which alone are read; raises as `bring` does."""
+    import pyarrow.parquet as pq
+
+    scheme, bucket, pattern = _parts(uri)
+
+    def rows(path: str) -> int:
+        with store.open_input_file(path) as stream:
+            return int(pq.read_metadata(stream).num_rows)
+
+    with _speaking(uri):
+        store = _store(scheme, seconds)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return sum(pool.map(rows, [item.path for item in _matching(store, bucket, pattern, missing_ok=True)]))
+
+
+def _keys(store: Any, bucket: str, pattern: str, uri: str) -> list[str]:
+    """`BUCKET/KEY` of each object that the pattern matches."""
+    matching = _matching(store, bucket, pattern)
     if not matching:
         raise FileNotFoundError(uri)
     _room(sum(item.size or 0 for item in matching), uri)
     return sorted(item.path for item in matching)
 
 
-def _matches(pattern: list[str], parts: list[str]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_matches(pattern[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and _segment(pattern[0]).match(parts[0]) is not None and _matches(pattern[1:], parts[1:])
+def _matching(store: Any, bucket: str, pattern: str, *, missing_ok: bool = False) -> list[Any]:
+    """What the store says of each object that the pattern matches, as DuckDB matches files."""
+    from pyarrow import fs
 
-
-@cache
-def _segment(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern))
+    magic = MAGIC.search(pattern)
+    if magic is None:
+        found = [store.get_file_info(f"{bucket}/{pattern}")]
+        return [item for item in found if item.type == fs.FileType.File]
+    above = pattern[: magic.start()].rpartition("/")[0]
+    deep = "/" in pattern[len(above) :].lstrip("/") or "**" in pattern
+    found = store.get_file_info(fs.FileSelector(f"{bucket}/{above}".rstrip("/"), recursive=deep, allow_not_found=missing_ok))
+    return [item for item in found if item.type == fs.FileType.File and matches(pattern, item.path.partition("/")[2])]
 
 
 def _copy(store: Any, key: str, path: Path) -> dict[str, bytes]:

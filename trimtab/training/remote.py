@@ -90,6 +90,25 @@ def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float
     raise Unavailable(msg) from cause
 
 
+def validators(uri: str) -> tuple[str, str, str]:
+    """ETag, Last-Modified and length of the file behind `uri`, each empty where its server tells none; raises as `download` does."""
+    try:
+        with _ask(uri) as answer:
+            headers = answer.headers
+            return headers.get("ETag", ""), headers.get("Last-Modified", ""), headers.get("Content-Length", "")
+    except urllib.error.HTTPError as error:
+        error.close()
+        msg = f"data.uri {shown(uri)!r}: the server answers {error.code} {error.reason}"
+        raise (Unavailable if error.code >= 500 or error.code in _AGAIN else InvalidInput)(msg) from error
+    except ValueError as error:
+        msg = f"data.uri {shown(uri)!r} is no URL that can be asked: {type(error).__name__}"
+        raise InvalidInput(msg) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        msg = f"data.uri {shown(uri)!r} could not be read: no whole answer: {str(reason) or type(reason).__name__}"
+        raise Unavailable(msg) from error
+
+
 def _ask(uri: str) -> Any:
     request = urllib.request.Request(uri, headers={"User-Agent": "trimtab", "Accept-Encoding": "identity"})  # noqa: S310
     return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310

@@ -30,6 +30,7 @@ from trimtab.platforms.local import processes
 from trimtab.platforms.local.envoy import Envoy
 from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.places import LocalPlaces
 from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
 from trimtab.platforms.local.state import State
@@ -151,6 +152,7 @@ class World:
             "registry": registry,
             "monitor": self.monitor,
             "packages": MlflowPackages(state.tracking_uri, state.packages),
+            "places": LocalPlaces(state, self.now),
         }
         self.loop = Loop(Ports(**{name: Watched(self.watch, name, part) for name, part in parts.items()}), self.now)
 

@@ -206,6 +206,42 @@ spec:
 """
 
 
+WHY = (
+    ({"trigger": "schedule"}, Phase.PENDING, {}, "unasked", "not asked yet"),
+    ({}, Phase.PENDING, {"reason": "Cooldown", "sentence": "until noon"}, "wait", "wait: Cooldown: until noon"),
+    ({"by": "ada"}, Phase.TRAINING, {"admittedAt": NOW.isoformat(), "admittedData": DATA_NOW.isoformat()}, "admitted", "admitted at "),
+    ({}, Phase.SUPERSEDED, {"reason": "Collapsed", "sentence": "another speaks for it"}, "refused", "refused: Collapsed: another speaks"),
+    ({}, Phase.INCONCLUSIVE, {"reason": "PendingTooLong", "sentence": "nobody came"}, "ended", "ended: PendingTooLong: nobody came"),
+)
+
+
+@pytest.mark.parametrize(("request_", "phase", "status", "said", "words"), WHY, ids=[case[3] for case in WHY])
+def test_why_there_is_a_release(
+    server: ApiServer, capsys: Any, request_: dict[str, Any], phase: Phase, status: dict[str, Any], said: str, words: str
+) -> None:
+    put_model(server)
+    asked = {
+        "trigger": "newData",
+        "source": "/models/crm/bike/data",
+        "id": "event-7",
+        "cut": DATA_NOW.isoformat(),
+        "sentence": "12 more rows",
+    }
+    wanted = {"pipeline": {"name": "tabular", "version": "1.1.0"}, **asked, **request_}
+    spec = {"model": "bike", "modelUid": "bike-uid", "recipe": "r", "request": wanted}
+    made = {"creationTimestamp": "2026-03-01T12:00:00Z"}
+    server.put(RELEASES, "crm", "bike-1", metadata=made, spec=spec, status={"phase": str(phase), "weight": 0, **status})
+    releases.show_releases(NOWHERE, "crm", None, why=True, as_json=True)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["trigger"], told["why"], told["by"]) == (wanted["trigger"], "12 more rows", request_.get("by"))
+    assert told["event"] == {"source": "/models/crm/bike/data", "id": "event-7", "time": "2026-03-01T12:00:00Z", "data": {}}
+    assert (told["governor"]["said"], told["pipeline"]["version"]) == (said, "1.1.0")
+    releases.explain("bike-1", NOWHERE, "crm", as_json=False)
+    assert f"by the event event-7 of /models/crm/bike/data; the governor: {words}" in capsys.readouterr().out
+    releases.show_releases(NOWHERE, "crm", None, why=True, as_json=False)
+    assert "12 more" in capsys.readouterr().out
+
+
 def test_a_plan_is_made_at_the_traffic_that_the_newest_release_counted(server: ApiServer, tmp_path: Path, capsys: Any) -> None:
     document = tmp_path / "model.yaml"
     document.write_text(DOCUMENT)

@@ -23,6 +23,7 @@ from trimtab.release import (
     Release,
     RunState,
 )
+from trimtab.retraining.newdata import Seen, place_of, watch_of
 from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 if TYPE_CHECKING:
@@ -207,3 +208,17 @@ class SimulatedMonitor(Part):
     @port
     def open_quality(self, model: Model) -> list[str]:
         return list(self.quality.get(model.name, []))
+
+
+class SimulatedPlaces(Part):
+    """One watched place, which holds `rows` rows; it is looked at whenever the loop asks, unless it was at that very moment."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self.rows = 1000
+        self.mark = ""
+
+    @port
+    def look(self, model: Model) -> Seen | None:
+        found = watch_of(model)
+        return Seen(place_of(*found), self.mark or str(self.rows), self.rows, self.world.now) if found else None

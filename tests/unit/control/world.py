@@ -12,7 +12,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.unit.control.adapters import Ending, SimulatedMonitor, SimulatedPackages, SimulatedRegistry, SimulatedRunner
+from tests.unit.control.adapters import (
+    Ending,
+    SimulatedMonitor,
+    SimulatedPackages,
+    SimulatedPlaces,
+    SimulatedRegistry,
+    SimulatedRunner,
+)
 from tests.unit.control.serving import SimulatedServing, SimulatedTraffic
 from tests.unit.control.storage import Crash, MemoryObjects, Store, Trouble
 from trimtab.audit.chain import verify
@@ -65,7 +72,9 @@ class World:
         self.runner, self.registry = SimulatedRunner(self), SimulatedRegistry(self)
         self.monitor, self.packages = SimulatedMonitor(self), SimulatedPackages(self)
         self.serving, self.traffic = SimulatedServing(self), SimulatedTraffic(self)
-        self.ports = Ports(self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor, self.packages)
+        self.places = SimulatedPlaces(self)
+        parts = (self.objects, self.objects, self.runner, self.serving, self.traffic, self.registry, self.monitor)
+        self.ports = Ports(*parts, self.packages, self.places)
         self.crashes = 0
         self.ended: set[str] = set()
         self.loop = self._new_loop()

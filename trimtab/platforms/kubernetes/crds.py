@@ -64,6 +64,13 @@ WHOLE_URI = Rule(
     cel="self.uri.contains('://') || self.uri.startsWith('/')",
     message="allowed on a cluster is a whole address such as s3://bucket/rows/*.parquet; there is no folder that a relative path starts in",
 )
+WHOLE_WATCH = Rule(
+    name="newdata-uri-whole",
+    on="spec.retraining.newData",
+    at="uri",
+    cel="!has(self.uri) || self.uri.contains('://') || self.uri.startsWith('/')",
+    message=WHOLE_URI.message,
+)
 EXPLAINER_NAME = Rule(
     name="explainer-name",
     on="",
@@ -122,7 +129,7 @@ KINDS = (
             Column("Message", _READY + ".message", priority=1),
             AGE,
         ),
-        (*RULES, NAME, WHOLE_URI, EXPLAINER_NAME, CHAMPION_GROWS),
+        (*RULES, NAME, WHOLE_URI, WHOLE_WATCH, EXPLAINER_NAME, CHAMPION_GROWS),
     ),
     Kind(
         RELEASES,

@@ -24,6 +24,7 @@ from trimtab.platforms.kubernetes.kfp_package import Upload, upload
 from trimtab.platforms.kubernetes.ledger import KubernetesLedger
 from trimtab.platforms.kubernetes.monitor import ClusterMonitor
 from trimtab.platforms.kubernetes.objects import KubernetesObjects
+from trimtab.platforms.kubernetes.places import KubernetesPlaces
 from trimtab.platforms.kubernetes.runner import KubernetesRunner, TellingRunner
 from trimtab.platforms.kubernetes.runs import Runs
 from trimtab.platforms.kubernetes.serving import KubernetesServing
@@ -131,7 +132,8 @@ def make_ports(
     monitor = ClusterMonitor(settings.monitor_url, settings.token_file)
     traffic = GatewayTraffic(api, settings.prometheus_url)
     ledger = KubernetesLedger(api, settings.signing_key, recorded=recorded)
-    ports = Ports(objects, ledger, runner, serving, traffic, registry, monitor, packages)
+    places = KubernetesPlaces(api, settings.runs.training)
+    ports = Ports(objects, ledger, runner, serving, traffic, registry, monitor, packages, places)
 
     def link(release: Release) -> RunLink | None:
         attempt = release.status.attempt

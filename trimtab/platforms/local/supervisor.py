@@ -27,6 +27,7 @@ from trimtab.platforms.local.fleet import ADDRESSES
 from trimtab.platforms.local.ledger import SqliteLedger
 from trimtab.platforms.local.notifying import TOKEN_VARIABLE, keep_token, notifier
 from trimtab.platforms.local.objects import SqliteObjects
+from trimtab.platforms.local.places import LocalPlaces
 from trimtab.platforms.local.runner import LocalRunner
 from trimtab.platforms.local.serving import LocalServing
 from trimtab.platforms.local.serving_process import Launch
@@ -103,8 +104,9 @@ class Supervisor:
         client = MonitorClient(urls["events"], lambda: state.secret)
         runner = LocalRunner(state.folder, state.tracking_uri)
         packages = MlflowPackages(state.tracking_uri, state.packages)
-        ports = Ports(objects, ledger, runner, serving, EnvoyTraffic(envoy), registry, client, packages)
-        loop = Loop(ports, lambda: datetime.now(UTC))
+        places = LocalPlaces(state, _now)
+        ports = Ports(objects, ledger, runner, serving, EnvoyTraffic(envoy), registry, client, packages, places)
+        loop = Loop(ports, _now)
         state.write_endpoints(
             {"inference": urls["gateway"], "events": events, "metrics": f"{urls['events']}/metrics", "mlflow": urls["mlflow"]}
         )
@@ -130,6 +132,7 @@ class Supervisor:
             explainers.close()
             serving.close()
             runner.close()
+            places.close()
             for child in children:
                 processes.stop(child.process, 5.0)
             ledger.close()
@@ -169,6 +172,10 @@ class Supervisor:
     def _mlflow(self) -> list[str]:
         store = ["--backend-store-uri", self._state.tracking_uri, "--artifacts-destination", str(self._state.artifacts)]
         return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self._ports["mlflow"]), "--workers", "1", *store]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def main() -> NoReturn:
