@@ -53,7 +53,7 @@ def packaged(tracking_uri: str, pipeline: PipelineVersion, keys: tuple[str, ...]
     with tempfile.TemporaryDirectory() as scratch:
         packages = MlflowPackages(tracking_uri, Path(scratch))
         try:
-            folder, package = packages.read(pipeline)
+            folder, package = packages.checked(pipeline)
             sbom = (folder / SBOM).read_bytes()
         except (TrimtabError, OSError) as error:
             return Packaged(missing=str(error))

@@ -225,4 +225,4 @@ def _created(item: Mapping[str, Any]) -> str:
 
 def plain_pod(settings: TrainingSettings, environment: Mapping[str, str], command: Sequence[str]) -> dict[str, Any]:
     """A pod of the training image with the namespace's credentials, no token and no rights, that runs another command."""
-    return _pod(settings, {name: _literal(value) for name, value in environment.items()}, command)
+    return _pod(settings, settings.image, {name: _literal(value) for name, value in environment.items()}, command)

@@ -64,7 +64,7 @@ def compiled(request: RunRequest, tracking_uri: str, work: Path) -> Path:
     """
     if request.pipeline is None:
         return IR
-    return MlflowPackages(tracking_uri, work / "packages").read(request.pipeline)[0] / COMPILED
+    return MlflowPackages(tracking_uri, work / "packages").checked(request.pipeline)[0] / COMPILED
 
 
 def run(work: Path) -> tuple[int, str]:

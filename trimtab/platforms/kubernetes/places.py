@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from trimtab.errors import Conflict, Unavailable
 from trimtab.platforms import looking
 from trimtab.platforms.kubernetes.api import Api
-from trimtab.platforms.kubernetes.job import CONTAINER, condition, fault, label_value, note, plain_pod
+from trimtab.platforms.kubernetes.job import CONTAINER, condition, fault, label_value, plain_pod
 from trimtab.platforms.kubernetes.resources import JOBS, MANAGED_BY, MODEL_LABEL, MODELS, PODS, owner
 from trimtab.platforms.kubernetes.runs import Resources, TrainingSettings
+from trimtab.platforms.kubernetes.waiting import note
 from trimtab.retraining.newdata import Seen
 from trimtab.spec import Model
 
