@@ -8,7 +8,7 @@ from trimtab.cli.output import plain, print_json, table
 from trimtab.cli.versions import tracking_at
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.package import MANIFEST, Package, digest, on_channel
-from trimtab.packaging import building, contract, difference, project, sbom
+from trimtab.packaging import building, contract, difference, project
 from trimtab.packaging.compiling import compile_ir
 from trimtab.packaging.seal import check_files
 from trimtab.platforms.local.state import State
@@ -36,7 +36,7 @@ def build_pipeline(folder: Path, out: Path, *, as_json: bool) -> bool:
             _tell(found, said, as_json=as_json)
             return False
         image = building.build_image(found)
-        package = building.assemble(found, ir, image, sbom.of_environment(), out)
+        package = building.assemble(found, ir, image, building.bill(found), out)
     made = digest((out / MANIFEST).read_bytes())
     if as_json:
         print_json({"folder": str(out), "digest": made, "package": package})

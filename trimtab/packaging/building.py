@@ -21,6 +21,7 @@ from trimtab.package import COMPILED, MANIFEST, SBOM, SIZES, Package, encode
 from trimtab.package import DIRTY as DIRTY
 from trimtab.package import UNKNOWN as UNKNOWN
 from trimtab.packaging import ir as compiled
+from trimtab.packaging import sbom
 from trimtab.packaging.project import DOCKERFILE, Project
 
 Ended = subprocess.CompletedProcess[str]
@@ -88,7 +89,18 @@ def build_image(project: Project, run_command: Run = run) -> str:
     return said[-1]
 
 
-def assemble(project: Project, ir: Path, image: str, sbom: bytes, out: Path) -> Package:
+def bill(project: Project, run_command: Run = run) -> bytes:
+    """The SBOM of the project's image, which must be built: what its command says, else what is installed here.
+
+    Raises InvalidInput where the command fails, or says something else than CycloneDX JSON.
+    """
+    if not project.sbom:
+        return sbom.of_environment()
+    tag = image_of(project)
+    return sbom.settled(_asked(run_command, _words(project.sbom, {"tag": tag}), f"asking what is in {tag}"), f"{tag}")
+
+
+def assemble(project: Project, ir: Path, image: str, bill: bytes, out: Path) -> Package:
     """Write the package of the compiled pipeline `ir` to the folder `out`: every task in the one image; equal content, equal digest.
 
     Raises InvalidInput where `out` holds something else, or git would count it as part of the pipeline's source.
@@ -100,7 +112,7 @@ def assemble(project: Project, ir: Path, image: str, sbom: bytes, out: Path) -> 
             executor["container"]["image"] = image
     out.mkdir(parents=True, exist_ok=True)
     (out / COMPILED).write_text(yaml.safe_dump_all(written, sort_keys=True))
-    (out / SBOM).write_bytes(sbom)
+    (out / SBOM).write_bytes(bill)
     graph = compiled.read(out / COMPILED)
     package = Package(
         name=project.name,

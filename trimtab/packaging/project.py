@@ -27,7 +27,7 @@ Inside = Annotated[str, Meta(min_length=1, description="a path below the reposit
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table. `build`, `exists` and `digest` are commands, split into words as a shell would, but run without one."""
+    """The table. `build`, `exists`, `digest` and `sbom` are commands, split into words as a shell would, but run without one."""
 
     name: Name
     version: str
@@ -47,6 +47,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Ends with 0 where {tag} is there already and need not be built."""
     digest: str = ""
     """Prints the pinned reference NAME@sha256:… of {tag} as its last line; without it the tag names the image by what it was built from."""
+    sbom: str = ""
+    """Prints what is in {tag} as CycloneDX JSON; without it what is installed where the package is built is taken for that."""
     tests: Inside = "tests"
     """The component tests."""
     sample: Inside = "sample/model.yaml"
@@ -106,12 +108,12 @@ def _fault(settings: Settings, folder: Path) -> str:
         semver(settings.version)
     except InvalidInput as error:
         return f"version: {error}"
-    for field in ("build", "exists", "digest"):
+    for field in ("build", "exists", "digest", "sbom"):
         try:
             shlex.split(getattr(settings, field))
         except ValueError as error:
             return f"{field}: {getattr(settings, field)!r} cannot be split into words: {error}"
-    for field, allowed in (("build", {"tag", "file", "context"}), ("exists", {"tag"}), ("digest", {"tag"})):
+    for field, allowed in (("build", {"tag", "file", "context"}), ("exists", {"tag"}), ("digest", {"tag"}), ("sbom", {"tag"})):
         if odd := set(_PLACEHOLDER.findall(getattr(settings, field))) - allowed:
             found, may = ", ".join(f"{{{one}}}" for one in sorted(odd)), ", ".join(f"{{{one}}}" for one in sorted(allowed))
             return f"{field}: found {found}, allowed is {may}"

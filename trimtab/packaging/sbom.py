@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from importlib import metadata
+from typing import Any
 
 from msgspec import Struct
 
@@ -52,16 +53,34 @@ def sbom(distributions: Iterable[Distribution]) -> bytes:
     bom.serial_number = uuid.uuid5(_SERIALS, "\n".join(names))
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     document.get("metadata", {}).pop("timestamp", None)
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    return _written(document)
+
+
+def settled(text: str, where: str) -> bytes:
+    """Another tool's SBOM without its time and its random serial number; raises InvalidInput naming `where` it is of if it is none."""
+    components(text.encode(), where)
+    document = json.loads(text)
+    document.pop("serialNumber", None)
+    document.get("metadata", {}).pop("timestamp", None)
+    return _written(document)
 
 
 def components(document: bytes, where: str) -> dict[str, str]:
     """The version of each component of an SBOM by its name; raises InvalidInput naming `where` it was found."""
     try:
-        return {one["name"]: one.get("version", "") for one in json.loads(document).get("components", [])}
+        told = json.loads(document)
+        found = {one["name"]: one.get("version", "") for one in told.get("components", [])}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"the SBOM of {where} is no CycloneDX document: {type(error).__name__}: {error}"
         raise InvalidInput(msg) from error
+    if told.get("bomFormat") != "CycloneDX":
+        msg = f"the SBOM of {where} is no CycloneDX document: its bomFormat is {told.get('bomFormat')!r}"
+        raise InvalidInput(msg)
+    return found
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _normal(name: str) -> str:

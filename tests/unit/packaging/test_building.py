@@ -165,6 +165,17 @@ def test_the_serial_number_of_an_sbom_is_of_its_content() -> None:
     assert one["serialNumber"] == same["serialNumber"] != other["serialNumber"]
 
 
+def test_another_tools_sbom_is_taken_without_its_time_and_random_number(tmp_path: Path) -> None:
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"type": "library", "name": "numpy", "version": "2.0"}]}
+    odd = {"serialNumber": "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79", "metadata": {"timestamp": "2026-01-01T00:00:00Z"}}
+    (tmp_path / "told.json").write_text(json.dumps(document | odd))
+    found = settings(a_shop(tmp_path / "shop"), f'sbom = "cat {tmp_path / "told.json"}"')
+    assert json.loads(building.bill(found)) == document | {"metadata": {}}
+    (tmp_path / "told.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"the SBOM of registry\.example/shop:[0-9a-f]{16} is no CycloneDX document"):
+        building.bill(found)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"components": [7]}', b'{"components": [{}]}', b"\xff"])
 def test_an_sbom_that_is_none_is_said(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="the SBOM of shop 1 is no CycloneDX document"):
