@@ -1,7 +1,9 @@
 """What a pipeline's repository says of itself, and each way in which it can say it wrongly."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.packaging.shops import a_shop, change, settings
@@ -47,6 +49,20 @@ def test_what_a_repository_says_wrongly_is_a_sentence(tmp_path: Path, old: str, 
     change(shop / "pyproject.toml", old, new)
     with pytest.raises(InvalidInput, match=said):
         project.read(shop)
+
+
+def test_the_page_of_packages_tells_every_field_and_its_table_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \| .* \| (?:`(.+?)`|.*) ?\|$", page.split("| field |")[1].split("\n\n")[0], re.MULTILINE)
+    fields = msgspec.structs.fields(project.Settings)
+    assert [name for name, _ in told] == [one.name for one in fields]
+    assert {name: default for name, default in told if default} == {
+        one.name: one.default for one in fields if isinstance(one.default, str) and one.default
+    }
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    shop = a_shop(tmp_path / "shop")
+    (shop / "pyproject.toml").write_text(table)
+    assert project.read(shop).version == "1.4.0"
 
 
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
