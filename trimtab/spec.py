@@ -187,7 +187,7 @@ class Trial(Closed, frozen=True):
 
     quality: MarginText | None = None
     """How much worse its model's primary metric may be than the old pipeline's model's, on the same rows: it is stopped where it is worse
-    with 95% certainty. Where it is left out, rmse and log loss may be 2% worse (x1.02), ROC AUC 0.02 (-0.02)."""
+    with 95% certainty. Where it is left out, rmse and log loss may be 1% worse (x1.01), ROC AUC 0.01 (-0.01)."""
     training_time: MarginText = "x3"
     """How much longer its run may take than the one that made the champion."""
     prediction_time: MarginText = "x2"

@@ -47,5 +47,5 @@ def run_request(packages: Packages, observed: Observed, decision: Decision, mode
         trigger=request.trigger,
         pipeline=version,
         image=image,
-        trial=request.pipeline is not None and compare is None,
+        trial=request.pipeline is not None and compare is None and status.compared_with is not None,
     )

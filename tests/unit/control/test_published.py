@@ -14,13 +14,16 @@ from msgspec.structs import replace
 from tests.unit.control.stories import first_version, newest
 from tests.unit.control.world import World
 from tests.unit.platforms.test_packages import a_key, a_package
+from tests.unit.rollout.cases import FIRST, model, see
 from trimtab.control.intake import release_for
+from trimtab.control.running import run_request
 from trimtab.errors import Unavailable
 from trimtab.package import COMPILED, MANIFEST, SBOM, Package, digest
 from trimtab.packaging.seal import sign
 from trimtab.platforms.packages import FOLDER, SIGNATURE, MlflowPackages
 from trimtab.release import Phase, Request
-from trimtab.spec import PipelinePolicy, PipelineVersion
+from trimtab.rollout.decide import decide
+from trimtab.spec import Champion, PipelinePolicy, PipelineVersion
 
 
 @dataclass
@@ -82,6 +85,21 @@ def test_a_trial_is_submitted_as_what_was_published(shop: Shop) -> None:
     assert (first.pipeline, first.image, first.trial) == (None, "", False)
     assert (trial.pipeline, trial.image, trial.trial) == (shop.version, "shop:1", True)
     assert newest(world).status.phase is Phase.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("phase", "champion", "trial"),
+    [
+        pytest.param(Phase.TRAINING, FIRST, True, id="on the champion's rows"),
+        pytest.param(Phase.TRAINING, None, False, id="a first version has no champion to be compared with"),
+        pytest.param(Phase.COMPARING, FIRST, False, id="the evaluate-only run against a new champion looks at the newest rows"),
+    ],
+)
+def test_what_is_a_trial(shop: Shop, phase: Phase, champion: Champion | None, trial: bool) -> None:
+    given = model(champion, pipeline_policy=PipelinePolicy((shop.public,)))
+    observed = see(phase, {"pipeline": shop.version, "compared_with": champion}, request={"pipeline": shop.version}, model=given)
+    asked = run_request(shop.store, observed, decide(observed), given)
+    assert (asked.pipeline, asked.image, asked.trial) == (shop.version, "shop:1", trial)
 
 
 @settings(max_examples=40, deadline=None)

@@ -149,8 +149,8 @@ def evaluation(value: float = 0.0, sure: float = 0.0, **more: Any) -> Evaluation
 
 GATES = {
     "an equal pipeline": (evaluation(), Trial(), ""),
-    "worse, but within the margin": (evaluation(0.2), Trial(), ""),
-    "worse beyond the margin, and it is not certain": (evaluation(0.5, 0.4), Trial(), ""),
+    "worse, but within the margin": (evaluation(0.05), Trial(), ""),
+    "worse beyond the margin, and it is not certain": (evaluation(0.5, 0.45), Trial(), ""),
     "certainly worse": (evaluation(0.5, 0.1), Trial(), "quality"),
     "certainly better": (evaluation(-2.0, 0.1), Trial(), ""),
     "certainly worse, which this Model allows": (evaluation(0.5, 0.1), Trial(quality="x1.1"), ""),
