@@ -23,6 +23,8 @@ def pipeline_fault(packages: Packages, release: Release, model: Model, run: RunS
     trains = phase is Phase.COMPARING or (phase is Phase.TRAINING and not request.run and not request.version)
     if version is None or not trains or run != "absent" or outcome is not None:
         return ""
+    if not version.digest:
+        return f"the pipeline {version} is named without its digest, so nobody can say what it holds"
     try:
         packages.fetch(version, model.spec.pipeline_policy.keys)
     except InvalidInput as error:

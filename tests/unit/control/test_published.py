@@ -102,6 +102,14 @@ def test_what_is_a_trial(shop: Shop, phase: Phase, champion: Champion | None, tr
     assert (asked.pipeline, asked.image, asked.trial) == (shop.version, "shop:1", trial)
 
 
+def test_a_version_without_its_digest_does_not_run(shop: Shop) -> None:
+    world = on_trial(Shop(shop.kept, shop.public, PipelineVersion("churn", "1.4.0")), shop.store)
+    world.run()
+    ended = newest(world).status
+    assert (ended.phase, ended.reason, len(world.runner.requests)) == (Phase.FAILED, "PackageRefused", 1)
+    assert "the pipeline churn 1.4.0 is named without its digest" in ended.sentence
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from([COMPILED, SBOM, MANIFEST]), st.floats(0, 1), st.integers(1, 255), st.integers(0, 6))
 def test_a_package_with_a_changed_byte_is_never_submitted(shop: Shop, name: str, at: float, by: int, when: int) -> None:

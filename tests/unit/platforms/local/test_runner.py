@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,14 +14,19 @@ import msgspec
 import psutil
 import pytest
 
+from pipelines import IR
+from tests.unit.platforms.test_packages import a_key, a_package
 from tests.unit.training.data import last, model, rows, spec, write
 from tests.unit.training.toys import with_search, with_training
 from trimtab.control.ports import RunRequest
+from trimtab.package import COMPILED, MANIFEST, digest
+from trimtab.packaging.seal import sign
 from trimtab.platforms.local import runner
 from trimtab.platforms.local.runner import LocalRunner
+from trimtab.platforms.packages import FOLDER, SIGNATURE
 from trimtab.platforms.pipeline import arguments, fault_of
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
-from trimtab.spec import Champion, ModelSpec, Version
+from trimtab.spec import Champion, ModelSpec, PipelinePolicy, PipelineVersion, Version
 from trimtab.training.trials import read_trials
 
 ABSENT, ACTIVE, ENDED = "absent", "active", "ended"
@@ -234,6 +240,31 @@ def test_how_the_holdout_is_predicted(tmp_path: Path, trigger: Any, given: Any, 
     asked = msgspec.structs.replace(request(with_training(spec(tmp_path / "a.csv"), evaluation=given)), trigger=trigger)
     assert arguments(asked, "sqlite://")["evaluation"] == expected
     assert arguments(msgspec.structs.replace(asked, compare_only=Version("4", "e" * 64)), "sqlite://")["evaluation"] == "holdout"
+
+
+def test_what_a_pipeline_is_told_of_itself_and_of_its_rows(tmp_path: Path) -> None:
+    asked = msgspec.structs.replace(request(with_training(spec(tmp_path / "a.csv"), evaluation="rolling")), trigger="pipeline")
+    own = arguments(asked, "sqlite://")
+    assert (own["pipeline"], own["snapshot"], own["evaluation"]) == ("", "", "rolling")
+    tried = arguments(msgspec.structs.replace(asked, pipeline=PipelineVersion("shop", "1.4.0", "d" * 64), trial=True), "sqlite://")
+    assert msgspec.json.decode(str(tried["pipeline"])) == {"name": "shop", "version": "1.4.0", "digest": "d" * 64}
+    assert tried["snapshot"] == "champion"
+    assert tried["evaluation"] == "holdout", "as the champion's twin, the only one that is kept with it"
+
+
+def test_a_package_that_was_changed_after_the_supervisor_looked_does_not_run(local: LocalRunner, state: Path, tmp_path: Path) -> None:
+    key, public = a_key(tmp_path, "ci")
+    made = a_package(tmp_path / "made", compiled=IR.read_text())
+    version = PipelineVersion("churn", "1.4.0", digest((made / MANIFEST).read_bytes()))
+    kept = state / "packages" / version.digest
+    shutil.copytree(made, kept / FOLDER)
+    (kept / SIGNATURE).write_text(sign(made, key))
+    (kept / FOLDER / COMPILED).write_text(IR.read_text().replace("seed", "need"))
+    given = msgspec.structs.replace(spec(write(tmp_path / "a.csv", rows())), pipeline_policy=PipelinePolicy((public,)))
+    local.submit(msgspec.structs.replace(request(given), pipeline=version))
+    until(lambda: local.state("uid", 1)[0] == ENDED)
+    assert local.state("uid", 1)[1].startswith("InvalidInput: PackageRefused: 'pipeline.yaml' of the package churn 1.4.0")
+    assert not (state / "runs" / "uid-1" / "pipeline").exists()
 
 
 def journals(state: Path) -> dict[Path, bytes]:
