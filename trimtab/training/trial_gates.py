@@ -2,7 +2,7 @@
 
 All three ask whether something is certainly worse, because nothing but the pipeline differs: the rows, the judged rows, the seed and the
 Model are the champion's, so that an equal pipeline makes an equal model, and one of another seed differs by a fraction of the margin.
-A time is only too long where it is also longer by what a machine may vary by itself.
+A time is only too long where it is also longer by what a machine may vary by itself. `docs/pipelines-trial.md` has how often they err.
 """
 
 from trimtab.spec import Gate, Task, Trial
