@@ -25,6 +25,7 @@ OFTEN = timedelta(minutes=1)
 """However short `every` is, a pod is not started more often."""
 WITHIN_SECONDS = 600
 KEPT_SECONDS = 600
+"""How long an ended Job is kept; one that failed is made anew after that."""
 RESOURCES = Resources({"cpu": "50m", "memory": "256Mi"}, {"memory": "2Gi"})
 COMMAND = ("python", "-m", looking.MODULE)
 
@@ -42,7 +43,7 @@ class KubernetesPlaces:
     def look(self, model: Model) -> Seen | None:
         """What this slot's Job saw; creates it where there is none. Raises what it failed by."""
         place, every, environment = looking.question(model)
-        begins = _slot(self._clock(), max(every, OFTEN))
+        begins = _slot(model, self._clock(), max(every, OFTEN))
         known = model.status.watched
         if known and known.place == place and known.seen_at >= begins:
             return None
@@ -93,10 +94,11 @@ def job_name(model: Model, place: str, begins: datetime) -> str:
     return f"{model.name}-look-{identity}"
 
 
-def _slot(now: datetime, every: timedelta) -> datetime:
-    """When the slot of wall time that `now` is in began."""
-    seconds = max(1, int(every.total_seconds()))
-    return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
+def _slot(model: Model, now: datetime, every: timedelta) -> datetime:
+    """When the slot of wall time that `now` is in began; slots of different Models begin apart, so that not all look at once."""
+    seconds = int(every.total_seconds())
+    apart = int(hashlib.sha256(model.metadata.uid.encode()).hexdigest()[:8], 16) % seconds
+    return datetime.fromtimestamp((int(now.timestamp()) - apart) // seconds * seconds + apart, UTC)
 
 
 def _words(pods: Sequence[Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from trimtab.platforms.kubernetes.api import Api
 from trimtab.platforms.kubernetes.places import KubernetesPlaces, job_name
 from trimtab.platforms.kubernetes.resources import JOBS, PODS
 from trimtab.platforms.kubernetes.runs import TrainingSettings
-from trimtab.retraining.newdata import Seen, noticed
+from trimtab.retraining.newdata import Seen, noticed, place_of, watch_of
 from trimtab.spec import DataWatch, Model
 from trimtab.training.watching import QUESTION, Answer, Question
 
@@ -60,8 +60,14 @@ def ends(server: ApiServer, answer: Answer | None, *, code: int = 0) -> None:
     server.put(JOBS, "default", name, metadata=metadata, spec=job["spec"], status=status)
 
 
-def remembered(watched: Model, seen: Seen) -> Model:
-    return replace(watched, status=replace(watched.status, watched=noticed(watched, seen)[0]))
+def watched(made: Model) -> tuple[DataWatch, str]:
+    found = watch_of(made)
+    assert found
+    return found
+
+
+def remembered(one: Model, seen: Seen) -> Model:
+    return replace(one, status=replace(one.status, watched=noticed(one, seen)[0]))
 
 
 def test_the_pod_has_the_namespaces_secret_and_no_rights(places: KubernetesPlaces, server: ApiServer) -> None:
@@ -93,17 +99,31 @@ def test_one_job_a_slot_whoever_looks(places: KubernetesPlaces, server: ApiServe
     before = len(server.asked)
     assert places.look(known) is None
     assert len(server.asked) == before, "what is remembered costs no question"
-    clock.now = BEGINS + timedelta(hours=1)
+    clock.now += timedelta(hours=1)
     assert places.look(known) is None
     assert len(jobs(server)) == 2
 
 
 def test_a_pod_is_started_every_minute_at_most(places: KubernetesPlaces, clock: Clock, server: ApiServer) -> None:
     often = model(new_data=DataWatch("s3://lake/x.csv", "digest", "1s"))
-    for seconds in range(0, 60, 10):
+    for seconds in range(0, 600, 10):
         clock.now = BEGINS + timedelta(seconds=seconds)
         places.look(often)
-    assert len(jobs(server)) == 1
+    assert 10 <= len(jobs(server)) <= 11
+
+
+def test_models_do_not_all_look_at_once(places: KubernetesPlaces, clock: Clock, server: ApiServer) -> None:
+    fleet = [replace(WATCHED, metadata=replace(WATCHED.metadata, name=f"m{number}", uid=f"uid-{number}")) for number in range(60)]
+    fleet = [remembered(one, Seen(place_of(*watched(one)), "m", 1, clock.now)) for one in fleet]
+    begun = []
+    for _ in range(6):
+        clock.now += timedelta(minutes=10)
+        before = len(jobs(server))
+        for one in fleet:
+            places.look(one)
+        begun.append(len(jobs(server)) - before)
+    assert sum(begun) == len(fleet)
+    assert max(begun) < len(fleet) / 2
 
 
 def test_what_went_wrong_is_a_sentence(places: KubernetesPlaces, server: ApiServer) -> None:
