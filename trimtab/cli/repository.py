@@ -79,9 +79,12 @@ def _secret(key: Path | None, tracking_uri: str, read: project.Project) -> str:
 
 
 def _clear(report: Path) -> None:
-    """Make the folder, without what an earlier run left."""
+    """Make the folder, without what an earlier run left. A new one is ignored by git, or it would be a change of the work tree."""
     try:
+        new = not report.exists()
         (report / reports.LOGS).mkdir(parents=True, exist_ok=True)
+        if new:
+            (report / ".gitignore").write_text("*\n")
         for path in (report / reports.JUNIT, report / reports.JSON, *(report / reports.LOGS / f"{stage}.log" for stage in STAGES)):
             path.unlink(missing_ok=True)
     except OSError as error:
