@@ -13,11 +13,12 @@ from trimtab.package import COMPILED, DIRTY, UNKNOWN
 from trimtab.packaging import building, sbom
 from trimtab.packaging.project import Project
 from trimtab.platforms.packages import MlflowPackages
-from trimtab.release import CandidateOutcome, InvalidDataOutcome
+from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
 from trimtab.spec import PipelineVersion
 
 _FINDING = re.compile(r"^\S+:\d+:\d+: .+$", re.MULTILINE)
-_UNFORMATTED = re.compile(r"^Would reformat: (.+)$", re.MULTILINE)
+_UNFORMATTED = re.compile(r"^(?:Would reformat: |\s*--> )([^:\n]+)", re.MULTILINE)
+"""As ruff says it, older and newer."""
 NO_TESTS = 5
 """pytest's exit code where it found none."""
 
@@ -31,6 +32,17 @@ def unpublishable(project: Project) -> str:
         short = commit.removesuffix(DIRTY)[:12]
         return f"the work tree is not what its commit {short} says: commit what belongs to the pipeline, ignore what does not"
     return ""
+
+
+def told(found: Outcome | None, where: str) -> Done:
+    """What came of the run on the sample `where`, which must be a candidate."""
+    if isinstance(found, InvalidDataOutcome):
+        stop(f"the rows of {where} cannot be trained on: {'; '.join(found.checks)}")
+    if not isinstance(found, CandidateOutcome):
+        why = f"gate {found.gate}: {_number(found.value)} where {_number(found.bound)} is allowed" if found else "it left no outcome"
+        stop(f"the run on {where} made no candidate: {why}")
+    metric, value = next(iter(found.metrics.items()), ("", 0.0))
+    return Done(f"a candidate of {where}" + (f", {metric} {value:.4g}" if metric else ""))
 
 
 class Course:
@@ -63,7 +75,7 @@ class Course:
         if found:
             stop(f"ruff found {_count(len(found), 'fault')}; the first: {found[0]}")
         formatted = self._runner.python("lint", "-m", "ruff", "format", "--no-cache", "--check", ".")
-        if odd := _UNFORMATTED.findall(formatted.stdout):
+        if odd := list(dict.fromkeys(_UNFORMATTED.findall(formatted.stdout))):
             stop(f"{_count(len(odd), 'file')} would be formatted otherwise, the first {odd[0]}: run `ruff format`")
         for ended in (checked, formatted):
             if ended.returncode:
@@ -108,14 +120,7 @@ class Course:
         ended = self._runner.python("sample", "-P", "-m", sample.__name__, self._compiled, document, work, log)
         if ended.returncode:
             stop(f"the run on {self._project.sample} failed: {_last(ended)}")
-        found = sample.outcome(work)
-        if isinstance(found, InvalidDataOutcome):
-            stop(f"the rows of {self._project.sample} cannot be trained on: {'; '.join(found.checks)}")
-        if not isinstance(found, CandidateOutcome):
-            why = f"gate {found.gate}: {_number(found.value)} where {_number(found.bound)} is allowed" if found else "it left no outcome"
-            stop(f"the run on {self._project.sample} made no candidate: {why}")
-        metric, value = next(iter(found.metrics.items()), ("", 0.0))
-        return Done(f"a candidate of {self._project.sample}" + (f", {metric} {value:.4g}" if metric else ""))
+        return told(sample.outcome(work), self._project.sample)
 
     def image(self) -> Done:
         """The image is built, or there already."""
