@@ -18,9 +18,12 @@ from trimtab.training.checks import read_checks, sentences
 from trimtab.training.evaluation.bootstrap import Difference
 from trimtab.training.evaluation.found import Evaluation
 from trimtab.training.evaluation.timing import Timed
+from trimtab.training.fitted import read_fitted
 from trimtab.training.found import read_begun, snapshot_digest
 from trimtab.training.lineage import Facts, read_lineage
 from trimtab.training.trial_gates import judge_trial
+from trimtab.training.trials import TRIALS, write_trials
+from trimtab.training.trials import Trial as Setting
 from trimtab.version_uri import VersionUri
 
 LATER = last(500).isoformat()
@@ -39,10 +42,10 @@ class Shop(Workshop):
         given = replace(self.spec, data=replace(self.spec.data, **data))
         return steps.ingest(document(given), LATER, self.champion, self.uri, self.tried / "dataset", snapshot="champion")
 
-    def judge(self, seed: int = 7, trained_on: Path | None = None) -> Evaluation:
+    def judge(self, trained_on: Path | None = None, trials: tuple[Path, ...] = ()) -> Evaluation:
         """Train and evaluate as the pipeline does."""
         dataset, made = self.tried / "dataset", self.tried / "model"
-        steps.train(document(self.spec), "", self.uri, seed, trained_on or dataset, made)
+        steps.train(document(self.spec), "", self.uri, 7, trained_on or dataset, made, trials)
         return steps.evaluate(document(self.spec), self.champion, "", self.uri, 7, dataset, made, self.tried / "evaluation")
 
     def register(self, uid: str, *given: Any, **more: Any) -> Any:
@@ -99,6 +102,18 @@ def test_a_pipeline_that_spoils_its_training_rows_is_stopped_by_quality(shop: Sh
         return
     assert (outcome["verdict"], outcome["gate"]) == ("rejected", "quality")
     assert outcome["value"] > outcome["bound"]
+
+
+def test_ten_times_as_many_trees_take_longer_to_ask(shop: Shop) -> None:
+    assert shop.ingest() == "valid"
+    known = read_fitted(shop.model)
+    assert known is not None
+    more = Setting(0, known.estimator, {**known.parameters, "rounds": 10 * int(known.parameters["rounds"])}, loss=1.0, losses=(1.0,))
+    write_trials(shop.folder / "found" / TRIALS, (more,))
+    found = shop.judge(trials=(shop.folder / "found",))
+    assert found.timed is not None
+    assert found.timed.rows == found.holdout_rows
+    assert found.timed.candidate > 2 * found.timed.champion
 
 
 def forget_rows(shop: Shop) -> None:
