@@ -3,14 +3,14 @@
 import importlib.util
 import re
 import subprocess
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from trimtab.ci import compiled, reports, sample
 from trimtab.ci.running import Runner
 from trimtab.ci.stages import Done, Name, Work, stop
 from trimtab.package import COMPILED, DIRTY, UNKNOWN
-from trimtab.packaging import building, sbom
+from trimtab.packaging import building
 from trimtab.packaging.project import Project
 from trimtab.platforms.packages import MlflowPackages
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
@@ -124,12 +124,13 @@ class Course:
 
     def image(self) -> Done:
         """The image is built, or there already."""
-        self._image = building.build_image(self._project, self._command)
+        self._image = building.build_image(self._project, partial(self._runner.command, "image"))
         return Done(self._image)
 
     def package(self) -> Done:
-        """The folder that is signed and published, with the SBOM of what is installed here."""
-        package = building.assemble(self._project, self._compiled, self._image, sbom.of_environment(), self._scratch / "package")
+        """The folder that is signed and published, with the image's SBOM."""
+        bill = building.bill(self._project, partial(self._runner.command, "package"))
+        package = building.assemble(self._project, self._compiled, self._image, bill, self._scratch / "package")
         return Done(f"{package.name} {package.version} of {package.commit[:12]}")
 
     def publish(self) -> Done:
@@ -145,9 +146,6 @@ class Course:
     @property
     def _compiled(self) -> Path:
         return self._scratch / "compiled" / COMPILED
-
-    def _command(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return self._runner.command("image", words)
 
     def _tool(self, stage: str, name: str) -> None:
         if importlib.util.find_spec(name) is None:

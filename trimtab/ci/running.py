@@ -71,12 +71,15 @@ class Runner:
 
     def command(self, stage: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """A command of the project's settings, such as its builder, which may need what is secret to others."""
-        return self._run(stage, list(words), {})
+        return self._run(stage, list(words), {}, self._scratch / "stdout")
 
-    def _run(self, stage: str, words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, stage: str, words: list[str], environment: dict[str, str], output: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         log = self.log(stage)
         before = log.stat().st_size if log.exists() else 0
-        process = processes.start(words, log, {**environment, processes.STATE_VARIABLE: str(self._scratch)}, cwd=self._folder)
+        given = {**environment, processes.STATE_VARIABLE: str(self._scratch)}
+        process = processes.start(words, log, given, cwd=self._folder, output=output)
         try:
             process.wait(self._patience)
         except subprocess.TimeoutExpired as error:
@@ -88,7 +91,10 @@ class Runner:
                 end_group(process.pid)
             processes.end_leftovers(self._scratch)
             process.wait()
-            said = log.read_bytes()
-            text = self._secrets.hide(said[before:].decode(errors="replace"))
-            log.write_bytes(said[:before] + text.encode())
-        return subprocess.CompletedProcess(words, process.returncode, text, "")
+            written = log.read_bytes()
+            said = self._secrets.hide(written[before:].decode(errors="replace"))
+            printed = self._secrets.hide(output.read_text(errors="replace")) if output else ""
+            log.write_bytes(written[:before] + (said + printed).encode())
+        if output:
+            return subprocess.CompletedProcess(words, process.returncode, printed, said)
+        return subprocess.CompletedProcess(words, process.returncode, said, "")

@@ -60,10 +60,10 @@ def test_the_repositorys_code_sees_its_folder_and_no_secret(tmp_path: Path, monk
 def test_a_builder_may_need_what_is_secret_and_no_log_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_PASSWORD", WORD)
     runner = a_runner(tmp_path, secrets=Secrets({"REGISTRY_PASSWORD": WORD}, ""))
-    ended = runner.command("image", ["sh", "-c", 'echo "got $REGISTRY_PASSWORD"; exit 3'])
-    assert (ended.returncode, ended.stdout) == (3, "got ***\n")
+    ended = runner.command("image", ["sh", "-c", 'echo "got $REGISTRY_PASSWORD"; echo "$REGISTRY_PASSWORD!" >&2; exit 3'])
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "got ***\n", "***!\n")
     runner.command("image", ["echo", "and more"])
-    assert runner.log("image").read_text() == "got ***\nand more\n"
+    assert runner.log("image").read_text() == "***!\ngot ***\nand more\n"
 
 
 @pytest.mark.parametrize(

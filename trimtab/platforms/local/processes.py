@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from trimtab.errors import Unavailable
@@ -29,18 +30,23 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 def start(
-    command: Sequence[str | Path], log_path: Path, env: Mapping[str, str], sockets: tuple[int, ...] = (), cwd: Path | None = None
+    command: Sequence[str | Path],
+    log_path: Path,
+    env: Mapping[str, str],
+    sockets: tuple[int, ...] = (),
+    cwd: Path | None = None,
+    output: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start `command` in a session of its own, stdout and stderr appended to `log_path`; `env` is added to this process's own.
 
-    It starts in the folder `cwd`, else in this process's own.
+    It starts in the folder `cwd`, else in this process's own; with `output`, its stdout goes to that file alone.
 
     The file descriptors `sockets` are inherited, under their own numbers.
 
     Raises Unavailable where the command cannot be started.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    return _starter.submit(_start, [str(part) for part in command], log_path, {**os.environ, **env}, sockets, cwd).result()
+    return _starter.submit(_start, [str(part) for part in command], log_path, {**os.environ, **env}, sockets, cwd, output).result()
 
 
 def stop(process: "subprocess.Popen[bytes]", grace: float) -> None:
@@ -127,16 +133,16 @@ def last_line(log_path: Path) -> str:
 
 
 def _start(
-    command: list[str], log_path: Path, env: dict[str, str], sockets: tuple[int, ...], cwd: Path | None
+    command: list[str], log_path: Path, env: dict[str, str], sockets: tuple[int, ...], cwd: Path | None, output: Path | None
 ) -> "subprocess.Popen[bytes]":
-    with log_path.open("ab") as output:
+    with log_path.open("ab") as log_file, output.open("wb") if output else nullcontext(log_file) as said:
         try:
             # preexec_fn: only one system call through a library that is loaded already, so nothing can be locked in the child.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=said,
+                stderr=log_file,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
