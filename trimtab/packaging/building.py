@@ -119,7 +119,7 @@ def assemble(project: Project, ir: Path, image: str, bill: bytes, out: Path) -> 
         version=project.version,
         commit=commit(project),
         image=image,
-        tasks={task.name: graph.image(task) for task in graph.tasks.values()},
+        tasks={task.name: graph.runs(task).image for task in graph.tasks.values()},
         parameters=graph.parameters,
         files={COMPILED: sha256(out / COMPILED), SBOM: sha256(out / SBOM)},
         trimtab=__version__,

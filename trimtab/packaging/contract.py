@@ -23,9 +23,12 @@ def broken(ir: Path) -> tuple[str, ...]:
 
     Raises InvalidInput where the file is no compiled pipeline.
     """
-    graph = read(ir)
-    found = [*_parameters(graph), *_tasks(graph), *_guarded(graph)]
-    return tuple(dict.fromkeys(found))
+    return breaks(read(ir))
+
+
+def breaks(graph: Graph) -> tuple[str, ...]:
+    """The same of a pipeline's graph."""
+    return tuple(dict.fromkeys([*_parameters(graph), *_tasks(graph), *_guarded(graph)]))
 
 
 def broken_by(folder: Path, package: Package) -> tuple[str, ...]:
@@ -35,11 +38,11 @@ def broken_by(folder: Path, package: Package) -> tuple[str, ...]:
     """
     graph = read(folder / COMPILED)
     elsewhere = [
-        f"task {task.name!r} runs in the image {graph.image(task)!r}; allowed is the package's one image {package.image!r}"
+        f"task {task.name!r} runs in the image {graph.runs(task).image!r}; allowed is the package's one image {package.image!r}"
         for task in graph.tasks.values()
-        if graph.image(task) != package.image
+        if graph.runs(task).image != package.image
     ]
-    return (*broken(folder / COMPILED), *elsewhere)
+    return (*breaks(graph), *elsewhere)
 
 
 @cache
@@ -71,9 +74,9 @@ def _tasks(graph: Graph) -> list[str]:
     for task in graph.tasks.values():
         if task.cached:
             said.append(f"task {task.name!r} may be cached: rows change under the same name, so call set_caching_options(False) on it")
-        if not graph.function(task):
+        if not graph.runs(task).function:
             said.append(f"task {task.name!r} is no Python component (@dsl.component): nothing else runs on a laptop or in a Job")
-        elif any("pip install" in word for word in graph.command(task)[:-1]):
+        elif any("pip install" in word for word in graph.runs(task).command[:-1]):
             said.append(
                 f"task {task.name!r} installs packages when it runs: leave packages_to_install out, set install_kfp_package=False, "
                 "and put the packages into the image"
@@ -134,8 +137,12 @@ def _wires(own: dict[str, Task]) -> list[str]:
 
 def _running(graph: Graph, component: str) -> list[Task]:
     """The tasks that run Trimtab's own component as it is."""
-    (wanted,) = (task for task in ours().tasks.values() if ours().function(task) == component)
-    return [task for task in graph.tasks.values() if graph.function(task) == component and graph.command(task) == ours().command(wanted)]
+    (wanted,) = (task for task in ours().tasks.values() if ours().runs(task).function == component)
+    return [
+        task
+        for task in graph.tasks.values()
+        if graph.runs(task).function == component and graph.runs(task).command == ours().runs(wanted).command
+    ]
 
 
 def _words(origin: Origin | None, nothing: str = "not given") -> str:

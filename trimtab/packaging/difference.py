@@ -4,9 +4,8 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from trimtab.package import COMPILED, SBOM, Package
@@ -100,11 +99,10 @@ def _steps(before: Graph, after: Graph) -> tuple[Change, ...]:
 def _what(before: Graph, old: Task, after: Graph, new: Task) -> list[str]:
     """What of a step is other than it was, in words."""
     said = []
-    was, now = before.command(old), after.command(new)
-    if was != now or before.function(old) != after.function(new):
-        lines = [one for one in difflib.ndiff("".join(was[-1:]).splitlines(), "".join(now[-1:]).splitlines()) if one[0] in "+-"]
-        gone = sum(1 for one in lines if one[0] == "-")
-        said.append(f"code (+{len(lines) - gone} -{gone} lines)")
+    was, now = before.runs(old), after.runs(new)
+    if (was.command, was.function) != (now.command, now.function):
+        lines = [one[0] for one in difflib.ndiff("".join(was.command[-1:]).splitlines(), "".join(now.command[-1:]).splitlines())]
+        said.append(f"code (+{lines.count('+')} -{lines.count('-')} lines)")
     inputs = {key for key in old.inputs.keys() | new.inputs.keys() if old.inputs.get(key) != new.inputs.get(key)}
     if inputs:
         said.append(f"inputs ({', '.join(sorted(inputs))})")
@@ -112,13 +110,6 @@ def _what(before: Graph, old: Task, after: Graph, new: Task) -> list[str]:
         said.append("conditions")
     if old.cached != new.cached:
         said.append("caching")
-    if _settings(before, old) != _settings(after, new):
+    if was.settings != now.settings:
         said.append("resources or environment")
     return said
-
-
-def _settings(graph: Graph, task: Task) -> Any:
-    """What is set of a step's container apart from its image and code, comparable."""
-    container = graph.executors[task.executor].get("container", {})
-    kept = {name: one for name, one in container.items() if name not in ("image", "command", "args")}
-    return msgspec.json.encode([kept, graph.on_kubernetes.get(task.executor, {})], order="sorted")

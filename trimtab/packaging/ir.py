@@ -41,28 +41,30 @@ class Task(Struct, frozen=True):
     under: tuple[Condition, ...]
 
 
+class Executor(Struct, frozen=True):
+    """What a task runs; `settings` is all else that is set of its container, on Kubernetes alone too.
+
+    The source of a Python component is the last word of its `command`, `function` the one in it that is called; empty where it is none.
+    """
+
+    image: str
+    command: list[str]
+    function: str
+    settings: Any
+
+
 class Graph(Struct, frozen=True):
-    """A pipeline's IR, as far as it is asked about. `on_kubernetes` is what KFP sets on an executor's pod alone."""
+    """A pipeline's IR, as far as it is asked about."""
 
     name: str
     parameters: dict[str, Parameter]
     defaults: dict[str, Any]
     tasks: dict[str, Task]
-    executors: dict[str, dict[str, Any]]
-    on_kubernetes: dict[str, dict[str, Any]]
+    executors: dict[str, Executor]
 
-    def image(self, task: Task) -> str:
-        """The image that a task runs in; empty where it has none."""
-        return str(self.executors[task.executor].get("container", {}).get("image", ""))
-
-    def command(self, task: Task) -> list[str]:
-        """What a task's container is started with; the source of a Python component is its last word."""
-        return [str(word) for word in self.executors[task.executor].get("container", {}).get("command", ())]
-
-    def function(self, task: Task) -> str:
-        """The function that a Python component runs; empty where the task is none."""
-        words = [str(word) for word in self.executors[task.executor].get("container", {}).get("args", ())]
-        return words[words.index(_FUNCTION) + 1] if _FUNCTION in words[:-1] else ""
+    def runs(self, task: Task) -> Executor:
+        """What a task runs."""
+        return self.executors[task.executor]
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -80,19 +82,25 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 def read(path: Path) -> Graph:
     """The graph of a compiled pipeline; raises InvalidInput where the file is none."""
-    ir, *platforms = documents(path)
+    return graph(documents(path), repr(str(path)))
+
+
+def graph(written: list[dict[str, Any]], where: str) -> Graph:
+    """The graph of a compiled pipeline's documents; raises InvalidInput naming `where` they are of where they are none."""
+    ir, *platforms = written
     try:
         given = ir["root"].get("inputDefinitions", {}).get("parameters", {})
         parameters = {name: Parameter(one["parameterType"], bool(one.get("isOptional", False))) for name, one in given.items()}
         defaults = {name: one["defaultValue"] for name, one in given.items() if "defaultValue" in one}
         start = {name: ("parameter", name) for name in given}
         tasks = _shortened(list(_tasks(ir, ir["root"], start, "", ())))
-        return Graph(
-            ir["pipelineInfo"]["name"], parameters, defaults, tasks, ir.get("deploymentSpec", {}).get("executors", {}), _pods(platforms)
-        )
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        msg = f"{str(path)!r} is no compiled pipeline: {type(error).__name__}: {error}"
+        pods, raw = _pods(platforms), ir.get("deploymentSpec", {}).get("executors", {})
+        executors = {name: _executor(raw[name], pods.get(name)) for name in {task.executor for task in tasks.values()}}
+        name = ir["pipelineInfo"]["name"]
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        msg = f"{where} is no compiled pipeline: {type(error).__name__}: {error}"
         raise InvalidInput(msg) from error
+    return Graph(str(name), parameters, defaults, tasks, executors)
 
 
 def renamed(origin: Origin, names: Mapping[str, str]) -> Origin:
@@ -103,6 +111,20 @@ def renamed(origin: Origin, names: Mapping[str, str]) -> Origin:
 def conditions(task: Task, names: Mapping[str, str]) -> tuple[Condition, ...]:
     """The conditions and loops above a task, with tasks by their names in `names`."""
     return tuple(Condition(one.text, tuple(renamed(origin, names) for origin in one.origins)) for one in task.under)
+
+
+def _executor(written: Mapping[str, Any], pod: Any) -> Executor:
+    container = dict(written.get("container", {}))
+    image, command, args = str(container.pop("image", "")), _texts(container.pop("command", [])), _texts(container.pop("args", []))
+    function = args[args.index(_FUNCTION) + 1] if _FUNCTION in args[:-1] else ""
+    return Executor(image, command, function, [{**written, "container": container}, pod])
+
+
+def _texts(words: Any) -> list[str]:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        msg = f"{words!r:.80} is no list of texts"
+        raise TypeError(msg)
+    return words
 
 
 def _pods(platforms: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

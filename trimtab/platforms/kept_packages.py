@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from trimtab.errors import InvalidInput
+from trimtab.errors import InvalidInput, Unavailable
 from trimtab.package import Package
 from trimtab.packaging.seal import REFUSED, check_files
 from trimtab.spec import PipelineVersion
@@ -41,7 +41,7 @@ class KeptPackages:
             return None
         try:
             package = check_files(place / FOLDER, version.digest, f"the package {version}")
-        except InvalidInput:
+        except (InvalidInput, OSError):
             return None
         with suppress(OSError):  # it was just removed, or another user's process made it
             os.utime(place)
@@ -49,7 +49,11 @@ class KeptPackages:
 
     def signatures(self, version: PipelineVersion) -> list[str]:
         """The signatures that are kept with the package."""
-        return [one.read_text() for one in sorted((self._folder / version.digest / SIGNATURES).glob("*"))]
+        found = []
+        for one in sorted((self._folder / version.digest / SIGNATURES).glob("*")):
+            with suppress(OSError):  # another process just removed it
+                found.append(one.read_text(errors="replace"))
+        return found
 
     def keep(self, version: PipelineVersion, fill: Callable[[Path], None]) -> None:
         """Let `fill` write the package's files and signatures to an empty folder, and keep it in place of what was kept."""
@@ -69,13 +73,12 @@ class KeptPackages:
         """Remember the version's content for good; raises InvalidInput, `PackageRefused: …`, where it was another before."""
         known = self.pinned(version)
         if not known:
-            place = self._pin(version)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=".", delete=True) as draft, suppress(FileExistsError):
-                draft.write(version.digest)
-                draft.flush()
-                place.hardlink_to(draft.name)
-            known = self.pinned(version)
+            try:
+                self._write_pin(self._pin(version), version.digest)
+                known = self.pinned(version)
+            except OSError as error:
+                msg = f"what {version} is cannot be remembered in {str(self._folder)!r}: {error.strerror}"
+                raise Unavailable(msg) from error
         if known != version.digest:
             msg = (
                 f"{REFUSED}: {version} had the digest {known[:12]} when it was first used here, and is {version.digest[:12]} now: "
@@ -93,6 +96,15 @@ class KeptPackages:
                 return ""
             self._pins[key] = found
         return self._pins[key]
+
+    @staticmethod
+    def _write_pin(place: Path, digest: str) -> None:
+        """The file appears whole or not at all, and whoever comes first writes it."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=".") as draft, suppress(FileExistsError):
+            draft.write(digest)
+            draft.flush()
+            place.hardlink_to(draft.name)
 
     def _pin(self, version: PipelineVersion) -> Path:
         return self._folder / "pins" / version.name / version.version

@@ -11,7 +11,6 @@ finished runs of a version one that is as it should be is enough.
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,24 +32,19 @@ PREFIX = "pipelines"
 NAME_TAG, VERSION_TAG, DIGEST_TAG = "trimtab.pipeline", "trimtab.pipeline-version", "trimtab.pipeline-digest"
 RUNS = 8
 """How many finished runs of a version are looked at, the oldest first: what strangers put there later hides no publication."""
-FRESH = 15.0
-"""For how many seconds an answer about a pipeline's versions is good."""
-NAMES = 256
-"""Of how many pipelines answers are remembered."""
 
 
 class MlflowPackages:
     """The port `Packages`, and how a package gets there, over one MLflow tracking URI. Several threads may ask at once."""
 
-    def __init__(self, tracking_uri: str, kept: Path, fresh: float = FRESH, connected: Any = None) -> None:
-        """Verified packages are kept in the folder `kept`, by digest; an answer is good for `fresh` seconds.
+    def __init__(self, tracking_uri: str, kept: Path, connected: Any = None) -> None:
+        """Verified packages are kept in the folder `kept`, by digest.
 
         Nothing is imported or opened yet. `connected` is an MLflow client that is open already.
         """
-        self._tracking_uri, self._kept, self._fresh = tracking_uri, KeptPackages(kept), fresh
+        self._tracking_uri, self._kept = tracking_uri, KeptPackages(kept)
         self._lock = threading.Lock()
         self._connected: Any = connected
-        self._answers: dict[str, tuple[float, list[PipelineVersion]]] = {}
         self._complete: dict[str, set[str]] = {}
 
     def publish(self, folder: Path, key: Path) -> PipelineVersion:
@@ -75,31 +69,17 @@ class MlflowPackages:
                 connected.log_artifacts(run, str(folder), FOLDER)
                 connected.log_text(run, bundle, SIGNATURE)
                 connected.set_terminated(run)
-        with self._lock:
-            self._answers.pop(version.name, None)
         return version
 
     def published(self, name: str) -> list[PipelineVersion]:
         """The pipeline's versions that were published, whoever signed them, oldest version first.
 
-        A version that was used here has the digest that it had then.
+        A version that was used here has the digest that it had then. It costs one request, and one more for each version that was not
+        seen whole before.
         """
         if not is_name(name):
             return []
-        with self._lock:
-            when, answer = self._answers.get(name, (0.0, []))
-        if when and time.monotonic() - when < self._fresh:
-            return list(answer)
-        asked = time.monotonic()
-        found = in_order(self._listed(name))
-        with self._lock:
-            self._answers.pop(name, None)
-            while len(self._answers) >= NAMES:
-                gone = next(iter(self._answers))
-                del self._answers[gone]
-                self._complete.pop(gone, None)
-            self._answers[name] = (asked, found)
-        return list(found)
+        return in_order(self._listed(name))
 
     def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
         """A folder with the package's files, and its manifest, verified against digest and signature.
@@ -161,7 +141,10 @@ class MlflowPackages:
                 if not token:
                     break
         with self._lock:
-            self._complete[name] = complete
+            if complete:
+                self._complete[name] = complete
+            else:
+                self._complete.pop(name, None)
 
     def _as_used(self, version: PipelineVersion) -> PipelineVersion:
         pinned = self._kept.pinned(version)

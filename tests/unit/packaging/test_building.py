@@ -114,7 +114,7 @@ def test_a_package_has_one_image_and_the_same_digest_for_the_same_content(tmp_pa
     assert set(package.tasks) == {"ingest", "features", "search", "train", "evaluate", "register", "report"}
     assert set(package.tasks.values()) == {"registry.example/shop:1"}
     assert contract.broken(tmp_path / "one" / COMPILED) == ()
-    assert ir.read(tmp_path / "one" / COMPILED).on_kubernetes["exec-train"], "what Kubernetes is told is kept"
+    assert "runAsNonRoot" in str(ir.read(tmp_path / "one" / COMPILED).executors["exec-train"].settings), "what Kubernetes is told is kept"
 
 
 def test_a_commit_is_dirty_where_the_source_is_not_all_in_it(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
 """What a pipeline must be, tried on compiled pipelines: the one of Trimtab itself, a user's own, and that one broken in each way."""
 
+import copy
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines import IR
 from tests.unit.packaging.shops import a_shop, change
 from tests.unit.training.data import model, spec
 from trimtab.control.ports import RunRequest
 from trimtab.errors import InvalidInput
-from trimtab.packaging import contract, project
+from trimtab.packaging import contract, ir, project
 from trimtab.packaging.compiling import compile_ir
 from trimtab.platforms.pipeline import arguments
 
@@ -48,8 +53,8 @@ def test_trimtabs_own_pipeline_and_a_users_keep_the_contract(tmp_path: Path) -> 
 def test_what_a_run_is_given_is_in_the_contract(tmp_path: Path) -> None:
     """The table is Trimtab's own pipeline; what the platforms give a run is in it."""
     request = RunRequest("toy-1", "uid", 1, model(spec(tmp_path / "rows.csv")), datetime(2024, 1, 1, tzinfo=UTC))
-    given = arguments(request, "sqlite:///mlflow.db", work=tmp_path)
-    assert given.keys() <= contract.ours().parameters.keys()
+    run = arguments(request, "sqlite:///mlflow.db", work=tmp_path)
+    assert run.keys() <= contract.ours().parameters.keys()
 
 
 @pytest.mark.parametrize(
@@ -148,3 +153,40 @@ def test_what_is_no_compiled_pipeline_is_said(tmp_path: Path, text: str) -> None
     (tmp_path / "pipeline.yaml").write_text(text)
     with pytest.raises(InvalidInput, match="is no compiled pipeline"):
         contract.broken(tmp_path / "pipeline.yaml")
+
+
+DOCUMENTS = ir.documents(IR)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a document, from the outside in."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+PLACES = [path for path in places(DOCUMENTS) if len(path) > 1]
+GONE = object()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from([GONE, None, 7, "x", [], {}, ["x"], {"x": 1}])), min_size=1, max_size=3))
+def test_whatever_is_wrong_with_a_compiled_pipeline_is_said(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+    """Any part of Trimtab's own may be gone or something else: it is read with the sentences it deserves, or refused as a whole."""
+    documents = copy.deepcopy(DOCUMENTS)
+    for path, new in changes:
+        at: Any = documents
+        try:
+            for key in path[:-1]:
+                at = at[key]
+            if new is GONE:
+                del at[path[-1]]
+            else:
+                at[path[-1]] = new
+        except (KeyError, IndexError, TypeError):  # what an earlier change took away
+            continue
+    try:
+        contract.breaks(ir.graph(documents, "it"))
+    except InvalidInput as error:
+        assert str(error).startswith("it is no compiled pipeline: ")  # noqa: PT017 - either is right
