@@ -170,7 +170,7 @@ def _words(template: str, given: dict[str, str]) -> list[str]:
 def _asked(run_command: Run, words: list[str], what: str) -> str:
     ended = run_command(words)
     if ended.returncode:
-        said = [line for line in (ended.stderr + "\n" + ended.stdout).splitlines() if line.strip()]
+        said = [line for line in (ended.stdout + "\n" + ended.stderr).splitlines() if line.strip()]
         msg = f"{what} failed: {words[0]!r} ended with {ended.returncode}: {said[-1].strip() if said else 'it said nothing'}"
         raise InvalidInput(msg)
     return ended.stdout
