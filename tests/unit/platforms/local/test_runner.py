@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +18,10 @@ from tests.unit.platforms.test_packages import a_key, a_package
 from tests.unit.training.data import last, model, rows, spec, write
 from tests.unit.training.toys import with_search, with_training
 from trimtab.control.ports import RunRequest
-from trimtab.package import COMPILED, MANIFEST, digest
-from trimtab.packaging.seal import sign
+from trimtab.package import COMPILED
 from trimtab.platforms.local import runner
 from trimtab.platforms.local.runner import LocalRunner
-from trimtab.platforms.packages import FOLDER, SIGNATURE
+from trimtab.platforms.packages import MlflowPackages
 from trimtab.platforms.pipeline import arguments, fault_of
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome
 from trimtab.spec import Champion, ModelSpec, PipelinePolicy, PipelineVersion, Version
@@ -254,12 +252,10 @@ def test_what_a_pipeline_is_told_of_itself_and_of_its_rows(tmp_path: Path) -> No
 
 def test_a_package_that_was_changed_after_the_supervisor_looked_does_not_run(local: LocalRunner, state: Path, tmp_path: Path) -> None:
     key, public = a_key(tmp_path, "ci")
-    made = a_package(tmp_path / "made", compiled=IR.read_text())
-    version = PipelineVersion("churn", "1.4.0", digest((made / MANIFEST).read_bytes()))
-    kept = state / "packages" / version.digest
-    shutil.copytree(made, kept / FOLDER)
-    (kept / SIGNATURE).write_text(sign(made, key))
-    (kept / FOLDER / COMPILED).write_text(IR.read_text().replace("seed", "need"))
+    packages = MlflowPackages(f"sqlite:///{state / 'mlflow.db'}", tmp_path / "kept")
+    version = packages.publish(a_package(tmp_path / "made", compiled=IR.read_text()), key)
+    stored = next((state / "mlartifacts").rglob(COMPILED))
+    stored.write_text(stored.read_text().replace("seed", "need"))
     given = msgspec.structs.replace(spec(write(tmp_path / "a.csv", rows())), pipeline_policy=PipelinePolicy((public,)))
     local.submit(msgspec.structs.replace(request(given), pipeline=version))
     until(lambda: local.state("uid", 1)[0] == ENDED)
