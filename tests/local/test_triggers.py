@@ -52,9 +52,7 @@ def test_a_schedule_comes_round_and_a_file_that_grew_is_noticed(fresh: Laptop, t
     assert promoted["phase"] == "Promoted", f"{promoted['sentence']}\n{laptop.log()}"
     laptop.down()
 
-    with (tmp_path / "rows.csv").open("a") as stream:
-        for line in (tmp_path / "rows.csv").read_text().splitlines()[-24:]:
-            stream.write(line + "\n")
+    write_rows(tmp_path / "rows.csv", TRAINED + 224)
     laptop.run("local", "up", "model.yaml", *FREE_PORTS)
     grown = laptop.wait("the version of the new rows", lambda: laptop.release("newData", "Promoted", "Rejected", "Failed"), 240)
     assert grown["version"], f"{grown['sentence']}\n{laptop.log()}"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from trimtab.cli.output import moment, print_json, table
+from trimtab.cli.output import moment, plain, print_json, table
 from trimtab.cli.place import place
 from trimtab.control.ports import Objects
 from trimtab.errors import InvalidInput
@@ -109,20 +109,15 @@ def asked(release: Release) -> dict[str, Any]:
     }
 
 
-def _asked_table(rows: list[dict[str, Any]]) -> None:
-    """Two lines a Release in its cells: an id is long, and what is not whole cannot be looked for."""
+def why_asked(release: Release) -> list[str]:
+    """The same as lines for people: who asked and why, the event, what the governor said, and the pipeline where one was named."""
+    request, known = release.spec.request, asked(release)
     lines = [
-        (
-            row["name"],
-            f"{row['trigger']}{' by ' + row['by'] if row['by'] else ''}",
-            f"{row['why']}\n{row['event']['source']} {row['event']['id']}",
-            moment(row["event"]["time"]),
-            str(row["governor"]),
-            row["pipeline"],
-        )
-        for row in rows
+        f"asked for by {request.trigger}{' (' + request.by + ')' if request.by else ''}: {request.sentence}",
+        f"by the event {request.id} of {request.source}, at {moment(release.metadata.creation_timestamp)}",
+        f"the governor: {known['governor']}",
     ]
-    table("Why there are these Releases", ("RELEASE", "TRIGGER", "EVENT", "ASKED", "GOVERNOR", "PIPELINE"), lines)
+    return [plain(line) for line in (*lines, *([f"with the pipeline {known['pipeline']}"] if known["pipeline"] else []))]
 
 
 def show_releases(folder: Path, namespace: str | None, model: str | None, *, why: bool = False, as_json: bool) -> None:
@@ -134,7 +129,8 @@ def show_releases(folder: Path, namespace: str | None, model: str | None, *, why
         print_json(rows)
         return
     if why:
-        _asked_table(rows)
+        for release in found:
+            print("\n  ".join((f"{release.name} for {release.spec.model}: {release.status.phase}", *why_asked(release))))
         return
     columns = ("RELEASE", "PHASE", "TRIGGER", "VERSION", "CREATED", "LAST")
     lines = [(row["name"], row["phase"], row["trigger"], row["version"], moment(row["created"]), row["sentence"]) for row in rows]
@@ -190,8 +186,7 @@ def explain(name: str, folder: Path, namespace: str | None, *, as_json: bool) ->
         return
     request = release.spec.request
     print(f"{release.name} for {release.spec.model}: {release.status.phase}")
-    print(f"asked for by {request.trigger}{' (' + request.by + ')' if request.by else ''}: {request.sentence}")
-    print(f"by the event {request.id} of {request.source}; the governor: {governed(release)}")
+    print("\n".join(why_asked(release)))
     print(f"trained on what was known at {moment(request.cut)} (data time)")
     for record in records:
         print(f"{record.sequence:>3}  {moment(record.at)}  {record.phase:<12} {record.weight:>3}%  {record.reason}: {record.sentence}")
