@@ -43,8 +43,11 @@ class Repository:
         done = subprocess.run([TRIMTAB, "pipeline", "init", str(folder), "--name", NAME], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         settings = folder / "pyproject.toml"
-        text = re.sub(r"^build = .*$", f"build = {json.dumps(os.environ['IMAGE_BUILD'])}", settings.read_text(), flags=re.MULTILINE)
-        settings.write_text(re.sub(r"^exists = .*$", f"exists = {json.dumps(os.environ['IMAGE_EXISTS'])}", text, flags=re.MULTILINE))
+        text = re.sub(r"^digest = .*\n", "", settings.read_text(), flags=re.MULTILINE)
+        for name in ("build", "exists"):
+            told = f"{name} = {json.dumps(os.environ[f'IMAGE_{name.upper()}'])}"
+            text = re.sub(rf"^{name} = .*$", lambda _, told=told: told, text, flags=re.MULTILINE)
+        settings.write_text(text)
         self._git("init", "--quiet")
         self._commit("a pipeline")
 
