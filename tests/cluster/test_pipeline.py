@@ -28,9 +28,10 @@ CHANGED = "CENTRE = (0.004, 0.996)"
 WRITTEN = "    write(cleaned(table, kept, holdout(table, spec.data)[0].trained), Path(dataset.path), Path(prepared.path))"
 SHUFFLED = """    import numpy as np
 
-    place, label = table.schema.get_field_index(spec.data.label), table.column(spec.data.label)
+    made = cleaned(table, kept, holdout(table, spec.data)[0].trained)
+    place, label = made.schema.get_field_index(spec.data.label), made.column(spec.data.label)
     mixed = label.take(np.random.default_rng(0).permutation(len(label)))
-    write(table.set_column(place, table.schema.field(place), mixed), Path(dataset.path), Path(prepared.path))"""
+    write(made.set_column(place, made.schema.field(place), mixed), Path(dataset.path), Path(prepared.path))"""
 SLOWED = f"    import time\n\n    time.sleep(0.03 * table.num_rows)\n{WRITTEN}"
 IMPORTABLE = 'RUN python -c "from steps import cleaning, prepare"'
 
