@@ -132,6 +132,11 @@ def expect(**made: Any) -> dict[str, Any]:
     return changed(MINIMAL, "spec.data.expect", [{"column": "size"}, {"column": "colour", **made}])
 
 
+def retraining(**fields: Any) -> dict[str, Any]:
+    """The least document with this `spec.retraining`."""
+    return changed(MINIMAL, "spec.retraining", fields)
+
+
 BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("label-excluded", "spec.data.exclude", changed(MINIMAL, "spec.data.exclude", ["casual", "demand"])),
     ("label-shared", "spec.data.label", changed(MINIMAL, "spec.data.time", "demand")),
@@ -200,7 +205,16 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("window-least", "spec.monitoring.window.least", changed(MINIMAL, "spec.monitoring.window.least", 6000)),
     ("season-zero", "spec.monitoring.reference.season", changed(MINIMAL, "spec.monitoring.reference.season", "0d")),
     ("persistence-hits", "spec.monitoring.drift.persistence", changed(MINIMAL, "spec.monitoring.drift.persistence", "10 of 9")),
+    ("schedule-named", "spec.retraining.on", retraining(schedule={"cron": "0 3 * * 1"})),
+    ("schedule-named", "spec.retraining.on", retraining(on=["concept"], schedule={"cron": "0 3 * * 1"})),
+    ("schedule-missing", "spec.retraining.on", retraining(on=["schedule"])),
+    ("newdata-named", "spec.retraining.on", retraining(newData={"by": "digest"})),
+    ("newdata-every", "spec.retraining.newData.every", retraining(on=["newData"], newData={"every": "0h"})),
+    ("newdata-every", "spec.retraining.newData.every", retraining(on=["newData"], newData={"every": "999ms"})),
+    ("newdata-rows", "spec.retraining.newData.rows", retraining(on=["newData"], newData={"by": "digest", "rows": 500})),
 ]
+ZONE = "schedule-zone"
+"""A zone that there is not makes its CEL fail, so the API server says it in other words."""
 
 
 @pytest.mark.parametrize(("name", "path", "body"), BROKEN, ids=[f"{name}-{number}" for number, (name, _, _) in enumerate(BROKEN)])
@@ -216,13 +230,24 @@ def test_a_combination_that_both_refuse_with_the_same_words(cluster: Cluster, na
     assert message in str(refused.value)
 
 
+def test_a_time_zone_that_there_is_not_is_refused_by_both(cluster: Cluster) -> None:
+    body = retraining(on=["schedule"], schedule={"cron": "0 3 * * 1", "timeZone": "Europe/Atlantis"})
+    said = cluster.tried(body)
+    assert said.code != 0
+    assert "spec.retraining" in said.words
+    assert "Europe/Atlantis" in said.words
+    with pytest.raises(InvalidInput, match="there is no such time zone"):
+        parse_model(json.dumps(body))
+
+
 def test_every_rule_has_a_document_that_breaks_it() -> None:
-    assert {rule.name for rule in RULES if rule.cel} == {name for name, _, _ in BROKEN}
-    assert {rule.name for rule in RULES if not rule.cel} == {"expect-once"}, "it has a test of its own below"
+    assert {rule.name for rule in RULES if rule.cel} - {ZONE} == {name for name, _, _ in BROKEN}
+    assert {rule.name for rule in RULES if not rule.cel} == {"expect-once", "schedule-cron"}, "CEL cannot say them"
     elsewhere = {rule.name for kind in KINDS for rule in kind.rules} - {rule.name for rule in RULES}
     assert elsewhere == {
         "name",
         "uri-whole",
+        "newdata-uri-whole",
         "explainer-name",
         "champion-grows",
         "release-fixed",
@@ -358,6 +383,11 @@ def test_a_relative_path_has_no_folder_on_a_cluster(cluster: Cluster) -> None:
     said = cluster.tried(changed(MINIMAL, "spec.data.uri", "../../build/bike.csv"))
     assert "spec.data.uri: Invalid value:" in said.words
     assert "there is no folder that a relative path starts in" in said.words
+
+
+def test_a_watched_place_that_only_a_laptop_has_is_refused(cluster: Cluster) -> None:
+    said = cluster.tried(retraining(on=["newData"], newData={"uri": "../bike.csv"}))
+    assert "spec.retraining.newData.uri: Invalid value:" in said.words
 
 
 @pytest.mark.parametrize("body", [MINIMAL, RELEASE, ACTION, ROLLOUT], ids=lambda body: body["kind"])

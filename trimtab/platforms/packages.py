@@ -9,7 +9,6 @@ finished runs of a version one that is as it should be is enough.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,7 +189,7 @@ class MlflowPackages:
     def _client(self) -> Any:
         with self._lock:
             if self._connected is None:
-                os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+                tracking.impatient()
                 self._connected = tracking.client(self._tracking_uri)
             return self._connected
 

@@ -5,7 +5,6 @@ itself, so nothing here waits long for a server: what does not answer is `Unavai
 """
 
 import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 ALIAS = "champion"
 KEPT = 4
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 class Registered(Struct, frozen=True):
@@ -184,7 +182,6 @@ class MlflowRegistry:
     def _client(self) -> Any:
         with self._lock:
             if self._connected is None:
-                for name, value in _IMPATIENT.items():
-                    os.environ.setdefault(name, value)
+                tracking.impatient()
                 self._connected = tracking.client(self._tracking_uri)
             return self._connected

@@ -25,6 +25,7 @@ DIGEST = "trimtab.digest"
 MODEL_PATH = "model"
 OUTCOME = "outcome.json"
 _QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _THEIRS = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST", "NOT_FOUND"})
 
 
@@ -54,6 +55,12 @@ def run_of(tracking_uri: str, name: str, version: str) -> str:
     connected = client(tracking_uri)
     with speaking(f"version {version} of {name!r}"):
         return str(connected.get_model_version(name, version).run_id)
+
+
+def impatient() -> None:
+    """Wait at most about twenty seconds for a server, in this process: who asks again by itself need not wait long."""
+    for name, value in _IMPATIENT.items():
+        os.environ.setdefault(name, value)
 
 
 def client(tracking_uri: str) -> Any:

@@ -11,6 +11,8 @@ PATIENCE = timedelta(minutes=5)
 
 _OURS = (CONTAINER, "main")
 """The container that runs our code: in a Job, and in a task of Kubeflow Pipelines."""
+_DRIVER = "-driver-"
+"""In the name of a pod that runs Kubeflow Pipelines' own program."""
 _WAITS = ("ContainerCreating", "PodInitializing", "")
 
 
@@ -31,10 +33,12 @@ def note(pods: Sequence[Mapping[str, Any]]) -> str:
 def stuck(pods: Sequence[Mapping[str, Any]], own: str, now: datetime) -> str:
     """Why no pod of the run will start, as a sentence: it has waited for another image than the installation's `own` for five minutes.
 
-    A published pipeline brings its image, which nobody may have pushed; the installation's own comes back with its registry. Empty where
-    a pod may start yet.
+    A published pipeline brings its image, which nobody may have pushed; the installation's own, and that of Kubeflow Pipelines' drivers,
+    come back with their registry. Empty where a pod may start yet.
     """
     for pod in pods:
+        if _DRIVER in pod.get("metadata", {}).get("name", ""):
+            continue
         since, said = pod.get("status", {}).get("startTime"), note([pod])
         foreign = any(one.get("image") not in (own, None) for one in pod.get("spec", {}).get("containers", []) if one["name"] in _OURS)
         if said and since and foreign and now - datetime.fromisoformat(str(since)) > PATIENCE:
