@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from trimtab.release import Admission, Admit, Phase, Refuse, Release, Trigger, Wait
-from trimtab.retraining.history import NEVER, active, born, breaker_open, next_in_budget, of_model, retrains
+from trimtab.retraining.history import NEVER, active, born, breaker_open, is_trial, next_in_budget, of_model, retrains
 from trimtab.spec import Model
 from trimtab.units import duration
 
@@ -75,12 +75,12 @@ def _blocked(release: Release, model: Model, own: list[Release], now: datetime) 
 
 
 def _answered(release: Release, own: list[Release]) -> str:
-    """A finding from before the last promotion is about a champion that is gone; a sentence if it is so."""
+    """A finding from before the last promotion of newer rows is about a champion that is gone; a sentence if it is so."""
     if release.spec.request.trigger not in FINDINGS:
         return ""
     for other in own:
         since = other.status.promotion.since if other.status.promotion else None
-        if other.status.phase is Phase.PROMOTED and since and release.spec.request.cut <= since:
+        if other.status.phase is Phase.PROMOTED and not is_trial(other) and since and release.spec.request.cut <= since:
             return f"the Release {other.name!r} promoted a new version after this was found"
     return ""
 

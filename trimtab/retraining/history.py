@@ -39,25 +39,35 @@ def active(release: Release) -> bool:
     return release.status.phase is not Phase.PENDING and release.status.phase not in TERMINAL
 
 
+def is_trial(release: Release) -> bool:
+    """Whether the Release tries a new version of the pipeline: on the champion's own rows, so that it learns nothing new of the world."""
+    return release.spec.request.pipeline is not None
+
+
 def retrains(releases: Iterable[Release]) -> list[datetime]:
-    """When (data time) the ended ones that trained a version were admitted, oldest first; bringing a version back is no training."""
+    """When (data time) the ended ones that trained on newer rows were admitted, oldest first.
+
+    Neither bringing a version back nor the trial of a pipeline does.
+    """
     return sorted(
         release.status.admitted_data
         for release in releases
-        if release.terminal and release.status.admitted_data and release.spec.request.version is None
+        if release.terminal and release.status.admitted_data and release.spec.request.version is None and not is_trial(release)
     )
 
 
 def breaker_open(model: Model, releases: Iterable[Release], now: datetime) -> datetime | None:
     """Since when the breaker is open (data time), or None: so many failures in a row, the last not longer than `reset` ago.
 
-    Promoted resets the count; Inconclusive, Superseded, Cancelled and Refused say nothing about the model. A failure counts
-    from its admission. What a person has reset (`status.breaker_reset_at`) is forgotten.
+    Promoted resets the count; Inconclusive, Superseded, Cancelled and Refused say nothing about the model, nor does the trial of
+    a pipeline, however it ended. A failure counts from its admission. What a person has reset (`status.breaker_reset_at`) is forgotten.
     """
     rule = model.spec.retraining.breaker
     forgiven = model.status.breaker_reset_at
     failed: list[datetime] = []
     for release in of_model(model, releases):
+        if is_trial(release):
+            continue
         moment = release.status.admitted_data or release.spec.request.cut
         if release.status.phase is Phase.PROMOTED:
             failed.clear()

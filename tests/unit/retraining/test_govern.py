@@ -34,6 +34,9 @@ BAD = (Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED)
 NEITHER = (Phase.INCONCLUSIVE, Phase.CANCELLED, Phase.SUPERSEDED, Phase.REFUSED)
 GONE = [replace(old, spec=replace(old.spec, model_uid="gone")) for old in failures(*BAD)]
 PROMOTED = [release("new", phase=ENDED, promoted=-2)]
+NEWER = PipelineVersion("churn", "1.5.0", "c" * 64)
+TRIED = [release(f"t{number}", "pipeline", phase, born=-90, admitted=-90 + number, pipeline=NEWER) for number, phase in enumerate(BAD)]
+TAKEN = release("t", "pipeline", ENDED, born=-99, admitted=-98.5, promoted=-98.4, pipeline=NEWER)
 
 CASES = [
     ("nothing stands against it", ASKED, [], {}, "Admitted"),
@@ -93,6 +96,17 @@ CASES = [
     ("one of another recipe speaks for nobody", ASKED, [release("r2", "person", recipe="r2")], {}, "AnotherFirst"),
     ("a trial of a pipeline waits for a person's", TRIAL, [release("p", "person", born=1)], {}, "AnotherFirst"),
     ("a trial speaks for no retrain, which runs what made the champion", release("n", "newData"), [TRIAL], {}, "AnotherFirst"),
+    (
+        "a trial two hours ago, on old rows, is no retrain",
+        ASKED,
+        [release("t", "pipeline", BAD[0], admitted=-2, pipeline=NEWER)],
+        {},
+        "Admitted",
+    ),
+    ("a finding that only a trial was promoted after", release("a", cut=-99), [TAKEN], {}, "Admitted"),
+    ("three trials that failed", ASKED, TRIED, {}, "Admitted"),
+    ("two failures and a trial that failed", ASKED, [*failures(*BAD[:2]), TRIED[0]], {}, "Admitted"),
+    ("a trial that was promoted between failures", ASKED, [*failures(*BAD), TAKEN], {}, "BreakerOpen"),
     ("one that will be refused speaks for nobody", release("s", "schedule"), [release("c", "concept")], {"on": ("schedule",)}, "Admitted"),
 ]
 
