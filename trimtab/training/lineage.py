@@ -156,9 +156,15 @@ def encode(lineage: Lineage) -> bytes:
 
 
 def decode(body: bytes, where: str) -> Lineage:
-    """The lineage in `body`; raises InvalidInput naming `where` it was found."""
+    """The lineage in `body`; raises InvalidInput naming `where` it was found.
+
+    One from before pipelines were published leaves out a name and a version that are those of the pipeline that comes with Trimtab.
+    """
     try:
-        return msgspec.json.decode(body, type=Lineage)
+        found = msgspec.json.decode(body)
+        if isinstance(found, dict) and isinstance(found.get("pipeline"), dict):
+            found["pipeline"] = {**msgspec.to_builtins(BUILT_IN), **found["pipeline"]}
+        return msgspec.convert(found, Lineage)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         msg = f"{LINEAGE} of {where} cannot be read: {error}"
         raise InvalidInput(msg) from error

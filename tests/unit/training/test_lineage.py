@@ -1,5 +1,6 @@
 """A lineage says what a version was made from, the same each time, and nothing that is secret."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +11,26 @@ from msgspec.structs import replace
 
 from tests.unit.training.cards import DATA, FACTS, FITTED, USED, document, lineage
 from trimtab.errors import InvalidInput
-from trimtab.spec import recipe
+from trimtab.package import BUILT_IN
+from trimtab.spec import PipelineVersion, recipe
 from trimtab.training.lineage import Used, decode, encode, libraries, trace, used
 
 
 def test_it_is_read_back_as_it_was_written() -> None:
     assert decode(encode(lineage()), "version 1") == lineage()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        pytest.param({}, BUILT_IN, id="the one that comes with Trimtab"),
+        pytest.param({"version": "1.1.0"}, PipelineVersion("tabular", "1.1.0"), id="another version of it"),
+        pytest.param({"name": "shop"}, PipelineVersion("shop", "1.0.0"), id="another one"),
+    ],
+)
+def test_a_lineage_from_before_pipelines_were_published_is_read(written: dict[str, str], meant: PipelineVersion) -> None:
+    old = {**json.loads(encode(lineage())), "pipeline": written}
+    assert decode(json.dumps(old).encode(), "version 1") == replace(lineage(), pipeline=meant)
 
 
 def test_equal_lineages_are_equal_files_whatever_the_order_of_parameters() -> None:
