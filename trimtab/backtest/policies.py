@@ -7,7 +7,7 @@ from itertools import count, takewhile
 
 from msgspec.structs import replace
 
-from trimtab.spec import Bake, Breaker, Budget, Model, Retraining, RetrainOn
+from trimtab.spec import Bake, Breaker, Budget, Model, PipelineRef, Retraining, RetrainOn
 
 NEVER, OWN, WEEKLY, ORACLE = "never", "this policy", "every week", "oracle"
 CLOCKS: dict[str, timedelta | None] = {
@@ -22,10 +22,11 @@ CLOCKS: dict[str, timedelta | None] = {
 def offline(model: Model, trials: int) -> Model:
     """The Model as it can live without servers and people: searches of `trials`, rollouts direct, nobody to ask for approval.
 
-    A search's time is no bound here: what it came to would depend on the machine.
+    Its versions are made by the pipeline that comes with Trimtab, whichever it names: no package is fetched and run here. A search's
+    time is no bound: what it came to would depend on the machine.
     """
     search = replace(model.spec.training.search, budget=Budget(trials, "100d" if trials > 1 else "5m"), parallel=1)
-    training = replace(model.spec.training, search=search)
+    training = replace(model.spec.training, pipeline=PipelineRef(), search=search)
     rollout = replace(model.spec.rollout, strategy="direct")
     return replace(model, spec=replace(model.spec, training=training, rollout=rollout, approval="automatic"))
 

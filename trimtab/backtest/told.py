@@ -16,6 +16,7 @@ from trimtab.backtest.policies import NEVER, ORACLE, OWN, WEEKLY
 from trimtab.errors import InvalidInput
 from trimtab.monitoring.columns import Floats, labelled
 from trimtab.monitoring.metric import PRIMARY, as_error, error, losses
+from trimtab.package import BUILT_IN, built_in
 from trimtab.release import Phase
 from trimtab.schema import Schema
 from trimtab.spec import Model
@@ -188,7 +189,7 @@ def _oracle(
 
 def _notes(model: Model, trials: int, history: History) -> list[str]:
     spec, left_out = model.spec, history.left_out
-    asked = spec.training.search.budget.trials
+    asked, ref = spec.training.search.budget.trials, spec.training.pipeline
     return [
         "No canary was played: rows have no errors and delays. A version takes over when "
         f"rollout.maxDuration ({spec.rollout.max_duration}) of data time is over after its cut, under every policy alike.",
@@ -197,6 +198,7 @@ def _notes(model: Model, trials: int, history: History) -> list[str]:
         "The oracle knows every label in advance. It takes over at most as often as this policy trained, at the best moments, by any "
         "version that any of the policies fitted, whatever its gates said: a bound, not a policy.",
         *([f"Each search made {trials} of the document's {asked} trials."] if asked != trials else []),
+        *([] if built_in(ref) else [f"All versions were made by the pipeline {BUILT_IN}, which comes with Trimtab, not by {ref.name!r}."]),
         *([f"{left_out:,} rows have no readable {spec.data.time!r} or no {spec.data.key!r} and were left out."] if left_out else []),
         *(["Nobody was asked for approval."] if spec.approval == "manual" else []),
     ]

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.monitoring.folders import ScipyDetector
 from trimtab.backtest.compare import compare
@@ -14,6 +15,7 @@ from trimtab.backtest.plot import plot
 from trimtab.backtest.policies import NEVER, ORACLE, OWN, WEEKLY
 from trimtab.backtest.told import Comparison, encoded
 from trimtab.errors import InvalidInput
+from trimtab.spec import PipelineRef
 
 from .worlds import FIRST, HOUR, ROWS, START, model, table, write
 
@@ -62,6 +64,16 @@ def test_another_policy_takes_what_was_trained_before(found: Comparison, rows: P
     assert set((kept / "fits").iterdir()) == before
     assert other.named(OWN).value == found.named(NEVER).value
     assert other.even is None
+
+
+def test_a_model_on_a_package_is_compared_too_and_told_what_made_its_versions(found: Comparison, rows: Path, kept: Path) -> None:
+    given = model(rows)
+    training = replace(given.spec.training, pipeline=PipelineRef("churn", channel="stable"))
+    other = compare(replace(given, spec=replace(given.spec, training=training)), FIRST, ScipyDetector, keep=kept)
+    assert other.results == found.results
+    assert set(other.notes) - set(found.notes) == {
+        "All versions were made by the pipeline tabular 1.0.0, which comes with Trimtab, not by 'churn'."
+    }
 
 
 def test_the_page_is_whole_and_loads_nothing(found: Comparison) -> None:

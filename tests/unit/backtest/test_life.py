@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.monitoring.folders import ScipyDetector
 from trimtab.backtest.history import read_history
@@ -16,7 +17,7 @@ from trimtab.backtest.policies import freely, offline
 from trimtab.backtest.workshop import Workshop
 from trimtab.errors import InvalidInput
 from trimtab.release import Phase
-from trimtab.spec import Model
+from trimtab.spec import Model, PipelineRef
 from trimtab.training.model import predict
 
 from .worlds import CHANGE, FIRST, HOUR, ROWS, START, model, table, write
@@ -93,6 +94,17 @@ def test_a_label_is_known_its_delay_after_its_row_and_not_before(rows: Path) -> 
     assert b'"y"' not in bytes(history.instances[0])
 
 
+@pytest.mark.parametrize("ref", [PipelineRef("churn", channel="stable"), PipelineRef("churn", "1.4.0")], ids=["a channel", "a version"])
+def test_a_model_on_a_package_lives_with_the_pipeline_that_comes_with_trimtab(
+    live: Live, lived: Lived, rows: Path, ref: PipelineRef
+) -> None:
+    given = model(rows)
+    other = live(replace(given, spec=replace(given.spec, training=replace(given.spec.training, pipeline=ref))))
+    np.testing.assert_array_equal(other.said, lived.said)
+    assert other.retrains == lived.retrains
+    assert other.fits == lived.fits, "what was made for the one is taken for the other: their recipe is the same"
+
+
 def test_the_governor_holds_a_policy_to_its_cooldown(live: Live, rows: Path) -> None:
     cuts = [retrain.cut for retrain in live(model(rows, cooldown="14d")).retrains]
     assert all(later - earlier >= timedelta(days=14) for earlier, later in pairwise(cuts))
@@ -109,8 +121,6 @@ def test_the_governor_holds_a_policy_to_its_cooldown(live: Live, rows: Path) -> 
     ],
 )
 def test_what_cannot_be_played_is_a_sentence(rows: Path, change: dict[str, str | None], sentence: str) -> None:
-    from msgspec.structs import replace
-
     data = replace(model(rows).spec.data, **change)
     with pytest.raises(InvalidInput, match=sentence):
         read_history(data)
