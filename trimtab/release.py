@@ -89,11 +89,15 @@ class ReleaseSpec(Frozen, frozen=True):
 
 
 class CandidateOutcome(Version, frozen=True, tag="candidate", tag_field="verdict", rename="camel", omit_defaults=True):
-    """The gates passed and the version is registered; `data` is the SHA-256 of the rows that it was trained on."""
+    """The gates passed and the version is registered; `data` is the SHA-256 of the rows that it was trained on.
+
+    `pipeline` is what made it; None where that is not of this run, which compared a version that there was.
+    """
 
     metrics: dict[str, float] = {}
     compared_with: str = ""
     data: str = ""
+    pipeline: PipelineVersion | None = None
 
 
 class RejectedOutcome(Frozen, frozen=True, tag="rejected", tag_field="verdict"):

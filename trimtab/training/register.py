@@ -94,8 +94,8 @@ def _version(connected: Any, run: Any, facts: Facts, found: Findings, made: Path
         tags = {tracking.DIGEST: digest, **_tags_of_both(facts, found)}
         known = [connected.create_model_version(facts.model, source, run.info.run_id, tags=tags, description=found.note or None)]
     metrics, against = (found.evaluation.candidate, found.evaluation.compared_with) if found.evaluation is not None else ({}, "")
-    data = found.lineage.data.digest if found.lineage else ""
-    return CandidateOutcome(str(known[0].version), known[0].tags.get(tracking.DIGEST, digest), metrics, against, data)
+    data, pipeline = (found.lineage.data.digest, found.lineage.pipeline) if found.lineage else ("", None)
+    return CandidateOutcome(str(known[0].version), known[0].tags.get(tracking.DIGEST, digest), metrics, against, data, pipeline)
 
 
 def _about(found: Findings) -> str | None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.rollout.cases import CANDIDATE, DATA_NOW, FIRST, NOW, OTHER, ROLLOUT, ago, check, model, see
+from trimtab.package import BUILT_IN
 from trimtab.release import Act, Admit, CandidateOutcome, InvalidDataOutcome, Observed, Phase, Refuse, RejectedOutcome, Wait
 from trimtab.spec import PipelineVersion, Version
 
@@ -169,6 +170,26 @@ RUN = {
     "one that was compared with nothing, or with another, has to be compared first": (
         see(Phase.TRAINING, outcome=CandidateOutcome("2", "b" * 64, compared_with="0"), request=BY_HAND),
         {"reason": "CandidateReady", "phase": Phase.ROLLOUT, "compared_with": None},
+    ),
+    "an announced run says itself which pipeline it was, whatever the Model is retrained by": (
+        see(Phase.TRAINING, {"pipeline": TRIED}, outcome=replace(MADE, pipeline=BUILT_IN), request=BY_HAND),
+        {"reason": "CandidateReady", "pipeline": BUILT_IN},
+    ),
+    "one of a published pipeline": (
+        see(Phase.TRAINING, outcome=replace(MADE, pipeline=TRIED), request=BY_HAND),
+        {"reason": "CandidateReady", "pipeline": TRIED},
+    ),
+    "one that names what no pipeline can be called is not believed": (
+        see(Phase.TRAINING, {"pipeline": TRIED}, outcome=replace(MADE, pipeline=replace(TRIED, version="newest")), request=BY_HAND),
+        {"reason": "CandidateReady", "pipeline": TRIED},
+    ),
+    "an older one's outcome does not say": (
+        see(Phase.TRAINING, {"pipeline": TRIED}, outcome=MADE, request=BY_HAND),
+        {"reason": "CandidateReady", "pipeline": TRIED},
+    ),
+    "of a run that was submitted it is known, whatever its outcome says": (
+        see(Phase.TRAINING, {"pipeline": TRIED}, run="ended", outcome=replace(MADE, pipeline=BUILT_IN)),
+        {"reason": "CandidateReady", "pipeline": TRIED},
     ),
     "a comparison that was passed goes back to the rollout": (
         see(Phase.COMPARING, {"compared_with": OTHER}, run="ended", outcome=CandidateOutcome("2", "b" * 64), model=model(OTHER)),

@@ -19,6 +19,7 @@ from tests.unit.training.data import document, last, rows, spec, write
 from tests.unit.training.workshop import TRIALS, Workshop, leave_the_rest
 from trimtab.errors import InvalidInput
 from trimtab.manifest import verify
+from trimtab.package import BUILT_IN
 from trimtab.release import CandidateOutcome, InvalidDataOutcome, Outcome, RejectedOutcome
 from trimtab.spec import Gate
 from trimtab.training import steps, tracking
@@ -229,12 +230,14 @@ def test_a_gate_that_stops_the_candidate_is_the_outcome_and_no_version_is_made(w
 def test_comparing_anew_gates_the_version_without_registering_it_again(workshop: Workshop, client: Any, tmp_path: Path) -> None:
     known = workshop.register("uid-4")
     assert isinstance(known, CandidateOutcome)
+    assert known.pipeline == BUILT_IN
     uri, count = f"mlflow://models/toy/{known.version}?sha256={known.digest}", len(versions(client))
     steps.train(document(workshop.spec), uri, workshop.uri, 7, workshop.dataset, tmp_path / "model")
     steps.evaluate(document(workshop.spec), uri, uri, workshop.uri, 7, workshop.dataset, tmp_path / "model", tmp_path / "evaluation")
     outcome = workshop.register("uid-5", tmp_path / "evaluation", compare_only=uri)
     assert isinstance(outcome, CandidateOutcome)
     assert (outcome.version, outcome.digest, outcome.compared_with) == (known.version, known.digest, known.version)
+    assert outcome.pipeline is None, "what compared it did not make it"
     assert len(versions(client)) == count
 
 

@@ -77,6 +77,7 @@ def test_an_equal_pipeline_makes_an_equal_model_of_the_champions_rows(shop: Shop
     assert set(found.difference.values()) == {Difference(0.0, (0.0, 0.0), 0.0, 0.0)}
     outcome = shop.register("trial")
     assert outcome["verdict"] == "candidate"
+    assert msgspec.convert(outcome["pipeline"], PipelineVersion) == TRIED
     lineage = read_lineage(tracking.download(shop.uri, "toy", outcome["version"], shop.folder / "again"))
     assert lineage is not None
     assert lineage.pipeline == TRIED

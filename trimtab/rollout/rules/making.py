@@ -2,9 +2,10 @@
 
 from msgspec.structs import replace
 
+from trimtab.package import BUILT_IN, is_sound
 from trimtab.release import Act, Admit, CandidateOutcome, Decision, InvalidDataOutcome, Observed, Phase, Refuse, RejectedOutcome
 from trimtab.rollout.rules.common import champion_of, move, same, status_of, withdraw
-from trimtab.spec import Version
+from trimtab.spec import PipelineVersion, Version
 
 MAX_ATTEMPTS = 3
 _REFUSED = "PackageRefused"
@@ -99,7 +100,15 @@ def _candidate(observed: Observed, outcome: CandidateOutcome) -> Decision:
         phase=Phase.ROLLOUT,
         candidate=version,
         compared_with=compared,
+        pipeline=_maker(observed, outcome),
     )
+
+
+def _maker(observed: Observed, outcome: CandidateOutcome) -> PipelineVersion | None:
+    """The pipeline that made the candidate: only a run that was started by hand must say itself which it was."""
+    said = outcome.pipeline
+    believed = said is not None and (said == BUILT_IN or is_sound(said))
+    return said if observed.release.spec.request.run and believed else status_of(observed).pipeline
 
 
 def _number(value: float | None) -> str:
