@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import InvalidInput
+from trimtab.manifest import verify
 from trimtab.rules import impossible
 from trimtab.spec import Model
 from trimtab.training import tracking
@@ -137,8 +138,13 @@ def train(
 def evaluate(
     document: str, champion: str, compare_only: str, tracking_uri: str, seed: int, dataset: Path, model: Path, out: Path
 ) -> Evaluation:
-    """Judge the model beside the champion and hold it against the gates; writes the evaluation, `gates.json` and the report to `out`."""
+    """Judge the model beside the champion and hold it against the gates; writes the evaluation, `gates.json` and the report to `out`.
+
+    Raises InvalidInput where the model is another one than `compare_only` names.
+    """
     one_thread()
+    if compare_only:
+        _handed_on(model, compare_only)
     from trimtab.drawing.page import markdown, to_html
     from trimtab.training import evaluate as step
     from trimtab.training.frame import read_table
@@ -230,6 +236,16 @@ def _said(text: str, kind: Any, name: str, allowed: str) -> Any:
         return msgspec.convert(text, kind)
     except msgspec.ValidationError as error:
         msg = f"the run's {name}: found {text!r}; allowed are {allowed}"
+        raise InvalidInput(msg) from error
+
+
+def _handed_on(model: Path, compare_only: str) -> None:
+    """A pipeline's own trainer may have fitted another model than the one that is to be compared."""
+    named = parse(compare_only, folders=True)
+    try:
+        verify(model, named.digest)
+    except InvalidInput as error:
+        msg = f"compare_only names {named.told}, but the train step handed on another model: it must hand on that version then ({error})"
         raise InvalidInput(msg) from error
 
 

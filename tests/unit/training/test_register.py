@@ -26,6 +26,7 @@ from trimtab.training import steps, tracking
 from trimtab.training.lineage import Facts, commit
 from trimtab.training.register import assemble, register
 from trimtab.training.runlog import BEST_TRIALS, Findings
+from trimtab.version_uri import VersionUri
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +240,13 @@ def test_comparing_anew_gates_the_version_without_registering_it_again(workshop:
     assert (outcome.version, outcome.digest, outcome.compared_with) == (known.version, known.digest, known.version)
     assert outcome.pipeline is None, "what compared it did not make it"
     assert len(versions(client)) == count
+
+
+def test_a_pipeline_that_trains_where_it_should_compare_is_told_so(workshop: Workshop, tmp_path: Path) -> None:
+    known = workshop.version("uid-ignored")
+    uri = str(VersionUri("toy", known.version, known.digest))
+    with pytest.raises(InvalidInput, match=rf"compare_only names version {known.version} of 'toy', but the train step handed on another"):
+        workshop.evaluate(tmp_path, uri, compare_only=uri)
 
 
 def test_data_that_cannot_be_trained_on_ends_in_an_outcome(workshop: Workshop, tmp_path: Path) -> None:
