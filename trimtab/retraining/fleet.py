@@ -156,6 +156,13 @@ def _completed(rollout: PipelineRollout, tally: Tally, newer: bool) -> Step:
     return _progressing(replace(rollout, status=replace(rollout.status, phase=RolloutPhase.PROGRESSING)), tally, newer)
 
 
+def _superseded(rollout: PipelineRollout, tally: Tally, newer: bool) -> Step:
+    """It goes on where the newer version was halted or taken back."""
+    if newer:
+        return Step(rollout.status)
+    return _progressing(replace(rollout, status=replace(rollout.status, phase=RolloutPhase.PROGRESSING)), tally, newer)
+
+
 def _reverting(rollout: PipelineRollout, tally: Tally, newer: bool) -> Step:
     """Each Model that it made gets its champion before back; what is under way ends first, so that nothing comes after."""
     del newer
@@ -182,5 +189,5 @@ _STEPS: dict[RolloutPhase, Callable[[PipelineRollout, Tally, bool], Step]] = {
     RolloutPhase.COMPLETE: _completed,
     RolloutPhase.REVERTING: _reverting,
     RolloutPhase.REVERTED: _resting,
-    RolloutPhase.SUPERSEDED: _resting,
+    RolloutPhase.SUPERSEDED: _superseded,
 }

@@ -5,9 +5,10 @@ from msgspec.structs import replace
 
 from tests.unit.retraining.fleets import NEW, OLD, fleet, follower, look, rollout, trial, word
 from trimtab.making import PipelineRef
-from trimtab.pipeline_rollout import BadRelease, Counts, PipelineRollout, PipelineRolloutSpec, RolloutPhase, rollout_name
+from trimtab.pipeline_rollout import FALLEN, BadRelease, Counts, PipelineRollout, PipelineRolloutSpec, RolloutPhase, rollout_name
 from trimtab.release import Phase, Release
 from trimtab.retraining.fleet import Step, bound, reach
+from trimtab.retraining.pipelines import overtaken
 from trimtab.spec import Model, PipelineVersion
 
 TWENTY = fleet(20)
@@ -131,6 +132,19 @@ def test_the_edited_spec_is_the_one_that_was_looked_at() -> None:
 def test_a_newer_version_supersedes_what_goes_on_and_not_what_was_halted() -> None:
     assert look(rollout(), TWENTY, newer=True).status.phase is RolloutPhase.SUPERSEDED
     assert look(rollout(RolloutPhase.HALTED), TWENTY, newer=True).status.phase is RolloutPhase.HALTED
+
+
+def test_what_was_superseded_goes_on_once_the_newer_version_has_fallen() -> None:
+    of = rollout(RolloutPhase.SUPERSEDED, stage=3)
+    newer = rollout(pipeline=PipelineVersion("churn", "1.5.0", "c" * 64), uid="uid-newer")
+    for phase in set(RolloutPhase) - FALLEN:
+        going = [of, replace(newer, status=replace(newer.status, phase=phase))]
+        assert look(of, TWENTY, newer=overtaken(of, going)).status == replace(
+            of.status, counts=Counts(20, waiting=20), observed_generation=1
+        )
+    for phase in FALLEN:
+        made = look(of, TWENTY, newer=overtaken(of, [of, replace(newer, status=replace(newer.status, phase=phase))]))
+        assert (made.status.phase, made.status.stage, len(made.begin)) == (RolloutPhase.PROGRESSING, 3, 3), phase
 
 
 # --- people ---
