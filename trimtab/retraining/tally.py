@@ -52,14 +52,10 @@ def counted(rollout: PipelineRollout, models: Iterable[Model], releases: Iterabl
     mine = [one for one in ordered(releases) if of_rollout(rollout, one)]
     trials = {one.spec.model_uid: one for one in mine if one.spec.request.version is None}
     backs = {one.spec.model_uid: one for one in mine if one.spec.request.version is not None}
-    bad = {one.release: one for one in rollout.status.bad}
-    bad |= {
-        one.name: BadRelease(one.name, one.spec.model, one.status.phase, _why(one)) for one in trials.values() if one.status.phase in BAD
-    }
-    forgiven = [name for name in bad if name in rollout.status.forgiven]
     followers = _followers(rollout, models)
-    lost = {one.model for one in bad.values()}
-    fates = {one.metadata.uid: _fate(rollout, one, trials.get(one.metadata.uid), lost) for one in followers}
+    bad = _bad(rollout, trials.values(), {one.metadata.uid: one for one in followers if one.metadata.uid not in backs})
+    forgiven = [name for name in bad if name in rollout.status.forgiven]
+    fates = {one.metadata.uid: _fate(rollout, one, trials.get(one.metadata.uid), bad) for one in followers}
     count = Counter(fates.values())
     again = sum(one.metadata.uid in trials and trials[one.metadata.uid].name in forgiven for one in followers)
     made = [one for one in followers if one.metadata.uid not in backs and _made(rollout, one.status.champion)]
@@ -96,16 +92,41 @@ def _healthy(rollout: PipelineRollout, model: Model) -> bool:
     return champion is not None and model.metadata.deletion_timestamp is None and made_by(champion).name == rollout.spec.pipeline.name
 
 
-def _fate(rollout: PipelineRollout, model: Model, trial: Release | None, lost: set[str]) -> Fate:
+def _bad(rollout: PipelineRollout, trials: Iterable[Release], models: dict[str, Model]) -> dict[str, BadRelease]:
+    """What ended badly, by the Releases' names: those that are gone as they are remembered, the others as they are now."""
+    trials = list(trials)
+    there = {one.name for one in trials}
+    found = {one.release: one for one in rollout.status.bad if one.release not in there}
+    for one in trials:
+        why = _why(one) if one.status.phase in BAD else _taken_back(rollout, one, models.get(one.spec.model_uid))
+        if why is not None:
+            found[one.name] = BadRelease(one.name, one.spec.model, one.status.phase, why)
+    return found
+
+
+def _taken_back(rollout: PipelineRollout, trial: Release, model: Model | None) -> str | None:
+    """That the Model's champion is an older pipeline's again, where the trial was promoted.
+
+    The generation tells that from a champion which was read before it was swapped.
+    """
+    champion, before = (model.status.champion if model else None), trial.status.compared_with
+    if champion is None or before is None or trial.status.phase is not Phase.PROMOTED or champion.generation <= before.generation:
+        return None
+    if not older(made_by(champion), rollout.spec.pipeline):
+        return None
+    return f"its version was taken back since: version {champion.version}, which {made_by(champion)} made, is the champion"
+
+
+def _fate(rollout: PipelineRollout, model: Model, trial: Release | None, bad: dict[str, BadRelease]) -> Fate:
     """What became of the version at a Model; one whose bad Release was deleted is not tried again."""
     if trial is None:
         champion = model.status.champion
         behind = champion is not None and older(made_by(champion), rollout.spec.pipeline)
-        return "bad" if model.name in lost else "waiting" if behind else "done"
+        return "bad" if model.name in {one.model for one in bad.values()} else "waiting" if behind else "done"
     phase = trial.status.phase
     if phase not in TERMINAL:
         return "inFlight"
-    return "done" if phase is Phase.PROMOTED else "bad" if phase in BAD else "withoutEffect"
+    return "bad" if trial.name in bad else "done" if phase is Phase.PROMOTED else "withoutEffect"
 
 
 def _made(rollout: PipelineRollout, champion: Champion | None) -> bool:

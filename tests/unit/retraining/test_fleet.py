@@ -9,7 +9,7 @@ from trimtab.pipeline_rollout import FALLEN, BadRelease, Counts, PipelineRollout
 from trimtab.release import Phase, Release
 from trimtab.retraining.fleet import Step, bound, reach
 from trimtab.retraining.pipelines import overtaken
-from trimtab.spec import Model, PipelineVersion
+from trimtab.spec import Champion, Model, PipelineVersion
 
 TWENTY = fleet(20)
 
@@ -76,6 +76,44 @@ def test_a_bad_one_whose_release_was_deleted_is_bad_all_the_same() -> None:
     assert made.status.counts.bad == 1
     assert len(made.begin) == 2
     assert releases[2].spec.model not in {model.name for model in made.begin}
+
+
+def promoted(of: PipelineRollout, model: Model, *, generation: int) -> tuple[Release, Model]:
+    """A trial that was promoted over the Model's champion, and the Model with an old champion of that generation."""
+    assert model.status.champion
+    release = trial(of, model, GOOD)
+    release = replace(release, status=replace(release.status, compared_with=model.status.champion))
+    return release, replace(model, status=replace(model.status, champion=replace(model.status.champion, generation=generation)))
+
+
+def test_what_was_promoted_and_taken_back_since_is_bad() -> None:
+    of = rollout()
+    (first,) = look(of, TWENTY).begin
+    release, back = promoted(of, first, generation=4)
+    made = look(of, [back if one is first else one for one in TWENTY], [release])
+    assert (made.status.phase, made.begin) == (RolloutPhase.HALTED, ())
+    assert made.status.counts == Counts(models=20, bad=1, waiting=19)
+    assert made.status.sentence.endswith(
+        f"{release.name} ended as Promoted: its version was taken back since: version 2, which churn 1.3.0 made, is the champion"
+    )
+    of = replace(of, status=made.status)
+    again = replace(back, status=replace(back.status, champion=Champion("3", "e" * 64, 5, pipeline=NEW)))
+    assert look(of, [again if one is first else one for one in TWENTY], [release]).status.counts.done == 1, "a person brought it again"
+
+
+def test_a_champion_that_was_read_before_it_was_swapped_is_none_that_was_taken_back() -> None:
+    of = rollout()
+    (first,) = look(of, TWENTY).begin
+    release, stale = promoted(of, first, generation=2)
+    made = look(of, [stale if one is first else one for one in TWENTY], [release])
+    assert (made.status.phase, made.status.stage, made.status.counts.bad) == (RolloutPhase.PROGRESSING, 2, 0)
+
+
+def test_what_its_own_revert_took_back_is_not_bad() -> None:
+    of = rollout(RolloutPhase.REVERTING)
+    release, back = promoted(of, follower("m0"), generation=4)
+    made = look(of, [back], [release, trial(of, back, GOOD, back=True)])
+    assert (made.status.phase, made.status.counts.bad, made.status.counts.done) == (RolloutPhase.REVERTED, 0, 1)
 
 
 def test_of_few_models_one_at_a_time() -> None:
