@@ -42,9 +42,16 @@ def identity(rollout: PipelineRollout, model: Model, *, back: bool = False) -> s
 
 
 def of_rollout(rollout: PipelineRollout, release: Release) -> bool:
-    """Whether the Release was asked for by this very roll-out."""
-    asked = release.spec.request
-    return asked.source == rollout.source and asked.id.startswith(f"{rollout.metadata.uid}/")
+    """Whether the Release was asked for by this very roll-out: as its trial of a Model, or to bring a champion back.
+
+    Who may create Releases can write any source and id, so all that such a request says has to fit.
+    """
+    asked, uid = release.spec.request, f"{rollout.metadata.uid}/{release.spec.model_uid}"
+    if asked.source != rollout.source:
+        return False
+    if asked.version is not None:
+        return asked.id == f"{uid}/back"
+    return (asked.id, asked.trigger, asked.pipeline) == (uid, "pipeline", rollout.spec.pipeline)
 
 
 def counted(rollout: PipelineRollout, models: Iterable[Model], releases: Iterable[Release]) -> Tally:

@@ -22,10 +22,11 @@ from trimtab.spec import PipelineVersion
 
 __all__ = ["server"]
 NAME = "churn-stable-1-4-0"
+VERSION = {"name": "churn", "version": "1.4.0", "digest": "ab" * 32}
 
 
 def put_rollout(server: ApiServer, phase: str = "Progressing", **status: Any) -> None:
-    spec = {"pipeline": {"name": "churn", "version": "1.4.0", "digest": "ab" * 32}, "channel": "stable"}
+    spec = {"pipeline": VERSION, "channel": "stable"}
     told = {"phase": phase, "stage": 2, "counts": {"models": 20, "done": 1, "bad": 0, "inFlight": 1, "waiting": 18}, **status}
     server.put(PIPELINE_ROLLOUTS, "crm", NAME, metadata={"uid": "uid-r"}, spec=spec, status=told)
 
@@ -66,7 +67,13 @@ def test_one_roll_out_is_told_model_by_model(server: ApiServer) -> None:
     hand = {"user": "ada", "sentence": "ada asked to halt: not on a Friday", "at": "2026-03-01T12:00:00Z"}
     put_rollout(server, "Halted", sentence="ada asked to halt", hand=hand)
     put_release(server, "other-1", Phase.PROMOTED)
-    request = {"trigger": "pipeline", "source": f"/pipelinerollouts/crm/{NAME}", "id": "uid-r/bike-uid", "cut": "2026-03-01T00:00:00Z"}
+    request = {
+        "trigger": "pipeline",
+        "source": f"/pipelinerollouts/crm/{NAME}",
+        "id": "uid-r/bike-uid",
+        "cut": "2026-03-01T00:00:00Z",
+        "pipeline": VERSION,
+    }
     spec = {"model": "bike", "modelUid": "bike-uid", "recipe": "r", "request": request}
     server.put(RELEASES, "crm", "bike-9", spec=spec, status={"phase": "Rollout", "weight": 5, "sentence": "5% of the traffic"})
     told = json.loads(run("status", NAME).output)

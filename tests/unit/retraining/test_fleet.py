@@ -9,7 +9,7 @@ from trimtab.pipeline_rollout import FALLEN, BadRelease, Counts, PipelineRollout
 from trimtab.release import Phase, Release
 from trimtab.retraining.fleet import Step, bound, reach
 from trimtab.retraining.pipelines import overtaken
-from trimtab.spec import Champion, Model, PipelineVersion
+from trimtab.spec import Champion, Model, PipelineVersion, Version
 
 TWENTY = fleet(20)
 
@@ -114,6 +114,28 @@ def test_what_its_own_revert_took_back_is_not_bad() -> None:
     release, back = promoted(of, follower("m0"), generation=4)
     made = look(of, [back], [release, trial(of, back, GOOD, back=True)])
     assert (made.status.phase, made.status.counts.bad, made.status.counts.done) == (RolloutPhase.REVERTED, 0, 1)
+
+
+FOREIGN = [
+    ("a person's", {"trigger": "person", "by": "eve"}),
+    ("one without a pipeline", {"pipeline": None}),
+    ("one of another version", {"pipeline": OLD}),
+    ("one of other content", {"pipeline": replace(NEW, digest="e" * 64)}),
+    ("the way back without a version", {"id": "uid-r/uid-m/back"}),
+    ("a version that is not the way back", {"version": Version("1", "d" * 64)}),
+    ("another Model's", {"id": "uid-r/uid-other"}),
+    ("another roll-out's", {"source": "/pipelinerollouts/default/other"}),
+]
+
+
+@pytest.mark.parametrize("said", [case[1] for case in FOREIGN], ids=[case[0] for case in FOREIGN])
+def test_only_what_it_asked_for_counts(said: dict[str, object]) -> None:
+    of, model = rollout(), follower()
+    own = trial(of, model, GOOD)
+    assert look(of, [model], [own]).status.counts.done == 1
+    foreign = replace(own, spec=replace(own.spec, request=replace(own.spec.request, **said)))
+    made = look(of, [model], [foreign])
+    assert (made.status.counts.done, made.begin) == (0, (model,))
 
 
 def test_of_few_models_one_at_a_time() -> None:
