@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from trimtab.control.intake import release_for
 from trimtab.control.ports import Kind, Objects, Packages
 from trimtab.control.words import said_to
-from trimtab.errors import Conflict, Unavailable
+from trimtab.errors import Conflict, TrimtabError, Unavailable
 from trimtab.package import Package
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
 from trimtab.release import Phase, Refuse, Release, Request, Wait
@@ -105,19 +105,28 @@ def _stopped(release: Release, rollouts: Sequence[PipelineRollout]) -> Refuse | 
 
 
 def tend_rollouts(objects: Objects, packages: Packages, namespace: str, data_time: Callable[[Model], datetime], now: datetime) -> float:
-    """One step of each roll-out, then those begun that are due; returns the seconds after which the next look is due."""
+    """One step of each roll-out, then those begun that are due; returns the seconds after which the next look is due.
+
+    What stands against the step of one keeps no other from its own; the first of that is raised at the end.
+    """
     models = [one for one in objects.all_of(Model) if one.metadata.namespace == namespace]
     rollouts = [one for one in objects.all_of(PipelineRollout) if one.metadata.namespace == namespace]
     names = sorted({one.spec.training.pipeline.name for one in models if on_a_channel(one)})
-    if rollouts:
-        releases = objects.all_of(Release)
-        for rollout in rollouts:
-            made = step(rollout, models, releases, said_to(objects, rollout), newer=overtaken(rollout, rollouts), now=now)
+    faults: list[TrimtabError] = []
+    releases = objects.all_of(Release) if rollouts else []
+    for rollout in rollouts:
+        made = step(rollout, models, releases, said_to(objects, rollout), newer=overtaken(rollout, rollouts), now=now)
+        try:
             _carry_out(objects, rollout, made, data_time)
+        except TrimtabError as error:
+            log.info("%s: %s; the other roll-outs go on", rollout.name, error)
+            faults.append(error)
     begun = due(models, [one for name in names for one in packages.published(name)], rollouts)
     for rollout in begun:
         log.info("%s: %s goes to the channel %s", rollout.name, rollout.spec.pipeline, rollout.spec.channel)
         _create(objects, rollout)
+    if faults:
+        raise faults[0]
     return 0.0 if begun else LOOK_SECONDS
 
 

@@ -208,6 +208,22 @@ def test_while_what_is_published_is_not_known_roll_outs_go_on() -> None:
     assert "SimulatedPackages.published" in world.loop.waits["default/pipeline roll-outs"]
 
 
+def test_a_model_whose_monitor_is_silent_keeps_no_other_roll_out_from_its_step() -> None:
+    """The silent one's pipeline comes first by name."""
+    other, newer = PipelineVersion("attrition", "1.0.0", "d" * 64), PipelineVersion("attrition", "1.1.0", "e" * 64)
+    world = World()
+    world.packages.versions = [other, OLD]
+    world.declare("silent", training=Training(pipeline=PipelineRef("attrition", channel="stable")), retraining=CALM)
+    world.declare("m0", training=STABLE, retraining=CALM)
+    world.run()
+    world.silent.add("silent")
+    world.packages.versions = [other, newer, OLD, NEW]
+    world.run(in_phase(world, RolloutPhase.COMPLETE), ticks=600)
+    assert champion(world.model("m0")) == NEW
+    assert (rollout(world, newer).status.phase, tried(world, newer)) == (RolloutPhase.PROGRESSING, [])
+    assert "watermark" in world.loop.waits["default/pipeline roll-outs"]
+
+
 def test_what_is_published_is_asked_for_at_most_every_30_seconds_and_by_nobody_without_a_channel() -> None:
     world = fleet(2)
     before, began = world.packages.asked, world.now
