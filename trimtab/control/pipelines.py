@@ -5,8 +5,9 @@ off anywhere, it is simply made again. While what is published cannot be read, r
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,12 +15,12 @@ from msgspec.structs import replace
 from trimtab.control.intake import release_for
 from trimtab.control.ports import Kind, Objects, Packages
 from trimtab.control.words import said_to
-from trimtab.errors import Conflict, TrimtabError, Unavailable
-from trimtab.package import Package
+from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
+from trimtab.package import BUILT_IN, Package
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
 from trimtab.release import Phase, Refuse, Release, Request, Wait
 from trimtab.retraining.fleet import Step, step
-from trimtab.retraining.pipelines import NO_PIPELINE, due, made_by, on_a_channel, overtaken, standing, version_for
+from trimtab.retraining.pipelines import NO_PIPELINE, channel_of, due, made_by, on_a_channel, overtaken, standing, version_for
 from trimtab.retraining.tally import identity, of_rollout
 from trimtab.spec import Model, PipelineVersion, Version
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ASKED_EVERY = timedelta(seconds=30)
 """How often the published versions of a pipeline are asked for, at most."""
+REFUSED_FOR = timedelta(minutes=5)
+"""For how long a package that was refused is not asked for again."""
 LOOK_SECONDS = 30.0
 _GOING_ON = frozenset({RolloutPhase.PROGRESSING, RolloutPhase.COMPLETE})
 
@@ -38,6 +41,7 @@ class Recent:
         """`clock` gives the wall time."""
         self._packages, self._clock = packages, clock
         self._known: dict[str, tuple[datetime, list[PipelineVersion] | Unavailable]] = {}
+        self._refused: dict[tuple[PipelineVersion, tuple[str, ...]], tuple[datetime, str]] = {}
 
     def published(self, name: str) -> list[PipelineVersion]:
         """As they were asked for last, within the last 30 seconds; raises Unavailable as it did then."""
@@ -53,8 +57,32 @@ class Recent:
         return found
 
     def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> tuple[Path, Package]:
-        """As the port says."""
-        return self._packages.fetch(version, keys)
+        """As the port says; what was refused is so for 5 minutes, though it may have been signed by somebody else since."""
+        now, before = self._clock(), self._refused.get((version, keys))
+        if before and now - before[0] < REFUSED_FOR:
+            raise InvalidInput(before[1])
+        try:
+            found = self._packages.fetch(version, keys)
+        except InvalidInput as error:
+            if before is None:
+                log.warning("%s", error)
+            self._refused[version, keys] = (now, str(error))
+            raise
+        self._refused.pop((version, keys), None)
+        return found
+
+
+def _refusal(packages: Packages, version: PipelineVersion, models: Iterable[Model]) -> str:
+    """Why none of the Models believes the package of a version; empty where one does. Raises Unavailable where that cannot be known."""
+    said = ""
+    for keys in () if version == BUILT_IN else sorted({one.spec.pipeline_policy.keys for one in models}):
+        try:
+            packages.fetch(version, keys)
+        except InvalidInput as error:
+            said = str(error)
+        else:
+            return ""
+    return said
 
 
 # --- one Release ---
@@ -75,10 +103,23 @@ def pipeline_of(
     if known := request.pipeline or standing(model, rollouts):
         return known
     try:
-        found = version_for(model, packages.published(model.spec.training.pipeline.name), rollouts)
+        found = _believed(packages, model, rollouts)
     except Unavailable as error:
         found = Wait(None, NO_PIPELINE, f"which pipelines are published is not known: {error}")
     return None if request.run and not isinstance(found, PipelineVersion) else found
+
+
+def _believed(packages: Packages, model: Model, rollouts: Sequence[PipelineRollout]) -> PipelineVersion | Wait | Refuse:
+    """The version for the Model's next run; on a channel one whose package the Model believes, the newest first."""
+    published, said = packages.published(model.spec.training.pipeline.name), ""
+    while True:
+        found = version_for(model, published, rollouts)
+        if not isinstance(found, PipelineVersion) or not on_a_channel(model):
+            return replace(found, sentence=f"{found.sentence}; {said}") if said and isinstance(found, Wait) else found
+        refusal = _refusal(packages, found, [model])
+        if not refusal:
+            return found
+        published, said = [one for one in published if one != found], said or refusal
 
 
 def _maker(version: Version, model: Model, releases: Sequence[Release]) -> PipelineVersion | None:
@@ -111,7 +152,6 @@ def tend_rollouts(objects: Objects, packages: Packages, namespace: str, data_tim
     """
     models = [one for one in objects.all_of(Model) if one.metadata.namespace == namespace]
     rollouts = [one for one in objects.all_of(PipelineRollout) if one.metadata.namespace == namespace]
-    names = sorted({one.spec.training.pipeline.name for one in models if on_a_channel(one)})
     faults: list[TrimtabError] = []
     releases = objects.all_of(Release) if rollouts else []
     for rollout in rollouts:
@@ -121,13 +161,25 @@ def tend_rollouts(objects: Objects, packages: Packages, namespace: str, data_tim
         except TrimtabError as error:
             log.info("%s: %s; the other roll-outs go on", rollout.name, error)
             faults.append(error)
-    begun = due(models, [one for name in names for one in packages.published(name)], rollouts)
+    followers = sorted(filter(on_a_channel, models), key=channel_of)
+    begun = [one for _, group in groupby(followers, channel_of) for one in _begun(packages, list(group), rollouts)]
     for rollout in begun:
         log.info("%s: %s goes to the channel %s", rollout.name, rollout.spec.pipeline, rollout.spec.channel)
         _create(objects, rollout)
     if faults:
         raise faults[0]
     return 0.0 if begun else LOOK_SECONDS
+
+
+def _begun(packages: Packages, followers: Sequence[Model], rollouts: Sequence[PipelineRollout]) -> list[PipelineRollout]:
+    """What is due at the Models of one channel, of the versions whose package one of them believes."""
+    published = packages.published(followers[0].spec.training.pipeline.name)
+    while found := due(followers, published, rollouts):
+        refused = {one.spec.pipeline for one in found if _refusal(packages, one.spec.pipeline, followers)}
+        if not refused:
+            break
+        published = [one for one in published if one not in refused]
+    return found
 
 
 def _carry_out(objects: Objects, rollout: PipelineRollout, made: Step, data_time: Callable[[Model], datetime]) -> None:

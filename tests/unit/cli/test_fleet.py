@@ -92,7 +92,7 @@ class Published:
         return [OLD, NEW] if name == "churn" else []
 
     def fetch(self, version: PipelineVersion, keys: tuple[str, ...]) -> Any:
-        raise NotImplementedError
+        return Path(), version, keys
 
 
 def test_on_a_laptop_a_roll_out_begins_is_halted_by_a_word_and_told(tmp_path: Path) -> None:

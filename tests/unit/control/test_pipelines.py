@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.control.world import Behaviour, World
 from trimtab.control.intake import release_for
+from trimtab.control.pipelines import REFUSED_FOR
 from trimtab.making import PipelineRef, Training
 from trimtab.package import BUILT_IN
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
@@ -16,6 +17,7 @@ from trimtab.retraining.tally import BAD
 from trimtab.spec import Model, PipelineVersion, Retraining
 
 OLD, NEW, NEWER = (PipelineVersion("churn", number, letter * 64) for number, letter in (("1.3.0", "a"), ("1.4.0", "b"), ("1.5.0", "c")))
+STRANGE = PipelineVersion("churn", "99.0.0", "f" * 64)
 STABLE = Training(pipeline=PipelineRef("churn", channel="stable"))
 HARM, POOR = Behaviour(errors=0.5), Behaviour(loss=3.0)
 CALM = Retraining(on=())
@@ -188,6 +190,40 @@ def test_without_a_published_version_a_release_waits_and_says_so() -> None:
     world.packages.versions = [OLD]
     world.run()
     assert champion(world.model()) == OLD
+
+
+def test_what_a_stranger_published_neither_begins_a_roll_out_nor_overtakes_one() -> None:
+    world = fleet(3)
+    world.packages.versions.append(NEW)
+    world.run(lambda: bool(tried(world)))
+    world.packages.strange = {"99.0.0"}
+    world.packages.versions.append(STRANGE)
+    before, began = world.packages.fetched, world.now
+    world.run(in_phase(world, RolloutPhase.COMPLETE), ticks=600)
+    assert [one.spec.pipeline for one in world.store.all_of(PipelineRollout)] == [NEW]
+    assert {champion(model) for model in world.store.all_of(Model)} == {NEW}
+    assert 0 < world.packages.fetched - before <= 1 + (world.now - began) / REFUSED_FOR
+
+
+def test_the_first_version_of_a_model_is_made_by_the_newest_that_it_believes() -> None:
+    world = World()
+    world.packages.versions, world.packages.strange = [OLD, STRANGE], {"99.0.0"}
+    world.declare(training=STABLE)
+    world.run()
+    assert champion(world.model()) == OLD
+
+
+def test_where_no_version_is_believed_a_release_waits_and_says_so() -> None:
+    world = World()
+    world.packages.versions, world.packages.strange = [STRANGE], {"99.0.0"}
+    world.declare(training=STABLE)
+    world.run(lambda: any(one.status.reason == "NoPipeline" for one in world.releases()), ticks=5)
+    (waiting,) = world.releases()
+    assert waiting.status.phase is Phase.PENDING
+    assert waiting.status.sentence.endswith("PackageRefused: none of the 0 keys that the Model believes signed the package churn 99.0.0")
+    world.packages.strange.clear()
+    world.run()
+    assert champion(world.model()) == STRANGE, "it is asked for again"
 
 
 def test_a_version_that_is_none_is_refused() -> None:
