@@ -30,7 +30,7 @@ from trimtab.release import (
     ServedVersion,
     Wait,
 )
-from trimtab.retraining.govern import govern
+from trimtab.retraining.govern import ROLLOUT_HALTED, govern
 from trimtab.retraining.history import active, breaker_opened
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Model, PipelineVersion, recipe
@@ -133,7 +133,7 @@ def _admission(
     """What the governor says; what it admits waits where there is no pipeline yet that its run could execute."""
     if release.status.phase is not Phase.PENDING:
         return Admit()
-    if isinstance(pipeline, Refuse):
+    if isinstance(pipeline, Refuse) or (isinstance(pipeline, Wait) and pipeline.reason == ROLLOUT_HALTED):
         return pipeline
     running = sum(active(other) for other in releases)
     said = govern(release, model, releases, moment, running, LIMIT)

@@ -20,6 +20,7 @@ from trimtab.package import BUILT_IN, Package
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
 from trimtab.release import Phase, Refuse, Release, Request, Wait
 from trimtab.retraining.fleet import Step, step
+from trimtab.retraining.govern import ROLLOUT_HALTED
 from trimtab.retraining.pipelines import NO_PIPELINE, channel_of, due, made_by, on_a_channel, overtaken, standing, version_for
 from trimtab.retraining.tally import identity, of_rollout
 from trimtab.spec import Model, PipelineVersion, Version
@@ -131,15 +132,16 @@ def _maker(version: Version, model: Model, releases: Sequence[Release]) -> Pipel
     return next((one.status.pipeline for one in made if one.status.pipeline), None)
 
 
-def _stopped(release: Release, rollouts: Sequence[PipelineRollout]) -> Refuse | None:
-    """That the roll-out which asked for a Release goes on no more, where it is so."""
+def _stopped(release: Release, rollouts: Sequence[PipelineRollout]) -> Wait | Refuse | None:
+    """That the roll-out which asked for a Release goes on no more, where it is so; what a person may resume is waited for."""
     asked = next((one for one in rollouts if of_rollout(one, release)), None)
     if asked is None or asked.status.phase in _GOING_ON:
         return None
     phase = asked.status.phase
-    return Refuse(
-        f"Rollout{phase}", f"the roll-out {asked.name} of {asked.spec.pipeline} is {phase}: {asked.status.sentence}", Phase.SUPERSEDED
-    )
+    sentence = f"the roll-out {asked.name} of {asked.spec.pipeline} is {phase}: {asked.status.sentence}"
+    if phase is RolloutPhase.HALTED:
+        return Wait(None, ROLLOUT_HALTED, sentence, ends=False)
+    return Refuse(f"Rollout{phase}", sentence, Phase.SUPERSEDED)
 
 
 # --- the roll-outs of a namespace ---

@@ -19,6 +19,8 @@ PRIORITY: tuple[Trigger, ...] = ("person", "performance", "concept", "recipe", "
 ALWAYS = frozenset({"person", "recipe", "pipeline"})
 FINDINGS = frozenset({"performance", "concept", "drift"})
 NO_PLACE = "ConcurrencyLimit"
+ROLLOUT_HALTED = "RolloutHalted"
+"""Why a trial waits whose roll-out was halted; it comes before nothing else of its model meanwhile."""
 _MINUTE = "%Y-%m-%d %H:%M"
 
 
@@ -96,7 +98,8 @@ def _first(release: Release, model: Model, own: list[Release], now: datetime) ->
         cut = 0.0 if asked.trigger == "person" else -asked.cut.timestamp()
         return (_blocked(one, model, own, now) is not None, PRIORITY.index(asked.trigger), cut, born(one))
 
-    waiting = [one for one in own if one.status.phase is Phase.PENDING and not isinstance(_blocked(one, model, own, now), Refuse)]
+    pending = [one for one in own if one.status.phase is Phase.PENDING and one.status.reason != ROLLOUT_HALTED]
+    waiting = [one for one in pending if not isinstance(_blocked(one, model, own, now), Refuse)]
     return min([*waiting, release], key=rank)
 
 

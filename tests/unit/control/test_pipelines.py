@@ -122,7 +122,7 @@ def test_a_model_that_comes_to_a_halted_channel_is_made_by_the_version_before() 
     assert champion(world.model("late")) == OLD
 
 
-def test_what_waits_is_withdrawn_where_a_person_halts_it_and_others_go_on_where_one_resumes_it() -> None:
+def test_what_waits_goes_on_waiting_where_a_person_halts_it_and_goes_on_where_one_resumes_it() -> None:
     world = fleet(3)
     busy = [world.store.create(by_hand(world, model)) for model in world.store.all_of(Model)]
     world.endings = {one.spec.model: iter(["hang"]) for one in busy}
@@ -132,20 +132,34 @@ def test_what_waits_is_withdrawn_where_a_person_halts_it_and_others_go_on_where_
     (waiting,) = tried(world)
     assert waiting.status.phase is Phase.PENDING
     world.say("halt", pipeline_rollout=rollout(world).name, reason="not on a Friday")
-    world.run(lambda: world.phase(waiting.name) is Phase.SUPERSEDED, ticks=60)
+    world.run(lambda: tried(world)[0].status.reason == "RolloutHalted", ticks=60)
     status = rollout(world).status
     assert (status.phase, status.reason) == (RolloutPhase.HALTED, "HaltedByPerson")
     assert status.hand
     assert (status.hand.user, status.hand.sentence) == ("ada", "ada asked to halt: not on a Friday")
-    (withdrawn,) = tried(world)
-    assert withdrawn.status.outcome
-    assert withdrawn.status.outcome.reason == "RolloutHalted"
     for one in busy:
         world.say("abort", one.name)
+    world.edit(waiting.spec.model, retraining=Retraining(on=("newData",)))
+    other = world.store.create(release_for(world.model(waiting.spec.model), Request("newData", "tests", "more", world.data_now)))
+    world.run(lambda: world.phase(other.name) is Phase.PROMOTED, ticks=400)
+    assert world.phase(waiting.name) is Phase.PENDING, "it holds up no other"
     world.say("resume", pipeline_rollout=rollout(world).name)
     world.run(in_phase(world, RolloutPhase.COMPLETE), ticks=1000)
-    assert sorted(one.status.phase for one in tried(world)) == [Phase.PROMOTED, Phase.PROMOTED, Phase.SUPERSEDED]
-    assert rollout(world).status.counts.without_effect == 1
+    assert [one.status.phase for one in tried(world)] == [Phase.PROMOTED] * 3
+
+
+def test_what_waits_is_withdrawn_where_a_person_takes_the_version_back() -> None:
+    world = fleet(1)
+    busy = world.store.create(by_hand(world, world.model("m0")))
+    world.endings = {"m0": iter(["hang"])}
+    world.run(lambda: world.phase(busy.name) is Phase.TRAINING)
+    world.packages.versions.append(NEW)
+    world.run(lambda: bool(tried(world)))
+    world.say("revert", pipeline_rollout=rollout(world).name)
+    world.run(in_phase(world, RolloutPhase.REVERTED), ticks=60)
+    (withdrawn,) = tried(world)
+    assert withdrawn.status.outcome
+    assert (withdrawn.status.phase, withdrawn.status.outcome.reason) == (Phase.SUPERSEDED, "RolloutReverting")
 
 
 def by_hand(world: World, model: Model) -> Release:
