@@ -88,7 +88,7 @@ def test_a_release_survives_storage_and_belongs_to_its_model(api: Api, objects: 
     status = ReleaseStatus(phase=Phase.ROLLOUT, candidate=Version("2", "cd" * 32), weight=25, step=1, reason="NextStep", sentence="25%")
     stored = objects.write_status(replace(release, status=status))
     assert stored.status.weight == 25
-    assert {one.type: one.status for one in stored.status.conditions} == {"Finished": "False", "Promoted": "Unknown"}
+    assert {one.type: one.status for one in stored.status.conditions} == {"Finished": "False", "Promoted": "Unknown", "Reconciling": "True"}
     body = api.get(RELEASES, model.metadata.namespace, release.name)
     assert body
     assert body["metadata"]["ownerReferences"][0]["uid"] == model.metadata.uid
