@@ -78,7 +78,7 @@ TRIGGER_RULES = (
         name="schedule-cron",
         on="spec.retraining",
         at="schedule.cron",
-        cel="",  # five fields are the field's own pattern; that such a day comes is beyond CEL
+        cel="!has(self.schedule) || self.schedule.cron.matches('^ *[^ ]+( +[^ ]+){4} *$')",
         message='allowed are the five fields of crontab(5), minute hour day month weekday, such as "0 3 * * 1", of a day that comes',
         broken=_never,
     ),

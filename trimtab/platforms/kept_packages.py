@@ -56,7 +56,10 @@ class KeptPackages:
         return found
 
     def keep(self, version: PipelineVersion, fill: Callable[[Path], None]) -> None:
-        """Let `fill` write the package's files and signatures to an empty folder, and keep it in place of what was kept."""
+        """Let `fill` write the package's files and signatures to an empty folder, and keep them.
+
+        What is kept whole stays where it is, for others may be reading it: only signatures are added. What was damaged is replaced.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".draft-") as scratch:
             draft, place = Path(scratch) / "whole", self._folder / version.digest
@@ -64,9 +67,13 @@ class KeptPackages:
                 (draft / name).mkdir(parents=True)
             fill(draft)
             with self._lock, suppress(OSError):  # another process was faster: what it kept has the same digest
-                if place.is_dir():
-                    place.rename(Path(scratch) / "old")
-                draft.rename(place)
+                if self.read(version) is not None:
+                    for one in (draft / SIGNATURES).iterdir():
+                        one.replace(place / SIGNATURES / one.name)
+                else:
+                    if place.is_dir():
+                        place.rename(Path(scratch) / "old")
+                    draft.rename(place)
             self._evict(place)
 
     def pin(self, version: PipelineVersion) -> None:
