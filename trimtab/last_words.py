@@ -1,4 +1,4 @@
-"""A container's last words: what the kubelet puts into the pod's status, where people and our controllers read why it ended."""
+"""Last words: the line by which a process says why it ended, and where a container leaves it for the kubelet, people and controllers."""
 
 import contextlib
 from pathlib import Path
@@ -6,6 +6,11 @@ from pathlib import Path
 TERMINATION_LOG = Path("/dev/termination-log")
 LONGEST_BYTES = 4096
 """The kubelet reads no more."""
+
+
+def last_said(text: str) -> str:
+    """The last line of what a process said that is not empty, without its margins; empty where there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def leave(words: str, place: Path = TERMINATION_LOG) -> None:

@@ -170,3 +170,8 @@ class ReleaseStatus(Frozen, frozen=True):
     """The metadata.generation that this status speaks of."""
     conditions: tuple[Condition, ...] = ()
     """What is so of the Release right now."""
+
+    @property
+    def why(self) -> str:
+        """Why the Release is where it is: by its verdict, once there is one."""
+        return self.outcome.sentence if self.outcome else self.sentence

@@ -36,6 +36,7 @@ from trimtab.progress import Promotion as Promotion
 from trimtab.progress import ReleaseStatus as ReleaseStatus
 from trimtab.progress import Verdicted as Verdicted
 from trimtab.spec import Metadata, Model, PipelineVersion, Version
+from trimtab.status import BAD_ENDS as BAD_ENDS
 from trimtab.status import TERMINAL as TERMINAL
 from trimtab.status import Phase as Phase
 from trimtab.status import RunLink as RunLink

@@ -43,11 +43,21 @@ def sign(statement: Statement, key: Path) -> str:
 
     Two signatures of one statement differ: ECDSA draws a number for each. Raises InvalidInput where the key cannot be used.
     """
+    try:
+        with _folder(statement) as (folder, _):
+            return sign_folder(folder, key)
+    except OSError as error:
+        raise unusable(key, error) from error
+
+
+def sign_folder(folder: Path, key: Path) -> str:
+    """The same for a folder's files themselves."""
     from model_signing import signing
 
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)  # type: ignore[no-untyped-call]
-        with _folder(statement) as (folder, bundle):
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = Path(scratch) / "bundle.json"
             config.sign(folder, bundle)
             return bundle.read_text()
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -47,6 +47,10 @@ TERMINAL = frozenset(
 )
 
 
+BAD_ENDS = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
+"""Where a Release did not do what it was asked to; the other ends say that it need not be done, or any more."""
+
+
 class Metadata(Struct, frozen=True, rename="camel", omit_defaults=True):
     """An object's name and what the platform adds to it; `resource_version` is what a compare-and-swap compares.
 

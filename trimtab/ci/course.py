@@ -9,6 +9,7 @@ from pathlib import Path
 from trimtab.ci import compiled, reports, sample
 from trimtab.ci.running import Runner
 from trimtab.ci.stages import Done, Name, Work, stop
+from trimtab.last_words import last_said
 from trimtab.package import COMPILED, DIRTY, UNKNOWN
 from trimtab.packaging import building
 from trimtab.packaging.project import Project
@@ -153,8 +154,7 @@ class Course:
 
 
 def _last(ended: subprocess.CompletedProcess[str]) -> str:
-    said = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
-    return said[-1] if said else f"it ended with {ended.returncode} and said nothing"
+    return last_said(ended.stdout) or f"it ended with {ended.returncode} and said nothing"
 
 
 def _number(value: float | None) -> str:

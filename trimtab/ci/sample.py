@@ -14,6 +14,7 @@ import msgspec
 from trimtab.control.ports import RunRequest
 from trimtab.documents import read_model
 from trimtab.errors import InvalidInput
+from trimtab.events import aware
 from trimtab.platforms import pipeline
 from trimtab.platforms.kubernetes.objects import FIRST_CUT
 from trimtab.release import Outcome
@@ -24,11 +25,10 @@ def cut_of(model: Model) -> datetime:
     """Up to when the sample's rows are read: its annotation, else now."""
     given = model.metadata.annotations.get(FIRST_CUT)
     try:
-        found = datetime.fromisoformat(given) if given else datetime.now(UTC)
-    except ValueError as error:
+        return aware(datetime.fromisoformat(given)) if given else datetime.now(UTC)
+    except (ValueError, OverflowError) as error:
         msg = f"the annotation {FIRST_CUT} of the sample's Model is {given!r}; an ISO 8601 time is allowed"
         raise InvalidInput(msg) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def run(ir: Path, document: Path, work: Path) -> str:

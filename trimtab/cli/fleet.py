@@ -1,12 +1,12 @@
 """What a person sees of roll-outs of pipeline versions, and says to them."""
 
-import uuid
 from pathlib import Path
 from typing import Any
 
-from trimtab.actions import ActionSpec, ReleaseAction, Word, unheard
+from trimtab.actions import ActionSpec, Word, unheard
 from trimtab.cli.output import moment, print_json, table
 from trimtab.cli.place import place
+from trimtab.cli.saying import worded
 from trimtab.control.ports import Objects
 from trimtab.control.words import said_to
 from trimtab.errors import InvalidInput
@@ -14,8 +14,6 @@ from trimtab.pipeline_rollout import PipelineRollout
 from trimtab.release import Release
 from trimtab.retraining.fleet import refusal
 from trimtab.retraining.tally import of_rollout
-from trimtab.rules import impossible
-from trimtab.spec import Metadata
 
 
 def find_rollout(objects: Objects, name: str) -> PipelineRollout:
@@ -70,7 +68,7 @@ def show_rollout(name: str, folder: Path, namespace: str | None, *, as_json: boo
     objects = place(folder, namespace).objects
     rollout = find_rollout(objects, name)
     mine = [one for one in objects.all_of(Release) if of_rollout(rollout, one)]
-    told = [{"release": one.name, "model": one.spec.model, "phase": str(one.status.phase), "sentence": _why(one)} for one in mine]
+    told = [{"release": one.name, "model": one.spec.model, "phase": str(one.status.phase), "sentence": one.status.why} for one in mine]
     if as_json:
         print_json({**summary(rollout), "hand": rollout.status.hand, "releases": told})
         return
@@ -88,18 +86,12 @@ def show_rollout(name: str, folder: Path, namespace: str | None, *, as_json: boo
     )
 
 
-def _why(release: Release) -> str:
-    return release.status.outcome.sentence if release.status.outcome else release.status.sentence
-
-
 def say_to_rollout(action: Word, name: str, reason: str, by: str, folder: Path, namespace: str | None, *, as_json: bool) -> None:
     """Say a word to a roll-out; refused where it is known already that it can change nothing."""
     here = place(folder, namespace)
     rollout = find_rollout(here.objects, name)
     said = ActionSpec(action, here.who(by), pipeline_rollout=rollout.name, reason=reason)
-    word = ReleaseAction(Metadata(name=f"{action}-{uuid.uuid4().hex[:12]}", namespace=rollout.metadata.namespace), said)
-    for sentence in impossible(word):
-        raise InvalidInput(sentence)
+    word = worded(said, rollout.metadata.namespace)
     others = any(unheard(rollout.status.heard, one) for one in said_to(here.objects, rollout))
     if not others and (why := refusal(rollout, action)):
         raise InvalidInput(why)

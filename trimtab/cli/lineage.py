@@ -136,9 +136,8 @@ def _released(known: Known) -> list[Release]:
 
 
 def _ended(release: Release) -> dict[str, Any]:
-    outcome = release.status.outcome
-    sentence = outcome.sentence if outcome else release.status.sentence
-    return {"phase": str(release.status.phase), "promoted": release.status.phase is Phase.PROMOTED, "sentence": sentence}
+    status = release.status
+    return {"phase": str(status.phase), "promoted": status.phase is Phase.PROMOTED, "sentence": status.why}
 
 
 def _asked(known: Known) -> list[tuple[str, str]]:

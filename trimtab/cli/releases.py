@@ -56,7 +56,7 @@ def summary(release: Release) -> dict[str, Any]:
         "weight": status.weight,
         "paused": status.paused is not None,
         "reason": status.outcome.reason if status.outcome else status.reason,
-        "sentence": status.outcome.sentence if status.outcome else status.sentence,
+        "sentence": status.why,
         "cut": release.spec.request.cut,
         "request": release.spec.request.sentence,
         "decisions": list(status.decisions),

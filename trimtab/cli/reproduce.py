@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from trimtab.addresses import shown
 from trimtab.cli.output import print_json
 from trimtab.cli.versions import Target, target
 from trimtab.errors import InvalidInput
@@ -10,7 +11,6 @@ from trimtab.platforms.origin import Origin, origin
 from trimtab.platforms.registry import MlflowRegistry
 from trimtab.training.dataset import kept
 from trimtab.training.lineage import Lineage
-from trimtab.training.remote import shown
 
 
 def make_again(words: list[str], folder: Path, namespace: str | None, tracking_uri: str, *, as_json: bool) -> bool:

@@ -34,6 +34,14 @@ def find_target(objects: Objects, target: str) -> Release:
     return find_release(objects, target)
 
 
+def worded(said: ActionSpec, namespace: str) -> ReleaseAction:
+    """The word as an object of its own; raises InvalidInput where it says what nothing can be told."""
+    word = ReleaseAction(Metadata(name=f"{said.action}-{uuid.uuid4().hex[:12]}", namespace=namespace), said)
+    for sentence in impossible(word):
+        raise InvalidInput(sentence)
+    return word
+
+
 def act(
     action: Word,
     target: str,
@@ -52,9 +60,7 @@ def act(
     said = ActionSpec(action, here.who(by), release.name, reason=reason, step=step, full=full)
     if action == "promote" and step is None and not full:
         said = _next_step(release, said)
-    word = ReleaseAction(Metadata(name=f"{action}-{uuid.uuid4().hex[:12]}", namespace=release.metadata.namespace), said)
-    for sentence in impossible(word):
-        raise InvalidInput(sentence)
+    word = worded(said, release.metadata.namespace)
     if why := _refused(here.objects, release, said):
         raise InvalidInput(why)
     here.objects.create(word)

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from trimtab.control.ports import Objects
+from trimtab.control.ports import Kind, Objects
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.events import CANDIDATE, FINDING, NEW_DATA, CandidateReady, CloudEvent, Finding, aware, data_of
 from trimtab.release import Release, ReleaseSpec, Request
@@ -108,10 +108,17 @@ def _model(objects: Objects, namespace: str, name: str) -> Model:
     return model
 
 
+def create_once(objects: Objects, item: Kind) -> bool:
+    """Create it; whether it was not there: a name follows from what asked for it, so a taken one was created by the same before."""
+    try:
+        objects.create(item)
+    except Conflict:
+        return False
+    return True
+
+
 def _create(objects: Objects, model: Model, request: Request) -> Accepted:
     asked = release_for(model, request)
-    try:
-        objects.create(asked)
-    except Conflict:
-        return Accepted("duplicate", asked.name, f"{asked.name} was created by this event before")
-    return Accepted("created", asked.name, request.sentence)
+    if create_once(objects, asked):
+        return Accepted("created", asked.name, request.sentence)
+    return Accepted("duplicate", asked.name, f"{asked.name} was created by this event before")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from trimtab.control.intake import release_for
-from trimtab.control.ports import Kind, Objects, Packages
+from trimtab.control.intake import create_once, release_for
+from trimtab.control.ports import Objects, Packages
 from trimtab.control.words import said_to
-from trimtab.errors import Conflict, InvalidInput, TrimtabError, Unavailable
+from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.package import BUILT_IN, Package
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
 from trimtab.release import Phase, Refuse, Release, Request, Wait
@@ -167,7 +167,7 @@ def tend_rollouts(objects: Objects, packages: Packages, namespace: str, data_tim
     begun = [one for _, group in groupby(followers, channel_of) for one in _begun(packages, list(group), rollouts)]
     for rollout in begun:
         log.info("%s: %s goes to the channel %s", rollout.name, rollout.spec.pipeline, rollout.spec.channel)
-        _create(objects, rollout)
+        create_once(objects, rollout)
     if faults:
         raise faults[0]
     return 0.0 if begun else LOOK_SECONDS
@@ -189,7 +189,7 @@ def _carry_out(objects: Objects, rollout: PipelineRollout, made: Step, data_time
     for model in made.begin:
         sentence = f"the pipeline {pipeline} is new on the channel {rollout.spec.channel}: stage {made.status.stage} of its roll-out"
         asked = Request("pipeline", rollout.source, identity(rollout, model), data_time(model), sentence=sentence, pipeline=pipeline)
-        _create(objects, release_for(model, asked))
+        create_once(objects, release_for(model, asked))
     for model in made.bring_back:
         said, previous = made.status.hand, model.status.previous
         if said and previous:
@@ -203,16 +203,8 @@ def _carry_out(objects: Objects, rollout: PipelineRollout, made: Step, data_time
                 sentence=sentence,
                 version=Version(previous.version, previous.digest),
             )
-            _create(objects, release_for(model, asked))
+            create_once(objects, release_for(model, asked))
     if made.status != rollout.status:
         if made.status.phase is not rollout.status.phase:
             log.info("%s: %s: %s", rollout.name, made.status.phase, made.status.sentence)
         objects.write_status(replace(rollout, status=made.status))
-
-
-def _create(objects: Objects, item: Kind) -> None:
-    """Create it; it may be there from a look that was cut off."""
-    try:
-        objects.create(item)
-    except Conflict:
-        log.info("%s is there already", item.metadata.name)

@@ -8,10 +8,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from trimtab.control.intake import release_for
+from trimtab.control.intake import create_once, release_for
 from trimtab.control.ports import Objects, Places
-from trimtab.errors import Conflict
-from trimtab.release import Request
 from trimtab.retraining import newdata, schedule
 from trimtab.spec import Model, ModelStatus
 
@@ -23,7 +21,7 @@ def ask(objects: Objects, places: Places, model: Model, now: datetime) -> Model:
     """
     scheduled, occurrence = schedule.followed(model, now)
     if occurrence:
-        _create(objects, model, schedule.request(model, occurrence, now))
+        create_once(objects, release_for(model, schedule.request(model, occurrence, now)))
     model = _remembered(objects, model, replace(model.status, scheduled=scheduled))
     if newdata.watch_of(model) is None:
         return _remembered(objects, model, replace(model.status, watched=None))
@@ -32,15 +30,8 @@ def ask(objects: Objects, places: Places, model: Model, now: datetime) -> Model:
         return model
     watched, sentence = newdata.noticed(model, seen)
     if sentence:
-        _create(objects, model, newdata.request(model, seen, now, sentence))
+        create_once(objects, release_for(model, newdata.request(model, seen, now, sentence)))
     return _remembered(objects, model, replace(model.status, watched=watched))
-
-
-def _create(objects: Objects, model: Model, request: Request) -> None:
-    try:
-        objects.create(release_for(model, request))
-    except Conflict:
-        """Its event has asked already, and the status was not written since."""
 
 
 def _remembered(objects: Objects, model: Model, status: ModelStatus) -> Model:

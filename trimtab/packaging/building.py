@@ -16,10 +16,9 @@ import yaml
 
 from trimtab import __version__
 from trimtab.errors import InvalidInput
+from trimtab.last_words import last_said
 from trimtab.manifest import sha256
-from trimtab.package import COMPILED, MANIFEST, SBOM, SIZES, Package, encode
-from trimtab.package import DIRTY as DIRTY
-from trimtab.package import UNKNOWN as UNKNOWN
+from trimtab.package import COMPILED, DIRTY, MANIFEST, SBOM, SIZES, UNKNOWN, Package, encode
 from trimtab.packaging import ir as compiled
 from trimtab.packaging import sbom
 from trimtab.packaging.project import DOCKERFILE, Project
@@ -170,8 +169,8 @@ def _words(template: str, given: dict[str, str]) -> list[str]:
 def _asked(run_command: Run, words: list[str], what: str) -> str:
     ended = run_command(words)
     if ended.returncode:
-        said = [line for line in (ended.stdout + "\n" + ended.stderr).splitlines() if line.strip()]
-        msg = f"{what} failed: {words[0]!r} ended with {ended.returncode}: {said[-1].strip() if said else 'it said nothing'}"
+        said = last_said(f"{ended.stdout}\n{ended.stderr}") or "it said nothing"
+        msg = f"{what} failed: {words[0]!r} ended with {ended.returncode}: {said}"
         raise InvalidInput(msg)
     return ended.stdout
 

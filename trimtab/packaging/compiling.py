@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from trimtab.errors import InvalidInput
+from trimtab.last_words import last_said
 from trimtab.package import COMPILED
 from trimtab.packaging.project import Project
 
@@ -36,8 +37,7 @@ def compile_ir(project: Project, into: Path) -> Path:
         msg = f"{project.pipeline} did not compile within {PATIENCE:.0f} s"
         raise InvalidInput(msg) from error
     if ended.returncode or not out.is_file():
-        said = [line for line in ended.stderr.splitlines() if line.strip()]
-        msg = f"{project.pipeline} does not compile: {said[-1].strip() if said else f'Python ended with {ended.returncode}'}"
+        msg = f"{project.pipeline} does not compile: {last_said(ended.stderr) or f'Python ended with {ended.returncode}'}"
         raise InvalidInput(msg)
     return out
 

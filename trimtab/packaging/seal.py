@@ -12,26 +12,9 @@ from pathlib import Path
 from trimtab.errors import InvalidInput
 from trimtab.manifest import sha256
 from trimtab.package import MANIFEST, SIZES, Package, decode, digest
-from trimtab.signing import first_line, unusable
+from trimtab.signing import first_line
 
 REFUSED = "PackageRefused"
-
-
-def sign(folder: Path, key: Path) -> str:
-    """The signature of the package in `folder` as a bundle in JSON, made with the EC private key (PEM, P-256) in the file `key`.
-
-    Raises InvalidInput where the key cannot be used.
-    """
-    from model_signing import signing
-
-    try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key)  # type: ignore[no-untyped-call]
-        with tempfile.TemporaryDirectory() as scratch:
-            bundle = Path(scratch) / "bundle.json"
-            config.sign(folder, bundle)
-            return bundle.read_text()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise unusable(key, error) from error
 
 
 def check_files(folder: Path, wanted: str, where: str) -> Package:

@@ -16,12 +16,12 @@ from typing import Any
 
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.package import DIRTY, MANIFEST, UNKNOWN, Package, decode, digest, in_order, is_name, is_sound
-from trimtab.packaging.seal import REFUSED, check_files, check_signature, sign
+from trimtab.packaging.seal import REFUSED, check_files, check_signature
 from trimtab.platforms.kept_packages import FOLDER as FOLDER
 from trimtab.platforms.kept_packages import KeptPackages
 from trimtab.platforms.package_runs import SIGNATURE as SIGNATURE
 from trimtab.platforms.package_runs import finished, gather, is_signed
-from trimtab.signing import public_key
+from trimtab.signing import public_key, sign_folder
 from trimtab.spec import PipelineVersion
 from trimtab.training import tracking
 
@@ -59,7 +59,7 @@ class MlflowPackages:
         if package.commit == UNKNOWN or package.commit.endswith(DIRTY):
             msg = f"{version} was built of commit {package.commit!r}: commit everything first, so that it can be told what it was made of"
             raise InvalidInput(msg)
-        bundle, public = sign(folder, key), public_key(key).decode()
+        bundle, public = sign_folder(folder, key), public_key(key).decode()
         connected = self._client()
         with tracking.speaking(f"publishing {version}"):
             experiment = self._claim(connected, version)

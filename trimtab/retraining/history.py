@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from trimtab.release import TERMINAL, Phase, Release
+from trimtab.release import BAD_ENDS, TERMINAL, Phase, Release
 from trimtab.spec import Model
 from trimtab.units import duration
 
-_FAILURES = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -71,7 +70,7 @@ def breaker_open(model: Model, releases: Iterable[Release], now: datetime) -> da
         moment = release.status.admitted_data or release.spec.request.cut
         if release.status.phase is Phase.PROMOTED:
             failed.clear()
-        elif release.status.phase in _FAILURES and (forgiven is None or moment > forgiven):
+        elif release.status.phase in BAD_ENDS and (forgiven is None or moment > forgiven):
             failed.append(moment)
     if len(failed) < rule.failures or now >= max(failed) + duration(rule.reset):
         return None
@@ -81,7 +80,7 @@ def breaker_open(model: Model, releases: Iterable[Release], now: datetime) -> da
 def breaker_opened(model: Model, releases: Iterable[Release], failing: Release, phase: Phase, now: datetime) -> datetime | None:
     """Until when (data time) retrains wait because `failing` ends as `phase`; None where that opens no breaker, or it was open."""
     others = [one for one in releases if one.metadata.uid != failing.metadata.uid]
-    if phase not in _FAILURES or breaker_open(model, others, now):
+    if phase not in BAD_ENDS or breaker_open(model, others, now):
         return None
     ended = replace(failing, status=replace(failing.status, phase=phase))
     since = breaker_open(model, [*others, ended], now)

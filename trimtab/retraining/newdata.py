@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from trimtab.addresses import shown
 from trimtab.release import Request
 from trimtab.spec import DataWatch, Model, Watched
 
@@ -73,12 +74,3 @@ def request(model: Model, seen: Seen, cut: datetime, sentence: str) -> Request:
         sentence=sentence,
         event={"mark": seen.mark, "size": seen.size, "seenAt": seen.at.isoformat()},
     )
-
-
-def shown(uri: str) -> str:
-    """The place as a sentence may say it: without its query, which may hold a signature, and without a user."""
-    scheme, mark, rest = uri.partition("://")
-    if scheme not in ("http", "https"):
-        return uri
-    host, slash, path = rest.split("?", 1)[0].split("#", 1)[0].partition("/")
-    return f"{scheme}{mark}{host.rsplit('@', 1)[-1]}{slash}{path}"

@@ -10,12 +10,11 @@ from typing import Literal
 
 from trimtab.evidence import Frozen
 from trimtab.pipeline_rollout import BadRelease, Counts, PipelineRollout
-from trimtab.release import TERMINAL, Phase, Release
+from trimtab.release import BAD_ENDS, TERMINAL, Phase, Release
 from trimtab.retraining.history import ordered
 from trimtab.retraining.pipelines import channel_of, made_by, older, on_a_channel, same
 from trimtab.spec import Champion, Model
 
-BAD = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
 Fate = Literal["waiting", "inFlight", "done", "bad", "withoutEffect"]
 _REACHED: frozenset[Fate] = frozenset({"inFlight", "done", "bad"})
 
@@ -105,7 +104,7 @@ def _bad(rollout: PipelineRollout, trials: Iterable[Release], models: dict[str, 
     there = {one.name for one in trials}
     found = {one.release: one for one in rollout.status.bad if one.release not in there}
     for one in trials:
-        why = _why(one) if one.status.phase in BAD else _taken_back(rollout, one, models.get(one.spec.model_uid))
+        why = one.status.why if one.status.phase in BAD_ENDS else _taken_back(rollout, one, models.get(one.spec.model_uid))
         if why is not None:
             found[one.name] = BadRelease(one.name, one.spec.model, one.status.phase, why)
     return found
@@ -143,8 +142,3 @@ def _made(rollout: PipelineRollout, champion: Champion | None) -> bool:
 def _in_turn(rollout: PipelineRollout, models: Iterable[Model]) -> tuple[Model, ...]:
     """The Models in an order that is the roll-out's own, so that no Model is the first one every time."""
     return tuple(sorted(models, key=lambda one: hashlib.sha256(f"{rollout.metadata.uid}/{one.name}".encode()).hexdigest()))
-
-
-def _why(release: Release) -> str:
-    outcome = release.status.outcome
-    return outcome.sentence if outcome else release.status.sentence

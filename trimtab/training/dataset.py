@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from trimtab.addresses import SCHEMES
 from trimtab.manifest import sha256
 from trimtab.training import tracking
 from trimtab.training.lineage import Lineage
-from trimtab.training.remote import SCHEMES
 
 DATA = "data"
 LARGEST_KEPT = 1 << 30

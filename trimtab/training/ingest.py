@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from trimtab.addresses import shown
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.events import aware
 from trimtab.spec import Data, ModelSpec
-from trimtab.training.remote import shown
 from trimtab.training.source import first_line, identifier, reading
 from trimtab.units import duration
 

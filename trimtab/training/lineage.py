@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from trimtab.addresses import shown
 from trimtab.errors import InvalidInput
 from trimtab.events import aware
 from trimtab.making import Data, Gate, Task, Training
 from trimtab.package import BUILT_IN
 from trimtab.spec import Model, ModelSpec, PipelineVersion, recipe
 from trimtab.training.fitted import Fitted
-from trimtab.training.remote import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from trimtab.addresses import shown
 from trimtab.errors import InvalidInput, Unavailable
 
 log = logging.getLogger(__name__)
 
-SCHEMES = ("http", "https")
 MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 30.0
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -33,19 +33,6 @@ class Changed(Unavailable):
         super().__init__(
             f"data.uri {where!r} changed while it was read: let nothing write there during a run, or write under another name and rename"
         )
-
-
-def is_remote(uri: str) -> bool:
-    """Whether `uri` is one that `download` brings."""
-    return urlsplit(uri).scheme in SCHEMES
-
-
-def shown(uri: str) -> str:
-    """The URI for a sentence: without what may be a secret, which is its query, fragment and user."""
-    parts = urlsplit(uri)
-    if parts.scheme not in SCHEMES:
-        return uri
-    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
 
 
 def download(uri: str, folder: Path, limit: int = MAX_BYTES, pauses: tuple[float, ...] = PAUSES) -> Path:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
 
+from trimtab.addresses import is_remote, shown
 from trimtab.errors import InvalidInput, Unavailable
 from trimtab.training import objects, remote
-from trimtab.training.remote import Changed, shown
+from trimtab.training.remote import Changed
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _once(uri: str, work: Callable[[Any, Any], T]) -> T:
 
 def _brought(uri: str, folder: Path) -> tuple[str, str]:
     """The path or pattern to read here, and the name of the place in sentences."""
-    if remote.is_remote(uri):
+    if is_remote(uri):
         return str(remote.download(uri, folder)), shown(uri)
     if objects.is_object(uri):
         return str(objects.bring(uri, folder)), uri

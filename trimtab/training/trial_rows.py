@@ -5,13 +5,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from trimtab.addresses import shown
 from trimtab.errors import InvalidInput
 from trimtab.spec import registered_name
 from trimtab.training import tracking
 from trimtab.training.dataset import kept
 from trimtab.training.ingest import Snapshot, snapshot, told_apart
 from trimtab.training.lineage import Lineage, read_lineage
-from trimtab.training.remote import shown
 from trimtab.version_uri import parse
 
 

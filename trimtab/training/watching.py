@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlparse
 import msgspec
 from msgspec import Struct
 
+from trimtab.addresses import is_remote, shown
 from trimtab.errors import InvalidInput, TrimtabError, Unavailable
 from trimtab.last_words import leave
 from trimtab.training import objects, remote
@@ -53,8 +54,8 @@ def look(asked: Question) -> Answer:
 
     Raises InvalidInput where there can be no answer, Unavailable where there is none now. A place with nothing in it is one.
     """
-    if asked.by == "partition" and remote.is_remote(asked.uri):
-        msg = f"{remote.shown(asked.uri)!r} is a single file and has no partitions; by: digest or count is allowed"
+    if asked.by == "partition" and is_remote(asked.uri):
+        msg = f"{shown(asked.uri)!r} is a single file and has no partitions; by: digest or count is allowed"
         raise InvalidInput(msg)
     files = _files(asked.uri)
     if asked.by == "count":
@@ -69,12 +70,12 @@ def look(asked: Question) -> Answer:
 def _files(uri: str) -> list[_File]:
     if objects.is_object(uri):
         return [_File(key, (size, written)) for key, size, written in objects.listed(uri)]
-    if remote.is_remote(uri):
+    if is_remote(uri):
         found = remote.validators(uri)
         if not any(found):
-            msg = f"{remote.shown(uri)!r}: its server tells neither ETag nor Last-Modified nor length, so no change can be known"
+            msg = f"{shown(uri)!r}: its server tells neither ETag nor Last-Modified nor length, so no change can be known"
             raise InvalidInput(msg)
-        return [_File(remote.shown(uri), found)]
+        return [_File(shown(uri), found)]
     stamped = []
     for path in sorted(glob.glob(local(uri), recursive=True)):  # noqa: PTH207 - the pattern may begin anywhere
         try:

@@ -12,8 +12,7 @@ from trimtab.control.pipelines import REFUSED_FOR
 from trimtab.making import PipelineRef, Training
 from trimtab.package import BUILT_IN
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
-from trimtab.release import Phase, Release, Request
-from trimtab.retraining.tally import BAD
+from trimtab.release import BAD_ENDS, Phase, Release, Request
 from trimtab.spec import Model, PipelineVersion, Retraining
 
 OLD, NEW, NEWER = (PipelineVersion("churn", number, letter * 64) for number, letter in (("1.3.0", "a"), ("1.4.0", "b"), ("1.5.0", "c")))
@@ -75,7 +74,7 @@ def test_a_version_that_is_bad_for_some_is_halted_after_at_most_a_tenth_and_one(
     world.pipelines[str(NEW)] = HARM
     world.run(in_phase(world, RolloutPhase.HALTED), ticks=2000)
     world.run(ticks=400)
-    bad = [one for one in tried(world) if one.status.phase in BAD]
+    bad = [one for one in tried(world) if one.status.phase in BAD_ENDS]
     assert len(bad) == 3
     assert all(champion(world.model(one.spec.model)) == OLD for one in bad)
     assert sum(champion(model) == NEW for model in world.store.all_of(Model)) == 2

@@ -10,8 +10,7 @@ import yaml
 
 from tests.unit.install.conftest import ROOT
 from trimtab.documents import parse_model
-from trimtab.platforms.kubernetes.conditions import BAD_ENDS
-from trimtab.release import TERMINAL, Phase
+from trimtab.release import BAD_ENDS, TERMINAL, Phase
 
 EXAMPLE = ROOT / "examples" / "gitops"
 HEALTH = EXAMPLE / "argocd" / "health"

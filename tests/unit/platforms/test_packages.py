@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from tests.unit.test_signing import write_key
 from trimtab.errors import Conflict, InvalidInput
 from trimtab.manifest import sha256
 from trimtab.package import COMPILED, MANIFEST, SBOM, SIZES, Package, digest, encode
-from trimtab.packaging.seal import sign
 from trimtab.platforms.packages import FOLDER, SIGNATURE, MlflowPackages
+from trimtab.signing import public_key, sign_folder
 from trimtab.spec import PipelineVersion
 from trimtab.training import tracking
 
 
 def a_key(folder: Path, name: str) -> tuple[Path, str]:
     """A private key's file, and its public key as a Model's policy has it."""
-    key, path = ec.generate_private_key(ec.SECP256R1()), folder / f"{name}.key"
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    path = folder / f"{name}.key"
+    write_key(path)
+    return path, public_key(path).decode()
 
 
 def a_package(folder: Path, version: str = "1.4.0", compiled: str = "root: {}\n", commit: str = "c0ffee") -> Path:
@@ -119,8 +118,10 @@ def test_what_a_stranger_puts_beside_a_publication_is_passed_over(store: MlflowP
     evil, _ = a_key(tmp_path, "evil")
     made = store.publish(a_package(tmp_path / "one"), key)
     client, experiment = the_runs(tmp_path)
-    put(client, experiment, a_package(tmp_path / "other", compiled="root: {evil: 1}\n"), sign(tmp_path / "other", evil), start_time=1)
-    put(client, experiment, tmp_path / "one", sign(tmp_path / "one", evil), start_time=2)
+    put(
+        client, experiment, a_package(tmp_path / "other", compiled="root: {evil: 1}\n"), sign_folder(tmp_path / "other", evil), start_time=1
+    )
+    put(client, experiment, tmp_path / "one", sign_folder(tmp_path / "one", evil), start_time=2)
     folder, _ = store.fetch(made, (public,))
     assert (folder / COMPILED).read_text() == "root: {}\n"
 
@@ -142,7 +143,7 @@ def test_what_a_version_was_when_it_was_first_used_it_stays(store: MlflowPackage
     store.fetch(made, (public,))
     client, experiment = the_runs(tmp_path)
     changed = digest((a_package(tmp_path / "other", compiled="root: {other: 1}\n") / MANIFEST).read_bytes())
-    put(client, experiment, tmp_path / "other", sign(tmp_path / "other", key), start_time=1)
+    put(client, experiment, tmp_path / "other", sign_folder(tmp_path / "other", key), start_time=1)
     client.set_experiment_tag(experiment, "trimtab.pipeline-digest", changed)
     for again in (store, MlflowPackages(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "kept")):
         assert again.published("churn") == [made], "though MLflow says otherwise now"

@@ -6,9 +6,8 @@ from msgspec.structs import replace
 
 from tests.unit.retraining.fleets import NOW, fleet, rollout, trial
 from trimtab.pipeline_rollout import PipelineRollout, RolloutPhase
-from trimtab.release import TERMINAL, Phase, Release
+from trimtab.release import BAD_ENDS, TERMINAL, Phase, Release
 from trimtab.retraining.fleet import bound, step
-from trimtab.retraining.tally import BAD
 from trimtab.spec import Model
 
 ENDINGS = st.sampled_from(sorted(TERMINAL))
@@ -44,7 +43,7 @@ class Life:
         return [name for name, one in self.releases.items() if one.status.phase not in TERMINAL]
 
     def check(self) -> None:
-        bad = sum(one.status.phase in BAD for one in self.releases.values())
+        bad = sum(one.status.phase in BAD_ENDS for one in self.releases.values())
         most = bound(self.rollout.spec, len(self.models))
         assert most <= 1 + 0.1 * len(self.models)
         assert bad + len(self.flying()) <= most
@@ -66,7 +65,7 @@ def test_never_more_bad_than_the_bound(count: int, uid: object, data: st.DataObj
             life.end(name, data.draw(ENDINGS, "how"))
     assert life.rollout.status.phase in (RolloutPhase.HALTED, RolloutPhase.COMPLETE)
     first = life.releases[life.begun[0]]
-    if first.status.phase in BAD:
+    if first.status.phase in BAD_ENDS:
         assert len(life.begun) == 1, "a bad one in the first stage is the last one"
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from trimtab.addresses import shown
 from trimtab.control.intake import release_for
-from trimtab.retraining.newdata import Seen, noticed, place_of, request, shown, watch_of
+from trimtab.retraining.newdata import Seen, noticed, place_of, request, watch_of
 from trimtab.spec import DataWatch, Model, Watched
 
 from .releases import HOUR, NOW, model

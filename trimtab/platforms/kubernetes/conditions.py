@@ -12,15 +12,13 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from trimtab.pipeline_rollout import PipelineRollout, PipelineRolloutStatus, RolloutPhase
-from trimtab.release import Phase, Release, ReleaseStatus
+from trimtab.release import BAD_ENDS, Phase, Release, ReleaseStatus
 from trimtab.retraining.history import breaker_open
 from trimtab.rollout.rules.common import leaving
 from trimtab.spec import Condition, ExplainerSummary, LastRelease, Model, ModelStatus, MonitoringSummary
 
 _REASON = re.compile(r"^(?P<reason>[A-Z][A-Za-z]{2,60}): ")
 _MESSAGE = 1024
-BAD_ENDS = frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED})
-"""Where a Release did not do what it was asked to; the other ends say that it need not be done, or any more."""
 
 
 def of_release(release: Release, now: datetime) -> ReleaseStatus:
@@ -107,8 +105,7 @@ def _without_a_version(model: Model, newest: Release | None) -> str:
     """Why a Model that has no version will not get one by itself, or nothing."""
     if model.status.champion or newest is None or not newest.terminal:
         return ""
-    status = newest.status
-    return f"{status.phase}: Release {newest.name}: {status.outcome.sentence if status.outcome else status.sentence}"
+    return f"{newest.status.phase}: Release {newest.name}: {newest.status.why}"
 
 
 def with_explainer(status: ModelStatus, explainer: ExplainerSummary | None, generation: int, now: datetime) -> ModelStatus:

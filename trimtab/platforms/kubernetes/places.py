@@ -6,6 +6,7 @@ is remembered here, and a controller that begins anew finds what is under way. O
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -82,10 +83,8 @@ class KubernetesPlaces:
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {"metadata": {"labels": labels}, "spec": plain_pod(self._settings, environment, self._command)},
         }
-        try:
+        with suppress(Conflict):  # it was made a moment ago
             self._api.create(JOBS, {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": metadata, "spec": spec})
-        except Conflict:
-            """Made a moment ago."""
 
 
 def job_name(model: Model, place: str, begins: datetime) -> str:

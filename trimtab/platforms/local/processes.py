@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from trimtab.errors import Unavailable
+from trimtab.last_words import last_said
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +127,9 @@ def answers(port: int, path: str, seconds: float) -> bool:
 def last_line(log_path: Path) -> str:
     """The last line of a log that is not empty, without its end; empty where there is none."""
     try:
-        lines = log_path.read_text(errors="replace").splitlines()
+        return last_said(log_path.read_text(errors="replace"))
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _start(

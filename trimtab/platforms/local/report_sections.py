@@ -8,9 +8,8 @@ from trimtab.platforms.local.report_canvas import followed
 from trimtab.platforms.local.report_markup import clock, count, drawn, section, spelled, table, text
 from trimtab.platforms.local.report_plots import course, errors, split
 from trimtab.platforms.local.report_verdicts import forest, judged_canaries
-from trimtab.release import TERMINAL, DecisionRecord, Phase, Release
+from trimtab.release import BAD_ENDS, TERMINAL, DecisionRecord, Phase, Release
 
-BAD = (Phase.ROLLED_BACK, Phase.REJECTED, Phase.FAILED)
 WORDS = {
     "Release": "one attempt to put a new version in production, from the wish to its end.",
     "Champion": "the version that serves. A candidate becomes champion only by a promotion.",
@@ -34,7 +33,7 @@ def timeline(story: Story) -> str:
                 release.name,
                 release.spec.request.trigger,
                 spelled(release.status.phase),
-                release.status.outcome.sentence if release.status.outcome else release.status.sentence,
+                release.status.why,
             )
             for release in never
         )
@@ -47,20 +46,19 @@ def timeline(story: Story) -> str:
 
 def _release(release: Release, records: Sequence[DecisionRecord]) -> str:
     status, request = release.status, release.spec.request
-    kind = "good" if status.phase is Phase.PROMOTED else "bad" if status.phase in BAD else "" if release.terminal else "going"
+    kind = "good" if status.phase is Phase.PROMOTED else "bad" if status.phase in BAD_ENDS else "" if release.terminal else "going"
     version = f"version {status.candidate.version}" if status.candidate else "no version"
     created = release.metadata.creation_timestamp
     took = f" ({(status.finished - created).total_seconds():.0f} s)" if created and status.finished else ""
     meta = f"{clock(created)} to {clock(status.finished) or 'now'}{took}; knew the data until {clock(request.cut, short=True)}"
     asked = f"{request.trigger} ({request.by})" if request.by else request.trigger
-    last = status.outcome.sentence if status.outcome else status.sentence
     rows = ((r.sequence, clock(r.at), clock(r.data_time, short=True), r.phase, f"{r.weight}%", r.reason, r.sentence) for r in records)
     decisions = table(("#", "Clock", "Data time", "Phase", "Share", "Reason", "Why"), rows, f"Decisions of {release.name}")
     return f"""<li class="{kind}">
 <div class="head"><h3>{text(version)}</h3><span class="badge">{text(spelled(status.phase))}</span><code>{text(release.name)}</code></div>
 <p class="meta">{text(meta)}</p>
 <p>Asked for by <strong>{text(asked)}</strong>: {text(request.sentence or "no reason given")}.</p>
-<p>{"In the end" if status.phase in TERMINAL else "So far"}: {text(last or "nothing was decided")}.</p>
+<p>{"In the end" if status.phase in TERMINAL else "So far"}: {text(status.why or "nothing was decided")}.</p>
 <details><summary>{count(len(records), "decision")}</summary>{decisions}</details>
 </li>"""
 

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.platforms.kubernetes.test_conditions import MODEL, RELEASE, told
-from trimtab.platforms.kubernetes.conditions import BAD_ENDS, of_release
+from trimtab.platforms.kubernetes.conditions import of_release
 from trimtab.platforms.kubernetes.crds import UNSEEN
-from trimtab.release import TERMINAL, Phase, Release, ReleaseStatus
+from trimtab.release import BAD_ENDS, TERMINAL, Phase, Release, ReleaseStatus
 from trimtab.spec import Model, ModelStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
