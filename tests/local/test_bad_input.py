@@ -140,14 +140,16 @@ def test_what_a_running_platform_refuses(laptop: Laptop) -> None:
 def test_a_model_file_that_was_corrupted_is_not_served(laptop: Laptop) -> None:
     served = laptop.state / "versions" / "load" / "1" / "model.json"
     whole = served.read_bytes()
-    files = (laptop.folder / "state" / "mlartifacts").rglob("model/model.json")  # what other tests trained lies there too
-    stored = next(file for file in files if file.read_bytes() == whole)
+    files = (laptop.folder / "state" / "mlartifacts").rglob("model/model.json")  # what other tests trained alike lies there too
+    stored = [file for file in files if file.read_bytes() == whole]
+    assert stored
     try:
-        for file in (stored, served):
+        for file in (*stored, served):
             file.write_bytes(whole.replace(b"0", b"1", 1))
         said = laptop.run("local", "up", "model.yaml", *FREE_PORTS, code=2).stderr
         assert "'model.json' of the model in" in said
         assert "the file was changed" in said
         assert laptop.commands() == []
     finally:
-        stored.write_bytes(whole)
+        for file in stored:
+            file.write_bytes(whole)
