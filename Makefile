@@ -11,7 +11,7 @@ BUDGET ?= 60s
 CASES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-control test test-unit test-local test-interleavings test-cluster images kind-up kind-down lint generate check-diff \
+.PHONY: help demo demo-control test test-unit test-local test-interleavings test-fleet test-cluster images kind-up kind-down lint generate check-diff \
 	simulate-estimates simulate-explanations simulate-monitoring simulate-rollouts simulate-ab backtest-bike fuzz-events fuzz-serving \
 	bench-capture bench-defects bench-drift bench-events \
 	bench-ingest bench-reports bench-rollback bench-run bench-search bench-serving bench-shadow bench-validation clean
@@ -51,6 +51,9 @@ test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop 
 
 test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 200 random orders, on the real local adapters
 	OMP_NUM_THREADS=1 INTERLEAVINGS=$(or $(INTERLEAVINGS),200) $(BIN)/pytest -p no:xdist tests/local/test_interleavings.py
+
+test-fleet: $(STAMPS)/local ## pipeline versions, bad and good, come to FLEET=20 Models with real processes and callers
+	OMP_NUM_THREADS=1 FLEET=$(or $(FLEET),20) $(BIN)/pytest -p no:xdist tests/local/test_fleet.py
 
 test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
 	IMAGE_BUILD="$(BUILD)" IMAGE_EXISTS="$(EXISTS)" $(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
