@@ -52,6 +52,7 @@ spec:
 OLD, HARMFUL, TREACHEROUS, GOOD = "1.3.0", "1.4.0", "1.5.0", "1.6.0"
 """TREACHEROUS is as good as any at the first two Models, and harmful at all others."""
 EACH_SECONDS = 90.0
+pytestmark = pytest.mark.timeout(300 + EACH_SECONDS * FLEET)
 SLACK_SECONDS = 1.0
 """How long after a verdict the gateway may still be told of it."""
 
