@@ -1,6 +1,7 @@
 """How the command line speaks: tables and sentences for people, one JSON value for programs, errors on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import msgspec
 import typer
 
 from trimtab.errors import InvalidInput
+
+UNBROKEN = 10_000
+"""A width that no line reaches."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
@@ -45,7 +49,7 @@ def plain(text: str) -> str:
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table as wide as the terminal allows."""
+    """Print a table as wide as the terminal, or COLUMNS, allows; elsewhere one line a row, for who searches in it."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -56,7 +60,8 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
         made.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         made.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-    Console().print(made)
+    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if narrow else UNBROKEN).print(made)
 
 
 def moment(when: datetime | None) -> str:
