@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from trimtab.control.intake import release_for
 from trimtab.events import Finding, finding_event
 from trimtab.monitoring import deciding, explanation, performance
-from trimtab.monitoring.checks import SOURCE, found_drift, found_explanation, found_performance, news_since
+from trimtab.monitoring.checks import SOURCE
 from trimtab.monitoring.findings import Where
 from trimtab.monitoring.records import WindowRecord
 from trimtab.monitoring.tables import moment
+from trimtab.monitoring.verdicts import found_drift, found_explanation, found_performance, news_since
 from trimtab.release import Admit, Phase, Promotion, Refuse, Release, Request
 from trimtab.retraining.govern import govern
 from trimtab.retraining.route import route

@@ -1,6 +1,6 @@
 """What is said of one closed window: its data's quality, its drift, and later its performance. Reads the records, writes them back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import numpy as np
@@ -12,15 +12,15 @@ from trimtab.measures import slice_columns
 from trimtab.monitoring.attributions import rank
 from trimtab.monitoring.columns import labelled, predicted, table
 from trimtab.monitoring.comparing import compare
-from trimtab.monitoring.deciding import Drift, lasting, level, persistent
+from trimtab.monitoring.deciding import Drift, level
 from trimtab.monitoring.detectors import Detector
-from trimtab.monitoring.estimate import Estimate, Inputs, estimate, states
+from trimtab.monitoring.estimate import Estimate, Inputs, estimate
 from trimtab.monitoring.explanation import Ranking
-from trimtab.monitoring.findings import Where, broken, moved, reordered, worse
+from trimtab.monitoring.findings import Where, broken
 from trimtab.monitoring.holdout import inputs, values
 from trimtab.monitoring.maturity import given_up, mature, progress
 from trimtab.monitoring.metric import PRIMARY, as_error, error
-from trimtab.monitoring.performance import Judgement, Sample, complete, judge, kind, lasting_slice, sample
+from trimtab.monitoring.performance import Judgement, Sample, complete, judge, sample
 from trimtab.monitoring.ports import WatchedVersion
 from trimtab.monitoring.quality import CLEAN_WINDOWS, breaks
 from trimtab.monitoring.records import Content, Records, WindowRecord
@@ -28,9 +28,10 @@ from trimtab.monitoring.reference import Reference
 from trimtab.monitoring.shift import unseen, weights
 from trimtab.monitoring.slicing import slices
 from trimtab.monitoring.traffic import changed, gone, lookback
+from trimtab.monitoring.verdicts import asked, found_drift, found_explanation, found_performance, hurts, news_since
 from trimtab.monitoring.windows import enough
 from trimtab.spec import Model
-from trimtab.units import Persistence, duration, margin, persistence
+from trimtab.units import duration, margin
 
 SOURCE = "/trimtab/monitor"
 UNJUDGED, MATURING = 20, 200
@@ -85,7 +86,7 @@ def check_quality(records: Records, subject: Subject, record: WindowRecord) -> l
     findings = []
     if found:
         if {(item.column, item.check) for item in found} - _told_breaks(records, subject):
-            findings.append(broken(subject.where(record), found, _hurts(before)))
+            findings.append(broken(subject.where(record), found, hurts(before)))
     elif len(before) >= CLEAN_WINDOWS - 1 and not any(other.breaks for other in before[len(before) - CLEAN_WINDOWS + 1 :]):
         records.close_quality(subject.id)
     return _say(records, subject, record, "quality", found, findings)
@@ -102,7 +103,7 @@ def check_silence(records: Records, subject: Subject, silence: float) -> list[Fi
     if found is None or not last or (found.column, found.check) in _told_breaks(records, subject):
         return []
     coming = WindowRecord(subject.version, last[-1].window + 1, last[-1].end, max(watermark, last[-1].end), 0)
-    return _say(records, subject, coming, "quality", [found], [broken(subject.where(coming), [found], _hurts(last))])
+    return _say(records, subject, coming, "quality", [found], [broken(subject.where(coming), [found], hurts(last))])
 
 
 def _told_breaks(records: Records, subject: Subject) -> set[tuple[str, str]]:
@@ -116,20 +117,8 @@ def check_drift(records: Records, subject: Subject, record: WindowRecord, detect
     A window whose data spoils it is not tested: nothing may be retrained on it; one with too few rows cannot be.
     """
     drift = replace(_tested(records, subject, record, detector), at=subject.watermark.timestamp())
-    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    before = records.before(subject.id, subject.version, record.window, asked(subject.model).windows)
     return _say(records, subject, record, "drift", drift, found_drift(subject.where(record), before, drift))
-
-
-def found_drift(where: Where, before: Sequence[WindowRecord], drift: Drift) -> list[Finding]:
-    """What a window's drift check leads to, given the version's windows before it (oldest first). Pure."""
-    rule, hurts = _persistence(where.model), _hurts([*before, where.record])
-    history = [*(other.drift or Drift() for other in before), drift]
-    findings = []
-    for prediction in (False, True):
-        names = lasting(history, rule, prediction=prediction)
-        if names:
-            findings.append(moved(where, drift, names, rule, hurts, prediction=prediction))
-    return findings
 
 
 def _tested(records: Records, subject: Subject, record: WindowRecord, detector: Detector) -> Drift:
@@ -185,20 +174,8 @@ def _inputs(reference: Reference, content: Content) -> Inputs | None:
 def check_explanation(records: Records, subject: Subject, record: WindowRecord, version: WatchedVersion) -> list[Finding]:
     """Ask the version what its answers rested on, the oldest window not asked of; raises Unavailable where it does not answer."""
     ranking = replace(_ranking(records, subject, record, version), at=subject.watermark.timestamp())
-    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    before = records.before(subject.id, subject.version, record.window, asked(subject.model).windows)
     return _say(records, subject, record, "explanation", ranking, found_explanation(subject.where(record), before, ranking))
-
-
-def found_explanation(where: Where, before: Sequence[WindowRecord], ranking: Ranking) -> list[Finding]:
-    """What a window's ranking leads to, given the version's windows before it (oldest first). Pure.
-
-    Whether it hurts is said by matured labels alone: a moved order is no evidence of it.
-    """
-    rule = _persistence(where.model)
-    if not persistent([*(other.explanation is not None and other.explanation.moved for other in before), ranking.moved], rule):
-        return []
-    judged = [other.judgement for other in (*before, where.record) if other.judgement is not None]
-    return [reordered(where, ranking, rule, judged[-1].rose if judged else None)]
 
 
 def leave_unexplained(records: Records, subject: Subject, record: WindowRecord, sentence: str) -> None:
@@ -234,26 +211,9 @@ def judge_window(records: Records, subject: Subject, record: WindowRecord) -> tu
     if not mature(labels, record.rows, watermark, subject.labels, record.start, record.end, subject.label_delay):
         return False, []
     judgement = _judgement(subject, record, records.content(subject.id, subject.version, record.window))
-    before = records.before(subject.id, subject.version, record.window, _persistence(subject.model).windows)
+    before = records.before(subject.id, subject.version, record.window, asked(subject.model).windows)
     findings = found_performance(subject.where(record), before, judgement)
     return True, _say(records, subject, record, "performance", judgement, findings)
-
-
-def found_performance(where: Where, before: Sequence[WindowRecord], judgement: Judgement | None) -> list[Finding]:
-    """What a window's judgement leads to, given the version's windows before it (oldest first). Pure."""
-    record, rule = where.record, _persistence(where.model)
-    if judgement is None or record.spoiled:
-        return []
-    history = [other.judgement for other in before if other.judgement is not None and not other.spoiled]
-    drifts = [other.drift or Drift() for other in before] + [record.drift or Drift()]
-    inputs = lasting(drifts, rule, prediction=False)
-    untested = record.drift is None or bool(record.drift.failed)
-    named = kind([*history, judgement], rule, inputs_moved=bool(inputs) or untested)
-    if not named:
-        return []
-    whole = named == "concept" or persistent([one.past for one in (*history, judgement)], rule)
-    part = "" if whole else lasting_slice([*history, judgement], rule)
-    return [worse(where, named, judgement, rule, inputs, part)]
 
 
 def _judgement(subject: Subject, record: WindowRecord, content: Content) -> Judgement | None:
@@ -300,24 +260,3 @@ def _say(records: Records, subject: Subject, record: WindowRecord, what: str, sa
 def _told(records: Records, subject: Subject, finding: Finding) -> bool:
     """Whether the same is told already."""
     return records.told(subject.id, subject.version, finding.kind, news_since(subject.model, finding.window))
-
-
-def news_since(model: Model, window: int) -> int:
-    """Since which window a finding in `window` must not have been told to be news: as many as persistence looks at."""
-    return window - _persistence(model).windows + 1
-
-
-def _persistence(model: Model) -> Persistence:
-    return persistence(model.spec.monitoring.drift.persistence)
-
-
-def _hurts(history: Sequence[WindowRecord]) -> bool | None:
-    """Whether the newest judgement shows a worse error, or an estimate of the newest window that no label contradicts; None without one.
-
-    An estimate alone never says that nothing hurts.
-    """
-    states_of = states([(record.estimate, record.judgement) for record in history])
-    if history and history[-1].estimate is not None and history[-1].estimate.rose and states_of[-1] == "estimated":
-        return True
-    judged = [record.judgement for record in history if record.judgement is not None]
-    return judged[-1].rose if judged else None
