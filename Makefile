@@ -7,6 +7,7 @@ STAMPS := build/stamps
 BUILD ?= docker build --quiet --tag {tag} --file {file} {context}
 EXISTS ?= docker image inspect {tag}
 TESTS ?= tests/cluster
+MARKS ?=
 BUDGET ?= 60s
 CASES ?= 10000
 
@@ -55,8 +56,8 @@ test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 2
 test-fleet: $(STAMPS)/local ## pipeline versions, bad and good, come to FLEET=20 Models with real processes and callers
 	OMP_NUM_THREADS=1 FLEET=$(or $(FLEET),20) $(BIN)/pytest -p no:xdist tests/local/test_fleet.py
 
-test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images)
-	IMAGE_BUILD="$(BUILD)" IMAGE_EXISTS="$(EXISTS)" $(BIN)/pytest -p no:xdist -ra --timeout 900 $(TESTS)
+test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images); MARKS="not long" leaves out the longest
+	IMAGE_BUILD="$(BUILD)" IMAGE_EXISTS="$(EXISTS)" $(BIN)/pytest -p no:xdist -ra --timeout 900 -m "$(MARKS)" $(TESTS)
 
 images: $(STAMPS)/local ## the seven images, only those that changed; BUILD and EXISTS name another builder than docker
 	$(BIN)/python images/build.py --builder "$(BUILD)" --exists "$(EXISTS)"

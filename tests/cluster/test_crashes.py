@@ -152,6 +152,7 @@ def move_champion_by_hand(world: World) -> str:
     return str(moved["version"])
 
 
+@pytest.mark.long
 def test_a_minute_without_mlflow_is_waited_out_and_said(world: World) -> None:
     kubectl("scale", "deployment/trimtab-mlflow", "-n", SYSTEM, "--replicas=0")
     kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=mlflow", "-n", SYSTEM, "--timeout=60s")
@@ -174,6 +175,7 @@ def test_a_minute_without_mlflow_is_waited_out_and_said(world: World) -> None:
     wait(world, name, "Rejected")
 
 
+@pytest.mark.long
 def test_a_minute_without_the_api_server_is_waited_out(world: World, player: Player) -> None:
     through_a_proxy()
     try:

@@ -51,6 +51,7 @@ def test_with_deletion_policy_delete_the_inference_service_goes_too(installation
         kubectl("delete", "namespace", world.namespace, "--wait=false")
 
 
+@pytest.mark.long
 def test_a_namespace_goes_with_the_controller_up(installation: None) -> None:
     del installation
     world = serving("space", rollout=SLOW_BAKE)
@@ -81,6 +82,7 @@ def test_uninstalled_nothing_is_left_but_what_the_chart_keeps() -> None:
     kubectl("delete", "namespace", SYSTEM, "--timeout=60s")
 
 
+@pytest.mark.long
 def test_kustomize_in_place_of_helm_serves_a_model_and_goes_as_the_docs_say(tmp_path: Path) -> None:
     manifests = bases(tmp_path)
     apply = ("apply", "--server-side", "--force-conflicts", "-k")

@@ -214,7 +214,13 @@ STOPPED_BY_TRIAL = {
 }
 
 
-@pytest.mark.parametrize("change", STOPPED_BY_TRIAL.values(), ids=STOPPED_BY_TRIAL.keys())
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, id=name, marks=() if name == "makes worse models" else pytest.mark.long)
+        for name, change in STOPPED_BY_TRIAL.items()
+    ],
+)
 def test_what_the_trial_stops_leaves_the_champion_alone(
     world: World, repository: Repository, player: Player, change: tuple[str, str, str, str, str, str]
 ) -> None:
@@ -235,6 +241,7 @@ def test_what_the_trial_stops_leaves_the_champion_alone(
     assert (world.champion(), made_by(world)) == (champion, "1.1.0")
 
 
+@pytest.mark.long
 def test_what_a_stranger_signed_is_tried_by_nobody(world: World, repository: Repository, player: Player) -> None:
     champion = world.champion()
     stranger, _ = a_key(repository.folder.parent, "stranger")
