@@ -10,6 +10,7 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,7 +59,9 @@ SLACK_SECONDS = 1.0
 
 
 class Fleet:
-    """The Models of one laptop, the packages they get, and callers."""
+    """The Models of one laptop, the packages they get, and callers once all are up."""
+
+    crowd: Crowd
 
     def __init__(self, laptop: Laptop, key: Path, trigger: Path) -> None:
         self.laptop, self.key, self.trigger = laptop, key, trigger
@@ -66,7 +69,6 @@ class Fleet:
         self.names = [f"m{number}" for number in range(FLEET)]
         self.state.prepare()
         self.objects = SqliteObjects(self.state.database)
-        self.crowd: Crowd | None = None
 
     def publish(self, version: str) -> None:
         """What CI does with a commit; a version's package differs from another's by the source commit."""
@@ -83,9 +85,12 @@ class Fleet:
             model = read_model(self.laptop.folder / f"{name}.yaml")
             self.objects.create(replace(model, status=ModelStatus(first_cut=first.status.first_cut)))
         self.laptop.wait("a champion of each", lambda: all(self.champions().values()) and len(self.champions()) == FLEET, 60 * FLEET)
+
+    def callers(self) -> Crowd:
+        """New callers of all Models."""
         port = urlsplit(self.state.endpoints["inference"]).port
         assert port
-        self.crowd = Crowd(port, self.names)
+        return Crowd(port, self.names)
 
     def champions(self) -> dict[str, str]:
         """Each Model's name, and the pipeline's version that made its champion."""
@@ -102,8 +107,6 @@ class Fleet:
 
     def until(self, version: str, *phases: RolloutPhase, also: Callable[[], bool] = lambda: False) -> PipelineRollout:
         """The roll-out once it is in one of the phases, or `also`; its promise holds at every look."""
-        assert self.crowd
-        crowd = self.crowd
 
         def look() -> PipelineRollout | None:
             rollout, tried = self.rollout(version), self.tried(version)
@@ -111,7 +114,7 @@ class Fleet:
             bad = [one for one in tried if one.status.phase in BAD_ENDS]
             if rollout:
                 assert len(under_way) + len(bad) <= bound(rollout.spec, FLEET), [(one.name, one.status.phase) for one in tried]
-            crowd.eager = tuple(one.spec.model for one in under_way if one.status.phase is Phase.ROLLOUT)
+            self.crowd.eager = tuple(one.spec.model for one in under_way if one.status.phase is Phase.ROLLOUT)
             return rollout if rollout and (rollout.status.phase in phases or also()) else None
 
         found: PipelineRollout = self.laptop.wait(f"{version} as {phases}", look, 60 + EACH_SECONDS * FLEET)
@@ -119,7 +122,6 @@ class Fleet:
 
     def served_in_its_canary_only(self, version: str) -> int:
         """How many answers the bad Releases' candidates gave, each of them while the Release was in its canary."""
-        assert self.crowd
         answered = 0
         for one in self.tried(version):
             if one.status.phase not in BAD_ENDS:
@@ -148,10 +150,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         try:
             made.publish(OLD)
             made.up(DOCUMENT + textwrap.indent(public, "      "))
-            yield made
+            with closing(made.callers()) as made.crowd:
+                yield made
         finally:
-            if made.crowd:
-                made.crowd.close()
             made.objects.close()
             made.laptop.end()
 
@@ -180,7 +181,7 @@ def test_what_is_bad_at_most_is_halted_after_a_tenth_and_one(fleet: Fleet, recor
     spared = promoted()
     fleet.trigger.write_text("\n".join(name for name in fleet.names if name not in spared))
     halted = fleet.until(TREACHEROUS, RolloutPhase.HALTED)
-    fleet.until(TREACHEROUS, RolloutPhase.HALTED, also=lambda: all(one.status.phase in TERMINAL for one in fleet.tried(TREACHEROUS)))
+    fleet.until(TREACHEROUS, also=lambda: all(one.status.phase in TERMINAL for one in fleet.tried(TREACHEROUS)))
     bad = [one for one in fleet.tried(TREACHEROUS) if one.status.phase in BAD_ENDS]
     assert 1 <= len(bad) <= bound(halted.spec, FLEET)
     assert {one.status.phase for one in bad} == {Phase.ROLLED_BACK}, [one.status.sentence for one in bad]
@@ -191,7 +192,6 @@ def test_what_is_bad_at_most_is_halted_after_a_tenth_and_one(fleet: Fleet, recor
 
 
 def test_what_is_good_comes_to_all_and_no_caller_notices(fleet: Fleet, record_property: Callable[[str, object], None]) -> None:
-    assert fleet.crowd
     before = len(fleet.crowd.asked)
     fleet.publish(GOOD)
     complete = fleet.until(GOOD, RolloutPhase.COMPLETE, RolloutPhase.HALTED)
@@ -205,7 +205,6 @@ def test_what_is_good_comes_to_all_and_no_caller_notices(fleet: Fleet, record_pr
 
 def told(what: str, rollout: PipelineRollout, answered: int, fleet: Fleet) -> str:
     """A line for the table."""
-    assert fleet.crowd
     counts, codes = rollout.status.counts, Counter(one.code for one in fleet.crowd.asked)
     return (
         f"{what:20}{rollout.status.phase:12}{counts.done:3} of {counts.models} have it, {counts.bad} bad of at most "

@@ -18,7 +18,7 @@ from trimtab.spec import Data, Metadata, Model, ModelSpec
 
 MODEL = Model("trimtab.dev/v1alpha1", "Model", Metadata("bike"), ModelSpec(task="regression", data=Data(uri="x.csv", label="demand")))
 HEADER = "x-user-id"
-CALLERS = [f"user-{number}" for number in range(4_000)]
+CALLERS = [f"user-{number}" for number in range(10_000)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_caller_keeps_its_version_and_the_split_is_the_share(envoy, versions, 
     theirs = sum(version == "4" for version in first.values())
     assert set(first.values()) == {"3", "4"}
     assert binomtest(theirs, len(CALLERS), 0.3).pvalue > 0.001, theirs
-    some = CALLERS[:500]
+    some = CALLERS[:1000]
     assert served(envoy, some) == {caller: first[caller] for caller in some}, "asked again"
 
     os.kill(envoy.pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_a_caller_keeps_its_version_and_the_split_is_the_share(envoy, versions, 
 
 
 def test_a_larger_share_only_moves_callers_to_the_candidate(envoy, versions):
-    some, before = CALLERS[:800], set()
+    some, before = CALLERS[:1500], set()
     for share in (1, 10, 50, 99):
         assign(envoy, versions, "4", share)
         found = {caller for caller, version in served(envoy, some).items() if version == "4"}
@@ -98,7 +98,7 @@ def test_a_larger_share_only_moves_callers_to_the_candidate(envoy, versions):
 
 
 def test_the_next_test_of_the_model_draws_its_callers_anew(envoy, versions):
-    some = CALLERS[:1000]
+    some = CALLERS[:2000]
     assign(envoy, versions, "4", 50)
     first = served(envoy, some)
     assign(envoy, versions, "5", 50)
