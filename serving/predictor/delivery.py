@@ -234,4 +234,5 @@ class Delivery:
             return True
         with self._changed:
             self._count(**{FULL: self._queue.put_back([exchange for exchange, _ in pairs])})
+            self._changed.notify_all()
         return False

@@ -3,12 +3,13 @@
 import itertools
 import os
 import threading
+import time
 
 import msgspec
 import pytest
 
 from serving.predictor.counters import Board, Ledger
-from serving.predictor.delivery import Delivery
+from serving.predictor.delivery import LINGER_SECONDS, Delivery
 from serving.predictor.exchange import Encoder, Exchange, Identity, Told
 from serving.predictor.sender import Sender
 from serving.predictor.spool import Spool, claim
@@ -284,6 +285,23 @@ def test_a_spool_without_room_leaves_the_oldest_to_be_dropped_and_counted(monito
     until(lambda: shipped.counts().queued == 0)
     assert consistent(shipped.counts())
     assert len(monitor.events) == shipped.counts().delivered == 4_000 - shipped.counts().lost
+    shipped.close(1)
+
+
+class SlowDisk(Spool):
+    """A spool that takes its time to find that it has no room: until then the events that it was to take are in no queue."""
+
+    def add(self, batch):
+        time.sleep(2 * LINGER_SECONDS)
+        return False
+
+
+def test_what_a_full_disk_gives_back_is_sent_without_waiting_for_another_request(monitor, secret_file, tmp_path):
+    shipped = Shipped(monitor.url, secret_file, 400, spool=SlowDisk(tmp_path, 0))
+    for number in range(150):
+        shipped.take([{**ROW, "hour": number}], [1.0])
+    until(lambda: shipped.counts().queued == 0)
+    assert (shipped.counts().delivered, shipped.counts().lost) == (300, 0)
     shipped.close(1)
 
 
