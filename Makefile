@@ -45,7 +45,7 @@ demo-control: $(STAMPS)/local $(STAMPS)/detectors ## the same without any change
 test: lint test-unit test-local ## everything that needs no cluster
 
 test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and property tests, and a short run of each simulation
-	$(BIN)/pytest -n 3 --dist worksteal tests/unit tests/simulation
+	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/simulation
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop with real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/local

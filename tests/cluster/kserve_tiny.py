@@ -41,6 +41,7 @@ VERSION = os.environ["TRIMTAB_VERSION"]
 assert VERSION in open("/mnt/models/uri").read()
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     def do_GET(self):
         self.answer(200, {"version": VERSION})
     def do_POST(self):

@@ -4,6 +4,7 @@ Everything that is written passes through JSON, so that nothing hides that could
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -71,7 +72,8 @@ class Store:
     def __init__(self, world: "World") -> None:
         self.world = world
         self._bodies: dict[tuple[str, str, str], bytes] = {}
-        self._ledger: list[bytes] = []
+        self._ledger: list[AuditRecord] = []
+        self._about: defaultdict[str, list[AuditRecord]] = defaultdict(list)
 
     def get(self, kind: type[Kind], namespace: str, name: str) -> Kind | None:
         body = self._bodies.get((kind.__name__, namespace, name))
@@ -120,19 +122,20 @@ class Store:
         return item
 
     def chain(self) -> list[AuditRecord]:
-        return [msgspec.json.decode(body, type=AuditRecord) for body in self._ledger]
+        return list(self._ledger)
 
     def records(self, release: str) -> list[AuditRecord]:
-        return [record for record in self.chain() if record.release == release]
+        return list(self._about[release])
 
     def append(self, draft: AuditRecord, last: AuditRecord | None) -> AuditRecord:
-        chain = self.chain()
-        mine = [record for record in chain if record.release_uid == draft.release_uid]
+        mine = [record for record in self._about[draft.release] if record.release_uid == draft.release_uid]
         if (mine[-1] if mine else None) != last:
             msg = f"another decision about {draft.release} was recorded meanwhile"
             raise Conflict(msg)
-        made = follow(chain[-1] if chain else None, draft, None)
-        self._ledger.append(msgspec.json.encode(made))
+        made = follow(self._ledger[-1] if self._ledger else None, draft, None)
+        kept = msgspec.json.decode(msgspec.json.encode(made), type=AuditRecord)
+        self._ledger.append(kept)
+        self._about[made.release].append(kept)
         return made
 
 

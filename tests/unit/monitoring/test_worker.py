@@ -64,7 +64,7 @@ def test_the_worker_beside_answers_as_scipy_does_and_again(place: Path, generato
 
 @pytest.mark.parametrize("name", ["classifier", "cvm_online", "fet_online"])
 def test_detectors_that_run_threads_answer_in_a_forked_child_too(place: Path, name: str, generator: np.random.Generator) -> None:
-    reference, window = table(generator, 2000) | {"site": np.arange(2000) % 2.0}, table(generator, 300) | {"site": np.ones(300)}
+    reference, window = table(generator, 500) | {"site": np.arange(500) % 2.0}, table(generator, 300) | {"site": np.ones(300)}
     window["load"] += 2.0
     chosen = Chosen(beside(place), place.parent)
     for _ in range(2):

@@ -291,7 +291,7 @@ def test_a_spool_without_room_leaves_the_oldest_to_be_dropped_and_counted(monito
 class SlowDisk(Spool):
     """A spool that takes its time to find that it has no room: until then the events that it was to take are in no queue."""
 
-    def add(self, batch):
+    def add(self, *_):
         time.sleep(2 * LINGER_SECONDS)
         return False
 
