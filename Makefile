@@ -42,13 +42,13 @@ demo: $(STAMPS)/local $(STAMPS)/detectors ## train, serve, drift, retrain, canar
 demo-control: $(STAMPS)/local $(STAMPS)/detectors ## the same without any change in the world: nothing may be retrained
 	$(BIN)/python examples/bike-demand/demo.py --control
 
-test: lint test-unit test-local ## everything that needs no cluster
+test: lint test-unit test-local ## everything that needs no cluster; MARKS="not long" leaves out the longest, as CI does, which has an hour
 
 test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and property tests, and a short run of each simulation
-	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/simulation
+	$(BIN)/pytest -n 3 --dist loadfile -m "$(MARKS)" tests/unit tests/simulation
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop with real processes
-	$(BIN)/pytest -n 3 --dist worksteal tests/local
+	$(BIN)/pytest -n 3 --dist worksteal -m "$(MARKS)" tests/local
 
 test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 200 random orders, on the real local adapters
 	OMP_NUM_THREADS=1 INTERLEAVINGS=$(or $(INTERLEAVINGS),200) $(BIN)/pytest -p no:xdist tests/local/test_interleavings.py
@@ -56,7 +56,7 @@ test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 2
 test-fleet: $(STAMPS)/local ## pipeline versions, bad and good, come to FLEET=20 Models with real processes and callers
 	OMP_NUM_THREADS=1 FLEET=$(or $(FLEET),20) $(BIN)/pytest -p no:xdist tests/local/test_fleet.py
 
-test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images); MARKS="not long" leaves out the longest
+test-cluster: $(STAMPS)/local ## what needs a cluster: any that KUBECONFIG names, with the images on it (make images); MARKS as for test
 	IMAGE_BUILD="$(BUILD)" IMAGE_EXISTS="$(EXISTS)" $(BIN)/pytest -p no:xdist -ra --timeout 900 -m "$(MARKS)" $(TESTS)
 
 images: $(STAMPS)/local ## the seven images, only those that changed; BUILD and EXISTS name another builder than docker

@@ -113,6 +113,7 @@ def test_killed_in_every_phase_there_is_one_run_one_champion_and_a_whole_chain(w
     assert said.count("ChampionSwapped") == 1, said
 
 
+@pytest.mark.long
 def test_killed_while_it_waits_is_compared_anew_or_is_withdrawn_nothing_is_lost_and_nothing_is_left(world: World, player: Player) -> None:
     """The three phases beside the straight way: a Release behind another, a champion that a person moved by hand, and an abort."""
     del player

@@ -87,6 +87,7 @@ def test_its_pod_has_no_token_and_no_right_and_writes_nowhere(world: World) -> N
     assert main["securityContext"]["runAsNonRoot"] is True
 
 
+@pytest.mark.long
 def test_during_a_canary_every_explanation_is_of_the_champion_and_after_its_promotion_of_the_new_one(world: World, tmp_path: Path) -> None:
     name, host = ask(world), host_of(world)
     with world.telling():

@@ -85,6 +85,7 @@ def test_after_its_first_promotion_nothing_differs(worlds: dict[str, World]) -> 
         assert differs(world, way) == ""
 
 
+@pytest.mark.long
 def test_after_another_promotion_nothing_differs(worlds: dict[str, World]) -> None:
     names = {way: ask(world) for way, world in worlds.items()}
 

@@ -23,6 +23,7 @@ def serving(prefix: str, **spec: object) -> World:
     return world
 
 
+@pytest.mark.long
 def test_a_deleted_model_takes_its_candidate_back_and_leaves_the_champion_serving(installation: None) -> None:
     del installation
     world = serving("orphan", rollout=SLOW_BAKE)

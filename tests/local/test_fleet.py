@@ -169,6 +169,7 @@ def test_what_is_bad_everywhere_ends_at_the_first_model(fleet: Fleet, record_pro
     record_property("table", told("bad at all", halted, answered, fleet))
 
 
+@pytest.mark.long
 def test_what_is_bad_at_most_is_halted_after_a_tenth_and_one(fleet: Fleet, record_property: Callable[[str, object], None]) -> None:
     fleet.trigger.unlink()
     fleet.publish(TREACHEROUS)
@@ -191,6 +192,7 @@ def test_what_is_bad_at_most_is_halted_after_a_tenth_and_one(fleet: Fleet, recor
     record_property("table", told(f"bad at all but {len(promoted())}", halted, answered, fleet))
 
 
+@pytest.mark.long
 def test_what_is_good_comes_to_all_and_no_caller_notices(fleet: Fleet, record_property: Callable[[str, object], None]) -> None:
     before = len(fleet.crowd.asked)
     fleet.publish(GOOD)

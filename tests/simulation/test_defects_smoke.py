@@ -18,7 +18,7 @@ def _bikes() -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("example", NAMES)
+@pytest.mark.parametrize("example", [pytest.param(name, marks=() if name == "bike-demand" else pytest.mark.long) for name in NAMES])
 def test_every_planted_defect_is_caught_and_a_clean_retrain_is_not(example: str, record_property: Callable[[str, object], None]) -> None:
     found = {example: [planted(example, WORLD)]}
     record_property("table", "\n".join(lines(found)))

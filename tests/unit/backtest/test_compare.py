@@ -58,6 +58,7 @@ def test_the_same_input_makes_the_same_bytes(found: Comparison, rows: Path, tmp_
     assert encoded(compare(model(rows), FIRST, ScipyDetector, keep=tmp_path)) == encoded(found)
 
 
+@pytest.mark.long
 def test_another_policy_takes_what_was_trained_before(found: Comparison, rows: Path, kept: Path) -> None:
     before = set((kept / "fits").iterdir())
     other = compare(model(rows, on=[]), FIRST, ScipyDetector, keep=kept)

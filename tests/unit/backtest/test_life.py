@@ -73,7 +73,7 @@ def test_rows_are_answered_by_the_champion_of_their_time(live: Live, rows: Path)
         np.testing.assert_array_equal(lived.said[start - lived.first : stop - lived.first], expected)
 
 
-@pytest.mark.parametrize("seen", [600, 900, 1150])
+@pytest.mark.parametrize("seen", [pytest.param(600, marks=pytest.mark.long), 900, pytest.param(1150, marks=pytest.mark.long)])
 def test_what_is_later_changes_nothing_that_was_before(live: Live, lived: Lived, tmp_path: Path, seen: int) -> None:
     """Rows after `seen`, and labels that were not known then, are replaced by nonsense: until then all is the same."""
     honest = table()
@@ -96,7 +96,13 @@ def test_a_label_is_known_its_delay_after_its_row_and_not_before(rows: Path) -> 
     assert b'"y"' not in bytes(history.instances[0])
 
 
-@pytest.mark.parametrize("ref", [PipelineRef("churn", channel="stable"), PipelineRef("churn", "1.4.0")], ids=["a channel", "a version"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        pytest.param(PipelineRef("churn", channel="stable"), id="a channel"),
+        pytest.param(PipelineRef("churn", "1.4.0"), id="a version", marks=pytest.mark.long),
+    ],
+)
 def test_a_model_on_a_package_lives_with_the_pipeline_that_comes_with_trimtab(
     live: Live, lived: Lived, rows: Path, ref: PipelineRef
 ) -> None:

@@ -9,6 +9,7 @@ from tests.bench.serving_load import ask
 from tests.unit.serving.tiny import TinyMonitor
 
 
+@pytest.mark.long
 def test_a_quick_run_measures_every_server_and_what_capture_costs(capsys):
     assert main(["--quick"]) == 0
     printed = capsys.readouterr().out

@@ -27,7 +27,7 @@ def champion(folder: Path, task: Task, seed: int) -> Path:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [pytest.param(task, marks=() if task == "binary" else pytest.mark.long) for task in TASKS])
 def test_every_planted_defect_is_stopped_by_the_gate_that_is_meant_for_it(tmp_path: Path, task: Task) -> None:
     against, (clean, spec) = champion(tmp_path / "champion", task, 0), world(task, seed=0)
     stopped: dict[str, list[GateResult]] = {}
