@@ -48,7 +48,7 @@ test-unit: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## unit and p
 	$(BIN)/pytest -n 3 --dist loadfile -m "$(MARKS)" tests/unit tests/simulation
 
 test-local: $(STAMPS)/local $(STAMPS)/detectors $(STAMPS)/explainer ## the loop with real processes
-	$(BIN)/pytest -n 3 --dist worksteal -m "$(MARKS)" tests/local
+	$(BIN)/pytest -n 2 --dist worksteal -m "$(MARKS)" tests/local
 
 test-interleavings: $(STAMPS)/local ## two Releases, hand edits and crashes in 200 random orders, on the real local adapters
 	OMP_NUM_THREADS=1 INTERLEAVINGS=$(or $(INTERLEAVINGS),200) $(BIN)/pytest -p no:xdist tests/local/test_interleavings.py

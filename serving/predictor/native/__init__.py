@@ -1,11 +1,15 @@
 """The predictor's few hundred lines of C: the walk of a model's trees, and the reading of usual requests.
 
-The C is the same for every model: an image holds it compiled from its own source (`native.so`), elsewhere it is compiled when a predictor
-starts, if there is a C compiler (`cc`). No compiler ever sees a model, and nothing compiled is ever fetched.
+The C is the same for every model: an image holds it compiled from its own source (`native.so`), elsewhere it is compiled when the first
+predictor starts, if there is a C compiler (`cc`), and kept in a folder that no other user can write to. No compiler ever sees a model, and
+nothing compiled is ever fetched.
 """
 
 import ctypes
 import functools
+import hashlib
+import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -30,19 +34,46 @@ class Library(Struct, frozen=True):
 
 @functools.cache
 def library() -> Library:
-    """The image's own, else compiled now; raises Unavailable where there is no C compiler, or it fails."""
+    """The image's own, else this user's, which is compiled once; raises Unavailable where there is no C compiler, or it fails."""
     if LIBRARY.exists():
         return _loaded(LIBRARY)
+    try:
+        return _loaded(_kept(_cache()))
+    except OSError:
+        with tempfile.TemporaryDirectory() as folder:
+            return _loaded(_kept(Path(folder)))
+
+
+def _cache() -> Path:
+    """The user's folder for what can be made again (XDG Base Directory); raises OSError where there is none or others can write to it."""
+    told = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() has another error for no home
+    folder = Path(told) / "trimtab"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        msg = f"{folder} is not this user's alone"
+        raise PermissionError(msg)
+    return folder
+
+
+def _kept(folder: Path) -> Path:
+    """The library in `folder`, compiled first if these sources were not; raises OSError where it cannot be written."""
+    sources = [source.read_bytes() for source in sorted(FOLDER.glob("*.[ch]"))]
+    digest = hashlib.sha256(b"\0".join([*(word.encode() for word in (platform.machine(), *COMPILER)), *sources])).hexdigest()
+    path = folder / f"native-{digest[:16]}.so"
+    if path.exists():
+        return path
     if shutil.which(COMPILER[0]) is None:
         msg = f"there is no C compiler ({COMPILER[0]!r}) here"
         raise Unavailable(msg)
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / LIBRARY.name
-        done = subprocess.run([*COMPILER, "-o", built, *SOURCES], check=False, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(dir=folder) as drafts:
+        draft = Path(drafts) / LIBRARY.name
+        done = subprocess.run([*COMPILER, "-o", draft, *SOURCES], check=False, capture_output=True, text=True)
         if done.returncode:
             msg = f"{COMPILER[0]!r} does not compile {FOLDER.name}: {done.stderr.strip()[:200]}"
             raise Unavailable(msg)
-        return _loaded(built)
+        draft.replace(path)
+    return path
 
 
 def _loaded(path: Path) -> Library:

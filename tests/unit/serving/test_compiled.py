@@ -150,6 +150,7 @@ def test_without_a_compiler_xgboost_answers(tmp_path, caplog, monkeypatch):
     booster = native(model(tmp_path / "model.json", [0]))
     library.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert faster(tmp_path / "model.json", features([0]), booster) is booster
     assert "no C compiler" in caplog.messages[0]
