@@ -214,13 +214,8 @@ STOPPED_BY_TRIAL = {
 }
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(change, id=name, marks=() if name == "makes worse models" else pytest.mark.long)
-        for name, change in STOPPED_BY_TRIAL.items()
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("change", STOPPED_BY_TRIAL.values(), ids=STOPPED_BY_TRIAL.keys())
 def test_what_the_trial_stops_leaves_the_champion_alone(
     world: World, repository: Repository, player: Player, change: tuple[str, str, str, str, str, str]
 ) -> None:
