@@ -39,15 +39,14 @@ def library() -> Library:
         return _loaded(LIBRARY)
     try:
         return _loaded(_kept(_cache()))
-    except OSError:
+    except (OSError, RuntimeError):
         with tempfile.TemporaryDirectory() as folder:
             return _loaded(_kept(Path(folder)))
 
 
 def _cache() -> Path:
-    """The user's folder for what can be made again (XDG Base Directory); raises OSError where there is none or others can write to it."""
-    told = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() has another error for no home
-    folder = Path(told) / "trimtab"
+    """The user's folder for what can be made again (XDG Base Directory); OSError if others may write there, RuntimeError without a home."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "trimtab"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o022:

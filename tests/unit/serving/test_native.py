@@ -48,6 +48,13 @@ def test_where_no_folder_is_the_users_alone_it_is_compiled_and_kept_nowhere(cach
     assert cache.is_file() or not list(cache.iterdir())
 
 
+def test_without_a_home_nothing_is_written_where_one_happens_to_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "~nobody-of-that-name/cache")
+    monkeypatch.chdir(tmp_path)
+    assert anew()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_does_not_compile_is_a_sentence_and_leaves_nothing(cache, monkeypatch):
     monkeypatch.setattr(native, "COMPILER", (*native.COMPILER, "--no-such-option"))
     with pytest.raises(Unavailable, match="does not compile"):

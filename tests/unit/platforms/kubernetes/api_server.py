@@ -180,7 +180,6 @@ def running() -> Iterator[ApiServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
-        disable_nagle_algorithm = True
 
         def _any(self) -> None:
             parts = urlsplit(self.path)
